@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The memory-return engine: the one room that gives guest RAM back to the host.
+ *
+ * Callers hand it guest-physical ranges; it sorts, merges, splits at the backing's granularity,
+ * releases with as few system calls as the host allows, and says what was really released. A range
+ * may be acknowledged to the guest only after reclaim_release has returned. See DOC in
+ * src/reclaim.c.
+ */
+#ifndef EBB_RECLAIM_H
+#define EBB_RECLAIM_H
+
+#include "ebb/guest_memory.h"
+#include "ebb/metrics.h"
+#include "ebb/types.h"
+
+enum reclaim_source {
+	RECLAIM_INFLATE,
+	RECLAIM_REPORT,
+	RECLAIM_HINT,
+	RECLAIM_UNPLUG,
+	RECLAIM_RESET,
+	RECLAIM_SOURCE_COUNT
+};
+
+/* "inflate", "report", "hint", "unplug", "reset": the keys of `ebb stat --json`. */
+const char *reclaim_source_name(enum reclaim_source source);
+
+struct reclaim_range {
+	gpa_t gpa;           /* guest-controlled; any value is safe */
+	uint64_t size_bytes; /* guest-controlled; any value is safe */
+};
+
+struct reclaim_outcome {
+	uint64_t ranges_released; /* after merging */
+	uint64_t bytes_released;  /* were resident, are no longer */
+	uint64_t bytes_absent;    /* were not resident */
+	uint64_t bytes_refused;   /* unaligned edges, outside guest memory, inhibited, or refused by
+	                             the host */
+	unsigned int syscalls;    /* release calls alone */
+};
+
+struct reclaim_source_stats {
+	uint64_t requests, ranges_in, ranges_released;
+	uint64_t bytes_in, bytes_released, bytes_absent, bytes_refused;
+	uint64_t syscalls, errors;
+	uint64_t latency_p50_ns, latency_p99_ns, latency_max_ns; /* of a whole batch */
+};
+
+struct reclaim_stats {
+	struct reclaim_source_stats sources[RECLAIM_SOURCE_COUNT];
+	uint64_t refault_bytes; /* released earlier and resident again, by the guest's touch */
+};
+
+struct reclaim;
+
+/* Probes the host for vectored process_madvise on self. memory is borrowed and must outlive it. */
+EBB_MUST_CHECK int reclaim_create(struct guest_memory *memory, struct reclaim **ret_reclaim,
+                                  struct error *err);
+void reclaim_destroy(struct reclaim *reclaim);
+
+/*
+ * Releases ranges[0..count) and accounts them to source. Sorts and merges ranges in place (their
+ * order and content afterwards are unspecified). Each input is validated: what lies outside guest
+ * memory is refused and counted, without effect. Synchronous; any thread, one batch at a time
+ * (others wait). Takes the shared lock of guest memory. Returns 0, or -errno of the host when some
+ * range could not be released (the outcome says how much was).
+ */
+int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
+                    struct reclaim_range *ranges, size_t count,
+                    struct reclaim_outcome *ret_outcome);
+
+/* Releases every region whole: a reset machine starts with no memory resident. */
+int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source);
+
+/* Counts a request that was acknowledged without release (poisoning guest, paused device), with its
+ * bytes as refused. */
+void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source,
+                             uint64_t range_count, uint64_t size_bytes);
+
+/* While the count is above 0, releases are refused and counted. Nests. Any thread; waits for a
+ * batch under way. */
+void reclaim_inhibit(struct reclaim *reclaim);
+void reclaim_allow(struct reclaim *reclaim);
+
+/* Any thread. Looks at residency, so costs some system calls. */
+void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats);
+
+/* Bytes of guest memory that are resident in ebb now. */
+uint64_t reclaim_resident_bytes(struct reclaim *reclaim);
+
+/* Every batch, as CSV or, where path ends in .jsonl or .json, JSON lines. A trace that cannot be
+ * written stops, with one log line. */
+struct log;
+EBB_MUST_CHECK int reclaim_trace_open(struct reclaim *reclaim, const char *path, struct log *log,
+                                      struct error *err);
+
+#endif

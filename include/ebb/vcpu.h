@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A vCPU and its thread: the KVM_RUN loop, exit dispatch, kicks, exit statistics.
+ *
+ * States: created -> paused <-> running -> ended. A thread runs its vCPU only while running; a kick
+ * is a signal whose handler sets immediate_exit, so that one between the check and KVM_RUN is not
+ * lost.
+ */
+#ifndef EBB_VCPU_H
+#define EBB_VCPU_H
+
+#include "ebb/error.h"
+#include "ebb/metrics.h"
+#include "ebb/types.h"
+
+struct kvm_run;
+struct kvm_vcpu;
+struct vcpu_thread;
+struct vm;
+
+/* Why a vCPU came back from KVM_RUN; one name on both architectures. */
+enum vcpu_exit {
+	VCPU_EXIT_PIO,
+	VCPU_EXIT_MMIO,
+	VCPU_EXIT_INTERRUPTED, /* a kick or a signal */
+	VCPU_EXIT_HALT,
+	VCPU_EXIT_SHUTDOWN,
+	VCPU_EXIT_SYSTEM_EVENT,
+	VCPU_EXIT_FIRMWARE_CALL, /* hypercall, SBI */
+	VCPU_EXIT_REGISTER,      /* MSR, CSR */
+	VCPU_EXIT_MEMORY_FAULT,
+	VCPU_EXIT_ERROR, /* internal error, failed entry */
+	VCPU_EXIT_OTHER,
+	VCPU_EXIT_COUNT
+};
+
+const char *vcpu_exit_name(enum vcpu_exit exit); /* "pio", "mmio", "interrupted", … */
+
+struct arch_vcpu;
+
+struct vcpu { /* written by vcpu.c alone, but for arch; read-only for the rest */
+	struct vm *vm;
+	unsigned int index; /* 0 .. cpu_count - 1; also KVM's vCPU id and the APIC or hart id */
+	struct kvm_vcpu *kvm;
+	struct kvm_run *run;
+	struct arch_vcpu *arch; /* the architecture's own; may stay NULL */
+	struct vcpu_thread *thread;
+	struct metric_counter exits[VCPU_EXIT_COUNT]; /* one writer: the vCPU's thread */
+};
+
+/* What the loop does after an exit was handled. */
+enum vcpu_verdict {
+	VCPU_CONTINUE,
+	VCPU_IDLE,  /* this vCPU has nothing to run any more (vm_request_* has been called where the
+	               VM must know) */
+	VCPU_FATAL, /* cannot go on: dump, stop the VM with 127 */
+};
+
+/* Creates the KVM vCPU (through arch_vcpu_create), not yet its thread. */
+EBB_MUST_CHECK int vcpu_create(struct vm *vm, unsigned int index, struct vcpu **ret_vcpu,
+                               struct error *err);
+void vcpu_destroy(struct vcpu *vcpu); /* ends and joins the thread first */
+
+/* Starts the thread, paused: it resets its vCPU (arch_vcpu_reset) and waits. */
+EBB_MUST_CHECK int vcpu_start(struct vcpu *vcpu, struct error *err);
+
+/* Main thread. pause returns when the vCPU is out of KVM_RUN and touches nothing; a second one is a
+ * no-op. */
+void vcpu_request_pause(struct vcpu *vcpu);
+void vcpu_wait_paused(struct vcpu *vcpu);
+void vcpu_resume(struct vcpu *vcpu);
+
+/* The vCPU resets its registers on its own thread before it next runs. Only while paused. */
+void vcpu_request_reset(struct vcpu *vcpu);
+
+#endif

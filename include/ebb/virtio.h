@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtio device (VIRTIO 1.2, 2 and 3): what a device type supplies, what the core does, what a
+ * transport does.
+ *
+ * A type is constants and four verbs. The core owns status bits, feature negotiation, config space
+ * and its generation, queue set-up, reset. A device cannot tell PCI from MMIO.
+ *
+ * Threads: each device has a loop (io or reclaim). activate, deactivate and queue_notify run there,
+ * never at once; queue_notify with the shared lock of guest memory held. config_write runs on a
+ * vCPU's thread under the device lock and must not wait.
+ */
+#ifndef EBB_VIRTIO_H
+#define EBB_VIRTIO_H
+
+#include <pthread.h>
+
+#include "ebb/device.h"
+#include "ebb/error.h"
+#include "ebb/event_loop.h"
+#include "ebb/types.h"
+#include "ebb/virtqueue.h"
+
+#define VIRTIO_QUEUES_MAX       64
+#define VIRTIO_CONFIG_MAX_BYTES 256
+
+struct virtio_device;
+struct virtio_transport;
+
+struct virtio_device_info {       /* static const, one a type */
+	uint32_t device_id;       /* VIRTIO_ID_* */
+	uint64_t device_features; /* offered by default; the core adds VERSION_1 and RING_* */
+	uint16_t queue_count;
+	const uint16_t *queue_size_max; /* a power of two each */
+	size_t config_size_bytes;
+};
+
+struct virtio_device_ops { /* static const, never patched */
+	int (*activate)(
+		struct virtio_device *vdev); /* DRIVER_OK; -errno sets NEEDS_RESET; may be NULL */
+	void (*deactivate)(struct virtio_device *vdev); /* on return no thread touches guest memory
+	                                                   for vdev; may be NULL */
+	void (*queue_notify)(struct virtio_device *vdev, unsigned int queue_index);
+	/* offset and size lie in the config space; vdev->config already holds the new bytes. May be
+	 * NULL: then writes are ignored. */
+	void (*config_write)(struct virtio_device *vdev, size_t offset, size_t size_bytes);
+};
+
+struct virtio_transport_ops { /* the other side; a device cannot tell which */
+	void (*notify_used)(struct virtio_transport *transport, unsigned int queue_index);
+	void (*notify_config)(struct virtio_transport *transport);
+	/* Lend and take back a queue's eventfds for vhost. */
+	int (*take_queue_eventfds)(struct virtio_transport *transport, unsigned int queue_index,
+	                           int *ret_kick_fd, int *ret_call_fd, struct error *err);
+	void (*return_queue_eventfds)(struct virtio_transport *transport, unsigned int queue_index);
+	void (*destroy)(struct virtio_transport *transport);
+};
+
+struct virtio_transport { /* embedded first in a transport's own struct */
+	const struct virtio_transport_ops *ops;
+	struct virtio_device *vdev;
+};
+
+struct virtio_device { /* embedded first in a device's own struct */
+	struct device device;
+	const struct virtio_device_info *info;
+	const struct virtio_device_ops *ops;
+	struct virtio_transport *transport;
+	struct event_loop *loop;
+	uint64_t offered_features; /* info's, less what options switched off, plus the core's; fixed
+	                              after create */
+	pthread_mutex_t lock;      /* status, features, config, queue configuration */
+	/* Under lock: */
+	uint64_t
+		driver_features; /* guest-controlled; the negotiated ones once FEATURES_OK is set */
+	uint8_t status;
+	bool active; /* between activate and deactivate */
+	uint8_t config[VIRTIO_CONFIG_MAX_BYTES];
+	uint32_t config_generation;
+	struct virtqueue *queues[VIRTIO_QUEUES_MAX];
+	struct virtqueue_config queue_configs[VIRTIO_QUEUES_MAX];
+	bool queue_enabled_by_driver[VIRTIO_QUEUES_MAX];
+	struct log_ratelimit log_limit;
+	struct metric_counter needs_reset_count;
+};
+
+/* Where virtio-mmio devices sit; the architecture's, through vm->virtio_mmio. */
+struct virtio_mmio_layout {
+	gpa_t base_gpa; /* slot n at base_gpa + n * stride_bytes */
+	uint64_t stride_bytes;
+	unsigned int slot_count;
+	const unsigned int *gsis; /* one a slot */
+};
+
+/* --- for device types --- */
+
+/*
+ * Fills vdev (zeroed by the caller, who allocated it), creates its queues, and attaches the
+ * transport that the VM's configuration asks for. offered_features: a subset of
+ * info->device_features. On failure everything here is undone.
+ */
+EBB_MUST_CHECK int virtio_device_init(struct virtio_device *vdev, struct vm *vm,
+                                      const struct device_config *config,
+                                      const struct virtio_device_info *info,
+                                      const struct virtio_device_ops *ops, struct event_loop *loop,
+                                      uint64_t offered_features, struct error *err);
+
+/* Deactivates, detaches, frees queues; not vdev itself. Half-initialised is fine. */
+void virtio_device_fini(struct virtio_device *vdev);
+
+/* Negotiated? On the device's loop, or with its lock held. */
+bool virtio_has_feature(const struct virtio_device *vdev, unsigned int feature_bit);
+
+struct virtqueue *virtio_queue(struct virtio_device *vdev, unsigned int queue_index);
+
+/* Publishes pushed entries of a queue and interrupts the driver if it wants that. On the device's
+ * loop. */
+void virtio_queue_flush(struct virtio_device *vdev, unsigned int queue_index);
+
+/* Changes config space (under the lock, generation moved on) and tells the driver. Any thread,
+ * without the lock. */
+void virtio_config_update(struct virtio_device *vdev, size_t offset, const void *data,
+                          size_t size_bytes);
+
+/* The driver broke VIRTIO: DEVICE_NEEDS_RESET, a metric, one rate-limited line. Any thread, without
+ * the lock. */
+void virtio_device_broken(struct virtio_device *vdev, const char *format, ...) EBB_PRINTF(2, 3);
+
+/* --- for transports (devices/virtio/virtio_pci.c, virtio_mmio.c); on a vCPU's thread --- */
+
+uint8_t virtio_status(struct virtio_device *vdev);
+/* Judges and applies a write of the status register; 0 resets and returns when the device is quiet.
+ */
+void virtio_set_status(struct virtio_device *vdev, uint8_t status);
+void virtio_set_driver_features(struct virtio_device *vdev, unsigned int word_index, uint32_t bits);
+void virtio_config_read(struct virtio_device *vdev, uint64_t offset, void *data, size_t size_bytes);
+void virtio_config_write(struct virtio_device *vdev, uint64_t offset, const void *data,
+                         size_t size_bytes);
+uint32_t virtio_config_generation(struct virtio_device *vdev);
+
+/* The queue's kick arrived: runs queue_notify. On the device's loop. */
+void virtio_queue_kicked(struct virtio_device *vdev, unsigned int queue_index);
+
+/* Constructors of the transports, called by virtio_device_init. */
+EBB_MUST_CHECK int virtio_pci_create(struct virtio_device *vdev,
+                                     struct virtio_transport **ret_transport, struct error *err);
+EBB_MUST_CHECK int virtio_mmio_create(struct virtio_device *vdev,
+                                      struct virtio_transport **ret_transport, struct error *err);
+
+#endif

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+# Builds the initramfs images of the rig, each once for its inputs (bash, sourced by run and demo).
+# shellcheck shell=bash
+# shellcheck source-path=SCRIPTDIR source=common.sh
+
+host_dir=$build/host
+
+# once FILE KEY FUNCTION ARGS…: FILE was made by FUNCTION (which gets FILE.new first) for this KEY, or is made now.
+once() {
+	local file=$1 key=$2 make=$3
+	shift 3
+	if [ ! -f "$file" ] || [ "$(cat "$file.key" 2>/dev/null)" != "$key" ]; then
+		mkdir -p "$(dirname "$file")"
+		rm -rf "$file.key" "$file.new"
+		"$make" "$file.new" "$@"
+		mv "$file.new" "$file"
+		printf '%s\n' "$key" >"$file.key"
+	fi
+}
+
+# pack CPIO FOLDER: an uncompressed archive, everything owned by root.
+pack() {
+	(cd "$2" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$1"
+}
+
+# add_program FOLDER PROGRAM [NAME]: a program in FOLDER/bin with the libraries it is linked to.
+add_program() {
+	local folder=$1 program=$2 name=${3:-${2##*/}} library
+	mkdir -p "$folder/bin"
+	cp -L "$program" "$folder/bin/$name"
+	ldd "$program" 2>/dev/null | grep -o '/[^ ]*' | while read -r library; do
+		mkdir -p "$folder${library%/*}"
+		cp -L "$library" "$folder$library"
+	done
+}
+
+# module_order host|guest KERNEL-FOLDER: names to load, in order.
+module_order() {
+	local name use
+	while read -r name use; do
+		[ "$use" = "$1" ] && [ -f "$2/modules/$name.ko" ] && printf '%s\n' "$name"
+	done <"$here/modules"
+	return 0
+}
+
+# base FOLDER KERNEL-FOLDER host|guest: busybox with its names, the modules, the mount points.
+base() {
+	local folder=$1 kernel=$2 name
+	mkdir -p "$folder"/{bin,usr/bin,proc,sys,dev,run,tmp,modules}
+	cp "$busybox" "$folder/bin/busybox"
+	for name in $("$busybox" --list); do
+		[ "$name" = busybox ] || ln -s busybox "$folder/bin/$name"
+	done
+	module_order "$3" "$kernel" >"$folder/modules/order"
+	while read -r name; do
+		cp "$kernel/modules/$name.ko" "$folder/modules/"
+	done <"$folder/modules/order"
+	strip --strip-debug "$folder"/modules/*.ko 2>/dev/null || true
+}
+
+make_l1() {
+	local out=$1 kernel=$2
+	mkdir "$out.d"
+	base "$out.d" "$kernel" host
+	cp "$here/l1-init" "$out.d/init"
+	chmod 755 "$out.d/init"
+	pack "$out" "$out.d"
+	rm -rf "$out.d"
+}
+
+make_guest() {
+	local out=$1 kernel=$2 program
+	mkdir "$out.d"
+	base "$out.d" "$kernel" guest
+	cp "$here/guest-init" "$out.d/init"
+	chmod 755 "$out.d/init"
+	for program in "$here"/programs/*.c; do
+		cp "$host_dir/programs/$(basename "$program" .c)" "$out.d/bin/"
+	done
+	pack "$out" "$out.d"
+	rm -rf "$out.d"
+}
+
+make_tools() {
+	local out=$1 program
+	mkdir "$out.d"
+	for program in strace jq socat; do
+		add_program "$out.d" "$(command -v $program)"
+	done
+	pack "$out" "$out.d"
+	rm -rf "$out.d"
+}
+
+make_program() {
+	${CC:-cc} -O2 -Wall -Wextra -Werror -static -s -o "$1" "$2"
+}
+
+# make_vmlinux OUT VMLINUZ: what a bzImage carries, unpacked here because L1 would take seconds for it.
+make_vmlinux() {
+	local out=$1 image=$2 setup offset length
+	setup=$(od -An -tu1 -j497 -N1 "$image" | tr -d ' ')
+	[ "$setup" -gt 0 ] || setup=4
+	offset=$(($(od -An -tu4 -j584 -N4 "$image") + (setup + 1) * 512))
+	length=$(($(od -An -tu4 -j588 -N4 "$image")))
+	dd if="$image" of="$out.payload" bs=1M iflag=skip_bytes,count_bytes skip=$offset count=$length status=none
+	case $(od -An -tx1 -N4 "$out.payload" | tr -d ' ') in
+	fd377a58) xz -dc --single-stream <"$out.payload" >"$out" 2>/dev/null ;;
+	28b52ffd) zstd -dcq <"$out.payload" >"$out" 2>/dev/null ;;
+	02214c18) lz4 -dcq <"$out.payload" >"$out" 2>/dev/null ;;
+	1f8b*) gzip -dc <"$out.payload" >"$out" 2>/dev/null ;;
+	*) : >"$out" ;;
+	esac || true
+	rm -f "$out.payload"
+	# Not unpacked after all: the image itself does as well, only slower.
+	[ "$(od -An -tx1 -N4 "$out" | tr -d ' ')" = 7f454c46 ] || cp "$image" "$out"
+}
+
+# prepare_common: busybox, the guest programs, the tools.
+prepare_common() {
+	local source
+	busybox=$("$here/fetch" file bookworm busybox-static /bin/busybox)
+	for source in "$here"/programs/*.c; do
+		once "$host_dir/programs/$(basename "$source" .c)" "$(key_of "$source")" make_program "$source"
+	done
+	once "$host_dir/tools.cpio" "$(key_of "$here/image.sh" "$(command -v strace)" "$(command -v jq)" \
+		"$(command -v socat)")" make_tools
+}
+
+# prepare_guest SUITE-FLAVOUR: $host_dir/guests/SUITE-FLAVOUR/{vmlinuz,initrd}
+prepare_guest() {
+	local kernel folder=$host_dir/guests/$1
+	kernel=$("$here/fetch" kernel "${1%-*}" "${1##*-}")
+	once "$folder/initrd" "$(key_of "$kernel/key" "$kernel/release" "$here/guest-init" "$here/image.sh" \
+		"$here"/programs/*.c)" make_guest "$kernel"
+	[ "$folder/vmlinuz" -ef "$kernel/vmlinuz" ] || ln -f "$kernel/vmlinuz" "$folder/vmlinuz" 2>/dev/null ||
+		cp "$kernel/vmlinuz" "$folder/vmlinuz"
+}
+
+# prepare_l1 SUITE FLAVOUR: sets L1_KERNEL and L1_INITRD.
+# shellcheck disable=SC2034 # the caller's
+prepare_l1() {
+	local kernel folder=$host_dir/l1/$1-$2
+	kernel=$("$here/fetch" kernel "$1" "$2")
+	once "$folder/initrd" "$(key_of "$kernel/key" "$kernel/release" "$here/l1-init" "$here/image.sh" \
+		"$here/modules")" make_l1 "$kernel"
+	once "$folder/vmlinux" "$(key_of "$kernel/key" "$kernel/release" "$here/image.sh")" \
+		make_vmlinux "$kernel/vmlinuz"
+	L1_KERNEL=$folder/vmlinux
+	L1_INITRD=$folder/initrd
+}

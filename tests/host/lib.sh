@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+# What a scenario may use. POSIX sh (busybox ash), on the machine whose KVM is used: L1, or the user's own.
+# shellcheck shell=dash
+#
+#   $EBB  the program    $W  the scenario's own folder (and its working directory)    $RIG  the rig's files
+#
+# A scenario ends by pass, fail WHY or skip WHY; the first verdict counts. Its head may say
+#   # timeout: SECONDS   # hosts: sid bookworm (L1 kernels, the first is the usual one)   # guests: SUITE-FLAVOUR…
+#   # slow: WHY (runs only with SLOW=1 or by name)   # needs: strace jq
+
+PATH=$RIG/bin:$PATH
+EBB=${EBB:-$RIG/bin/ebb}
+
+note() {
+	echo "  $*"
+}
+
+# figure TEXT: a number for the reader of `make check`, shown also when the scenario passes.
+figure() {
+	echo "@@ FIGURE $name $*"
+}
+
+verdict() {
+	[ -s "$W/verdict" ] || echo "$*" >"$W/verdict"
+	exit 0
+}
+
+pass() {
+	verdict PASS
+}
+
+skip() {
+	verdict SKIP "$*"
+}
+
+fail() {
+	echo "failed: $*"
+	show_logs
+	verdict FAIL "$*"
+}
+
+# show_logs: the last of what each guest and each ebb wrote.
+show_logs() {
+	for log in "$W"/*.console "$W"/*.err; do
+		[ -s "$log" ] || continue
+		echo "--- ${log##*/} (last 40 lines)"
+		tail -n 40 "$log" | tr -d '\r' | cat -v
+	done
+}
+
+# need PROGRAM…
+need() {
+	for program; do
+		command -v "$program" >/dev/null 2>&1 || skip "no $program on this host"
+	done
+}
+
+# within SECONDS COMMAND…: repeats COMMAND every 0.1 s until it succeeds.
+within() {
+	within_end=$(($(now_ms) + $1 * 1000))
+	shift
+	while ! "$@"; do
+		[ "$(now_ms)" -lt $within_end ] || return 1
+		sleep 0.1
+	done
+}
+
+now_ms() {
+	read -r now_up _ </proc/uptime
+	now_frac=${now_up#*.}
+	echo "${now_up%.*}${now_frac}0"
+}
+
+alive() {
+	[ -d "/proc/$1" ] && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+}
+
+# guest_pack FILE: makes an initrd that holds the guest script on stdin as /guest.sh.
+guest_pack() {
+	mkdir -p "$W/pack"
+	cat >"$W/pack/guest.sh"
+	(cd "$W/pack" && echo guest.sh | cpio -o -H newc 2>/dev/null) >"$1"
+}
+
+# guest_start NAME SUITE-FLAVOUR [ebb options]: starts a guest in the background; its script is stdin.
+#   Sets PID (ebb's). Console in $W/NAME.console, ebb's own words in $W/NAME.err, guest_type types.
+#   WRAP="strace -D …" in the environment runs ebb under it; EXTRA_PARAMS adds to the guest's command line.
+guest_start() {
+	GUEST=$1
+	guest_dir=$RIG/guests/$2
+	shift 2
+	[ -f "$guest_dir/vmlinuz" ] || skip "no guest kernel ${guest_dir##*/}"
+	guest_pack "$W/$GUEST.cpio"
+	rm -f "$W/$GUEST.stdin"
+	mkfifo "$W/$GUEST.stdin"
+	# Opened for both, so that neither side waits and the guest never sees an end of file.
+	exec 8<>"$W/$GUEST.stdin"
+	: >"$W/$GUEST.console"
+	# shellcheck disable=SC2086 # WRAP is words
+	${WRAP:-} "$EBB" run --name "$GUEST" -k "$guest_dir/vmlinuz" -i "$guest_dir/initrd" -i "$W/$GUEST.cpio" \
+		-p "quiet ${EXTRA_PARAMS:-}" "$@" <&8 >"$W/$GUEST.console" 2>"$W/$GUEST.err" 8>&- &
+	PID=$!
+	echo "$PID" >>"$W/pids"
+}
+
+# guest_saw REGEX [NAME]: the guest's console has a line that matches (carriage returns taken off).
+guest_saw() {
+	tr -d '\r' <"$W/${2:-$GUEST}.console" | grep -qE "$1"
+}
+
+guest_saw_or_ended() {
+	guest_saw "$1" || ! alive "$PID"
+}
+
+# guest_expect REGEX SECONDS: waits for a console line; no success if ebb ended without it.
+guest_expect() {
+	within "$2" guest_saw_or_ended "$1" && guest_saw "$1"
+}
+
+# guest_answer KEY: the rest of the last console line "KEY REST".
+guest_answer() {
+	tr -d '\r' <"$W/$GUEST.console" | sed -n "s/^$1 //p" | tail -n 1
+}
+
+guest_ended() {
+	! alive "$PID"
+}
+
+# guest_wait SECONDS: waits for ebb's end and sets STATUS; false if it is still there.
+guest_wait() {
+	within "$1" guest_ended || return 1
+	wait "$PID"
+	STATUS=$?
+}
+
+guest_type() {
+	printf '%s\n' "$1" >"$W/$GUEST.stdin"
+}
+
+# guest_stop: the hard way; for guests whose end is not the point.
+guest_stop() {
+	kill -9 "$PID" 2>/dev/null
+	wait "$PID" 2>/dev/null
+	return 0
+}
+
+# ebb_stat JQ-EXPRESSION: from `ebb stat --json` of the current guest.
+ebb_stat() {
+	"$EBB" stat "$GUEST" --json | jq -r "$1"
+}
+
+# Guest RAM is what of ebb's mappings is private or shared memory of 96 MiB and more; the rest is ebb's own.
+smaps_sum() {
+	awk -v ram="$2" -v fields="$3" '
+		/^[0-9a-f]+-[0-9a-f]+ / { next }
+		/^Size:/ { big = $2 >= 98304 ? 1 : 0; next }
+		big == ram && index(fields, " " $1 " ") { sum += $2 }
+		END { print sum + 0 }' "/proc/$1/smaps"
+}
+
+# ram_rss_kib PID: resident guest RAM. own_kib PID: ebb's own private memory.
+ram_rss_kib() {
+	smaps_sum "$1" 1 " Rss: "
+}
+
+own_kib() {
+	smaps_sum "$1" 0 " Private_Clean: Private_Dirty: "
+}
+
+# trace_start FILE PID CALLS: counts system calls of every thread of PID from now on.
+trace_start() {
+	strace -f -qq -o "$1" -e trace="$3" -p "$2" 2>"$1.err" &
+	TRACER=$!
+	echo "$TRACER" >>"$W/pids"
+	within 10 traced "$2" || fail "strace does not attach: $(cat "$1.err")"
+}
+
+traced() {
+	! grep -h '^TracerPid:' "/proc/$1/task"/*/status | grep -q '	0$'
+}
+
+trace_stop() {
+	kill -INT "$TRACER"
+	wait "$TRACER"
+	return 0
+}
+
+# count_calls FILE REGEX: calls begun (a resumed line is no second call).
+count_calls() {
+	grep -v 'resumed>' "$1" | grep -cE "^[0-9]+ +($2)\("
+}

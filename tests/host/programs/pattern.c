@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Holds a known pattern and looks whether it is still there: pattern MIB ROUNDS [SECONDS-BETWEEN]. Runs in the guest. */
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static uint64_t word_at(size_t index)
+{
+	return (index + 1) * 0x9e3779b97f4a7c15ull;
+}
+
+static size_t count_wrong(const volatile uint64_t *memory, size_t words)
+{
+	size_t index, wrong = 0;
+
+	for (index = 0; index < words; index += 8)
+		wrong += memory[index] != word_at(index);
+	return wrong;
+}
+
+int main(int argc, char **argv)
+{
+	size_t size_bytes, words, index, wrong;
+	unsigned long rounds, round;
+	unsigned int pause_s;
+	uint64_t *memory;
+
+	if (argc < 3)
+		return 2;
+	size_bytes = strtoul(argv[1], NULL, 10) << 20;
+	rounds = strtoul(argv[2], NULL, 10);
+	pause_s = argc > 3 ? (unsigned int)strtoul(argv[3], NULL, 10) : 1;
+	words = size_bytes / sizeof(*memory);
+	memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED) {
+		perror("pattern");
+		return 1;
+	}
+	for (index = 0; index < words; index += 8)
+		memory[index] = word_at(index);
+	printf("pattern holds %zu MiB\n", size_bytes >> 20);
+	fflush(stdout);
+	for (round = 0; round < rounds; round++) {
+		sleep(pause_s);
+		wrong = count_wrong(memory, words);
+		if (wrong) {
+			printf("pattern broken: %zu words in round %lu\n", wrong, round);
+			return 1;
+		}
+	}
+	printf("pattern intact %lu rounds\n", rounds);
+	return 0;
+}
