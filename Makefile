@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+# ebb: `make help` prints every target. One non-recursive Makefile; objects under build/<arch>[-<flavour>]/.
+
+VERSION := 0.1.0
+
+HOST_MACHINE := $(shell uname -m)
+ARCH  ?= $(if $(filter riscv64,$(HOST_MACHINE)),riscv,x86)
+BUILD ?= build
+V     ?= 0
+Q     := $(if $(filter 1,$(V)),,@)
+
+ifeq ($(wildcard arch/$(ARCH)/arch.c),)
+$(error ARCH=$(ARCH): there is no arch/$(ARCH); this version has: $(patsubst arch/%/arch.c,%,$(wildcard arch/*/arch.c)))
+endif
+
+CC       := gcc
+FUZZ_CC  ?= clang
+STRIP    ?= strip
+IASL     ?= iasl
+
+BUILD_DIR := $(BUILD)/$(ARCH)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+
+# ---- Flags -------------------------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes \
+	    -Wimplicit-fallthrough -Wundef -Wvla -Wpointer-arith -Wwrite-strings
+HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection
+CPPFLAGS_ALL = -D_GNU_SOURCE -DEBB_VERSION='"$(VERSION)"' -Iinclude $(JANSSON_CFLAGS)
+CFLAGS_ALL   = -std=gnu11 -O2 -g $(WARNINGS) -MMD -MP -pthread $(CFLAGS)
+LDFLAGS_HARD := -Wl,-z,relro,-z,now -Wl,--as-needed
+
+JANSSON_CFLAGS = $(eval JANSSON_CFLAGS := $$(shell pkg-config --cflags jansson 2>/dev/null))$(JANSSON_CFLAGS)
+LIBS := -ljansson
+
+# Objects of one source list for one flavour: $(call objects,FLAVOUR_DIR,SOURCES)
+objects = $(patsubst %,$(1)/obj/%.o,$(basename $(2)))
+
+# ---- Sources -----------------------------------------------------------------------------------------------------
+
+SOURCES := $(sort $(wildcard src/*.c arch/$(ARCH)/*.c devices/*.c devices/*/*.c))
+LIBRARY_SOURCES := $(filter-out src/main.c,$(SOURCES))
+FAKES := $(sort $(wildcard tests/unit/fakes/*.c))
+TESTS ?= $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
+FUZZERS ?= $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+
+-include arch/$(ARCH)/$(ARCH).mk
+-include guest-firmware/firmware.mk
+
+SELFTEST_ELF := $(BUILD)/$(ARCH)-firmware/selftest.elf
+
+# The selftest guest, as two symbols of include/ebb/selftest.h.
+$(BUILD_DIR)/selftest.S: $(SELFTEST_ELF) Makefile
+	@mkdir -p $(@D)
+	$(Q)$(STRIP) -o $(BUILD_DIR)/selftest.bin $<
+	$(Q)printf '%s\n' '.section .rodata' '.balign 8' \
+		'.globl selftest_image' 'selftest_image: .incbin "$(BUILD_DIR)/selftest.bin"' '1:' '.balign 8' \
+		'.globl selftest_image_bytes' 'selftest_image_bytes: .quad 1b - selftest_image' \
+		'.section .note.GNU-stack,"",@progbits' > $@
+
+$(BUILD_DIR)/selftest.o: $(BUILD_DIR)/selftest.S
+	$(Q)$(CC) -c -o $@ $<
+
+# ---- Flavours: plain (what ships), san (unit tests), tsan, fuzz -----------------------------------------------------
+
+# $(call flavour,DIR,COMPILER,FLAGS)
+define flavour
+$(1)/obj/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	@$$(if $$(Q),echo "  CC    $$@")
+	$$(Q)$(2) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $(3) -c -o $$@ $$<
+
+$(1)/libebb.a: $(call objects,$(1),$(LIBRARY_SOURCES)) $(BUILD_DIR)/selftest.o $(ARCH_OBJECTS)
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+endef
+
+PLAIN_FLAGS := $(HARDENING) -D_FORTIFY_SOURCE=2
+SAN_DIR  := $(BUILD)/$(ARCH)-san
+TSAN_DIR := $(BUILD)/$(ARCH)-tsan
+FUZZ_DIR := $(BUILD)/$(ARCH)-fuzz
+SAN_FLAGS  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Itests/unit/fakes
+TSAN_FLAGS := -O1 -fsanitize=thread -Itests/unit/fakes
+FUZZ_FLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Itests/unit/fakes
+
+$(eval $(call flavour,$(BUILD_DIR),$(CC),$(PLAIN_FLAGS)))
+$(eval $(call flavour,$(SAN_DIR),$(CC),$(SAN_FLAGS)))
+$(eval $(call flavour,$(TSAN_DIR),$(CC),$(TSAN_FLAGS)))
+$(eval $(call flavour,$(FUZZ_DIR),$(FUZZ_CC),$(FUZZ_FLAGS)))
+
+# ---- The program ---------------------------------------------------------------------------------------------------
+
+.PHONY: all static firmware
+all: $(BUILD_DIR)/ebb ebb compile_commands.json
+
+$(BUILD_DIR)/ebb: $(BUILD_DIR)/obj/src/main.o $(BUILD_DIR)/libebb.a
+	@$(if $(Q),echo "  LD    $@")
+	$(Q)$(CC) -pie -pthread $(LDFLAGS_HARD) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+ebb: $(BUILD_DIR)/ebb
+	$(Q)ln -sfn $< $@
+
+static: $(BUILD_DIR)/ebb-static
+$(BUILD_DIR)/ebb-static: $(BUILD_DIR)/obj/src/main.o $(BUILD_DIR)/libebb.a
+	@$(if $(Q),echo "  LD    $@")
+	$(Q)$(CC) -static-pie -pthread $(LDFLAGS_HARD) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+firmware: firmware-tests
+
+# ---- Tests -----------------------------------------------------------------------------------------------------------
+
+# The fakes that a test names in its line `/* fakes: A B */` come before the library and so stand in for rooms.
+fakes_of = $(shell sed -n 's|^/\* fakes: \(.*\) \*/$$|\1|p' $(1))
+
+define unit_test
+$(1)/$(2): $(1)/obj/tests/unit/$(2).o $(patsubst %,$(1)/obj/tests/unit/fakes/%.o,$(call fakes_of,tests/unit/$(2).c)) $(1)/libebb.a
+	@$$(if $$(Q),echo "  LD    $$@")
+	$$(Q)$$(CC) $(3) -pthread -o $$@ $$^ $$(LIBS) -lcmocka
+endef
+$(foreach test,$(TESTS),$(eval $(call unit_test,$(SAN_DIR),$(test),$(SAN_FLAGS))))
+$(foreach test,$(TESTS),$(eval $(call unit_test,$(TSAN_DIR),$(test),$(TSAN_FLAGS))))
+
+define fuzzer
+$(FUZZ_DIR)/$(1): $(FUZZ_DIR)/obj/tests/fuzz/$(1).o $(patsubst %,$(FUZZ_DIR)/obj/tests/unit/fakes/%.o,$(call fakes_of,tests/fuzz/$(1).c)) $(FUZZ_DIR)/libebb.a
+	@$$(if $$(Q),echo "  LD    $$@")
+	$$(Q)$$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -pthread -o $$@ $$^ $$(LIBS)
+endef
+$(foreach fuzzer_name,$(FUZZERS),$(eval $(call fuzzer,$(fuzzer_name))))
+
+.PHONY: unit unit-build tsan replay fuzz-build fuzz guest host lint check run
+unit-build: $(addprefix $(SAN_DIR)/,$(TESTS))
+unit: unit-build
+	@tests/unit/run $(SAN_DIR) $(TESTS)
+
+tsan: $(addprefix $(TSAN_DIR)/,$(TESTS))
+	@tests/unit/run $(TSAN_DIR) $(TESTS)
+
+fuzz-build: $(addprefix $(FUZZ_DIR)/,$(FUZZERS))
+replay: fuzz-build
+	@tests/fuzz/run replay $(FUZZ_DIR) $(FUZZERS)
+
+FUZZ_SECONDS ?= 600
+fuzz: fuzz-build
+	@tests/fuzz/run fuzz $(FUZZ_DIR) $(FUZZ_SECONDS) $(FUZZERS)
+
+guest: all firmware
+	@EBB=$(BUILD_DIR)/ebb BUILD=$(BUILD) ARCH=$(ARCH) tests/guest/run
+
+host: all static
+	@BUILD=$(BUILD) tests/host/run --arch $(ARCH)
+
+lint: $(BUILD_DIR)/libebb.a
+	@tests/lint/run $(BUILD_DIR)
+
+# Set-up, then every layer; ends with `N passed, N failed, N skipped`.
+check:
+	@.ci/setup build check
+	@BUILD=$(BUILD) ARCH=$(ARCH) MAKE="$(MAKE)" tests/check
+
+run:
+	@.ci/setup build run
+	@BUILD=$(BUILD) ARCH=$(ARCH) MAKE="$(MAKE)" tests/run
+
+# ---- Conveniences ----------------------------------------------------------------------------------------------------
+
+compile_commands.json: Makefile
+	@printf '[\n' > $@; first=1; for source in $(SOURCES) $(wildcard tests/unit/*.c tests/unit/fakes/*.c tests/fuzz/*.c); do \
+		[ $$first = 1 ] || printf ',\n' >> $@; first=0; \
+		printf '{"directory":"%s","file":"%s","command":"%s -D_GNU_SOURCE -Iinclude -Itests/unit/fakes -std=gnu11 -c %s"}' \
+			"$(CURDIR)" "$$source" "$(CC)" "$$source" >> $@; \
+	done; printf '\n]\n' >> $@
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+.PHONY: install format clean help deps
+install: $(BUILD_DIR)/ebb
+	install -D -m 755 $(BUILD_DIR)/ebb $(DESTDIR)$(PREFIX)/bin/ebb
+	install -D -m 644 docs/ebb.1 $(DESTDIR)$(PREFIX)/share/man/man1/ebb.1
+
+deps:
+	@.ci/setup build check run
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(filter-out $(BUILD)/cache,$(wildcard $(BUILD)/*)) ebb compile_commands.json
+
+help:
+	@printf '%s\n' \
+	'make               build $(BUILD_DIR)/ebb and the link ./ebb' \
+	'make run           build, then show it: selftest guest, then a Debian guest whose memory comes back' \
+	'make check         everything: lint, unit, replay, guest, host' \
+	'make static        $(BUILD_DIR)/ebb-static' \
+	'make firmware      the bare-metal guests of guest-firmware/' \
+	'make unit          unit tests under ASan and UBSan (TESTS="test_a test_b" for some)' \
+	'make tsan          the same under ThreadSanitizer' \
+	'make replay        replay of the fuzz corpora' \
+	'make fuzz          fuzz each target FUZZ_SECONDS=600 seconds (FUZZERS="fuzz_a" for some)' \
+	'make guest         firmware tests on /dev/kvm' \
+	'make host          Debian guests under a real KVM: native, or nested in an emulator' \
+	'make lint          layering, writable globals, headers, style' \
+	'make deps          install the Debian packages that all of this needs' \
+	'make install       to DESTDIR PREFIX=/usr/local' \
+	'make format clean help' \
+	'Variables: ARCH=x86 BUILD=build V=1 CC CFLAGS LDFLAGS'
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
