@@ -18,17 +18,25 @@
 struct console;
 struct log;
 
-/* What keys and a matched pattern ask for; called on the main loop's thread. */
+/* What keys and the guest's output ask for; called on the main loop's thread. Each may be NULL. */
 struct console_events {
-	void (*quit)(void *ctx); /* Ctrl-A x */
-	void (*expect_matched)(void *ctx);
+	void (*quit)(void *ctx);           /* Ctrl-A x */
+	void (*expect_matched)(void *ctx); /* once */
+	/* The guest's kernel printed its panic line; again for each such line. Guest-controlled: a
+	 * program in the guest can print the same. */
+	void (*panicked)(void *ctx);
 	void *ctx;
 };
 
 struct console_config {
-	int input_fd, output_fd;    /* borrowed; input_fd -1: none */
-	const char *expect_pattern; /* or NULL */
+	int input_fd, output_fd; /* borrowed; input_fd -1: none */
+	/* A POSIX extended regular expression, or NULL. It is tried on each line of output (escape
+	 * sequences and CR taken out, its last CONSOLE_LINE_MAX bytes), and on the unfinished line
+	 * at each pause; it never sees two lines at once. */
+	const char *expect_pattern;
 };
+
+#define CONSOLE_LINE_MAX 1024
 
 /* -EINVAL with a message for a bad pattern. The terminal is left alone until console_start. */
 EBB_MUST_CHECK int console_create(const struct console_config *config,
@@ -38,18 +46,36 @@ EBB_MUST_CHECK int console_create(const struct console_config *config,
 /* Flushes, restores the terminal. */
 void console_destroy(struct console *console);
 
-/* Raw mode if input is a terminal; input begins to flow. */
+/*
+ * Raw mode if input is a terminal and ebb is in its foreground; input begins to flow. In the
+ * background the terminal is left alone, and looked at again once a second. Main thread.
+ */
 EBB_MUST_CHECK int console_start(struct console *console, struct error *err);
 
-/* From the guest's device; any thread. Never blocks longer than one write(2) to a terminal or pipe.
- */
-void console_write(struct console *console, const void *data, size_t size_bytes);
-void console_flush(struct console *console);
+/* Gives the terminal its old modes back, now and for good. Async-signal-safe, for a handler of a
+ * fatal signal; console_destroy does it too. NULL is fine. */
+void console_restore_terminal(struct console *console);
+
+/* The terminal's size changed (SIGWINCH), or ebb was stopped and goes on (SIGCONT): tells the
+ * guest's device, takes the terminal again. Main thread. */
+void console_resized(struct console *console);
 
 /*
- * The guest's device takes input. room: how many bytes it takes now (any thread); input: called on
- * the main loop's thread with at most room() bytes. When it has room again after refusing, it calls
- * console_input_ready. NULL detaches.
+ * From the guest's device; any thread, no lock of the device's held: when the reader of the output
+ * is slow the caller waits, at most CONSOLE_STALL_MAX_MS since it last took a byte; then output is
+ * dropped until it takes some again. console_flush never waits.
+ */
+#define CONSOLE_STALL_MAX_MS 5000
+void console_write(struct console *console, const void *data, size_t size_bytes);
+void console_flush(struct console *console);
+uint64_t console_dropped_bytes(const struct console *console); /* any thread */
+
+/*
+ * The guest's device takes input. All are called on the main loop's thread, with no lock of the
+ * console's held. room: how many bytes the device takes now; asked only when there is input, so one
+ * that answered 0 owes a console_input_ready once it has room. input: at most that many bytes.
+ * console NULL, as in a machine without one, takes nothing and says nothing. ops NULL detaches.
+ * Attach and detach: main thread.
  */
 struct console_input_ops {
 	size_t (*room)(void *ctx);
