@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The system calls of memory return, one function each. */
+#include "reclaim_host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* PAGEMAP_SCAN came with Linux 6.7; build hosts have older headers (Documentation/admin-guide/mm/
+ * pagemap.rst). */
+struct pagemap_scan {
+	uint64_t size_bytes, flags;
+	uint64_t start, end, walk_end;
+	uint64_t runs, runs_max, pages_max;
+	uint64_t inverted, all_of, any_of, returned;
+};
+
+#define PAGEMAP_SCAN_REQUEST _IOWR('f', 16, struct pagemap_scan)
+
+int reclaim_host_madvise(void *hva, size_t size_bytes)
+{
+	return madvise(hva, size_bytes, MADV_DONTNEED) ? -errno : 0;
+}
+
+ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements, size_t count)
+{
+	ssize_t done = process_madvise(pidfd, elements, count, MADV_DONTNEED, 0);
+
+	return done < 0 ? -errno : done;
+}
+
+int reclaim_host_pidfd_open(void)
+{
+	long fd = syscall(SYS_pidfd_open, getpid(), 0);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int reclaim_host_pagemap_open(void)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int reclaim_host_pagemap_scan(int pagemap_fd, uintptr_t start, uintptr_t end,
+                              struct reclaim_host_run *runs, size_t max, uintptr_t *ret_walk_end)
+{
+	struct pagemap_scan scan = {
+		.size_bytes = sizeof(scan),
+		.start = start,
+		.end = end,
+		.runs = (uintptr_t)runs,
+		.runs_max = max,
+		.any_of = RECLAIM_HOST_PRESENT | RECLAIM_HOST_SWAPPED,
+		.returned = RECLAIM_HOST_PRESENT | RECLAIM_HOST_SWAPPED | RECLAIM_HOST_ZERO_PAGE,
+	};
+	int count = ioctl(pagemap_fd, PAGEMAP_SCAN_REQUEST, &scan);
+
+	if (count < 0)
+		return -errno;
+	*ret_walk_end = scan.walk_end;
+	return count;
+}
+
+int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency)
+{
+	return mincore(hva, size_bytes, residency) ? -errno : 0;
+}
