@@ -49,13 +49,16 @@ void irq_line_pulse(struct irq_line *line);
 EBB_MUST_CHECK int irq_vector_create(struct irq_router *router, struct irq_vector **ret_vector);
 void irq_vector_destroy(struct irq_vector *vector);
 
-/* Sets the message (guest-controlled; nothing is sent) and whether it is connected. -ENOSPC: routes
- * used up; -errno of KVM. */
+/*
+ * Sets the message (guest-controlled; NULL keeps the one before; nothing is sent) and whether it is
+ * connected. The same again costs nothing. -ENOSPC: routes used up; -EMFILE, -ENOMEM; -errno of
+ * KVM, which judges the message: the vector is disconnected then.
+ */
 int irq_vector_configure(struct irq_vector *vector, const struct msi_message *message,
                          bool enabled);
 
 /* Signals since it was disabled that are waiting: the MSI-X pending bit. */
-bool irq_vector_is_pending(const struct irq_vector *vector);
+bool irq_vector_is_pending(struct irq_vector *vector);
 
 /* Drops what is waiting: a device that was reset. */
 void irq_vector_clear(struct irq_vector *vector);
@@ -63,7 +66,8 @@ void irq_vector_clear(struct irq_vector *vector);
 /* One write(2). */
 void irq_vector_trigger(struct irq_vector *vector);
 
-/* Owned by the vector; lent to vhost. */
-int irq_vector_fd(const struct irq_vector *vector);
+/* The eventfd, made by the first call or when the vector is first enabled. Owned by the vector; lent
+ * to vhost. -errno when it cannot be made. */
+EBB_MUST_CHECK int irq_vector_fd(struct irq_vector *vector);
 
 #endif
