@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The console: a polled 16550 at 0x3f8. */
+#include "platform.h"
+#include "platform_x86.h"
+#include "io.h"
+
+#define UART_LSR 5
+#define UART_LSR_DATA_READY 0x01
+#define UART_LSR_THR_EMPTY 0x20
+
+void platform_putc(char c)
+{
+	if (c == '\n')
+		platform_putc('\r');
+	while (!(in8(PORT_SERIAL + UART_LSR) & UART_LSR_THR_EMPTY))
+		cpu_relax();
+	out8(PORT_SERIAL, (uint8_t)c);
+}
+
+int platform_getc(void)
+{
+	if (!(in8(PORT_SERIAL + UART_LSR) & UART_LSR_DATA_READY))
+		return -1;
+	return in8(PORT_SERIAL);
+}
