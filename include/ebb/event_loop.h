@@ -27,17 +27,20 @@ typedef void (*event_work_fn)(void *ctx);
 EBB_MUST_CHECK int event_loop_create(const char *thread_name, struct event_loop **ret_loop,
                                      struct error *err);
 
-/* Stops and joins the thread. Sources and timers must be gone. Not on the loop's own thread. */
+/* Stops and joins the thread. Sources, timers and queued work must be gone. Not on a thread that the
+ * loop made. */
 void event_loop_destroy(struct event_loop *loop);
 
-/* Runs handlers on this thread until event_loop_stop. Only for a loop without a thread of its own.
- * 0 or -errno. */
+/* Runs handlers on this thread until event_loop_stop, also one that came earlier. Only for a loop
+ * without a thread of its own (-EINVAL otherwise). 0 or -errno. Until it is called, the thread that
+ * created the loop counts as the loop's own. */
 int event_loop_run(struct event_loop *loop);
 void event_loop_stop(struct event_loop *loop); /* any thread */
 
 /*
- * Any thread. fd is borrowed until removed. events as for epoll_ctl; with EPOLLET an eventfd needs
- * no read: every signal wakes anew.
+ * Any thread. fd is borrowed until removed: it must not be closed before. events as for epoll_ctl;
+ * with EPOLLET an eventfd needs no read: every signal wakes anew. -errno: -ENOMEM, -EAGAIN (no
+ * thread), epoll's.
  */
 EBB_MUST_CHECK int event_loop_add(struct event_loop *loop, int fd, uint32_t events, event_fn fn,
                                   void *ctx, struct event_source **ret_source);
@@ -58,8 +61,12 @@ void event_timer_destroy(struct event_timer *timer);
 void event_timer_set(struct event_timer *timer, int64_t delay_ns, int64_t period_ns);
 void event_timer_cancel(struct event_timer *timer);
 
-/* Runs fn on the loop's thread and waits for it. On the loop's own thread: at once. Never under a
- * lock that fn or a handler takes. */
+/*
+ * Runs fn on the loop's thread and waits for it. On the loop's own thread: at once. Never under a
+ * lock that fn or a handler takes. Waiting goes one way, vCPU -> main -> io, reclaim: a handler of
+ * io or reclaim never calls main, and a vCPU's thread never does (main may be waiting for it to
+ * pause). A loop without a thread of its own answers while event_loop_run runs.
+ */
 void event_loop_call(struct event_loop *loop, event_work_fn fn, void *ctx);
 
 /* Work to be done once, later, on the loop's thread. Embedded by its owner; posting it again before
