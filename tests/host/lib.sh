@@ -144,9 +144,63 @@ guest_stop() {
 	return 0
 }
 
+# boot_check SUITE-FLAVOUR CPUS [ebb options]: boots to userspace, looks at processors and drivers, powers off.
+boot_check() {
+	boot_what="$1 with $2 vCPUs"
+	boot_cpus=$2
+	boot_name=boot-$1-$2
+	boot_script >"$W/boot.script"
+	boot_kernel=$1
+	shift 2
+	guest_start "$boot_name" "$boot_kernel" -c "$boot_cpus" -m 256 --timeout 100 "$@" <"$W/boot.script"
+	guest_wait 110 || fail "$boot_what: still running"
+	[ "$STATUS" = 0 ] || fail "$boot_what: status $STATUS after poweroff"
+	guest_saw "^cpus $boot_cpus\$" || fail "$boot_what: not that many in the guest"
+	guest_saw "^no driver for" && fail "$boot_what: a virtio device has no driver"
+	for driver in virtio_balloon virtio_rng; do
+		guest_saw "^bound $driver" || fail "$boot_what: $driver is not bound"
+	done
+	guest_saw "^random 64" || fail "$boot_what: no random bytes from /dev/hwrng"
+	figure "$boot_what: userspace after $(guest_answer 'ebb-guest: up' | cut -d' ' -f1) s of guest time"
+}
+
+boot_script() {
+	cat <<-'END'
+		echo "cpus $(grep -c '^processor' /proc/cpuinfo)"
+		for device in /sys/bus/virtio/devices/*; do
+			[ -e "$device/driver" ] && echo "bound $(basename "$(readlink "$device/driver")")"
+			[ -e "$device/driver" ] || echo "no driver for $device"
+		done
+		dd if=/dev/hwrng bs=16 count=4 2>/dev/null | wc -c | sed 's/^/random /'
+	END
+}
+
 # ebb_stat JQ-EXPRESSION: from `ebb stat --json` of the current guest.
 ebb_stat() {
 	"$EBB" stat "$GUEST" --json | jq -r "$1"
+}
+
+# guest_socket: where the current guest's control socket is.
+guest_socket() {
+	if [ -n "${XDG_RUNTIME_DIR:-}" ]; then
+		echo "$XDG_RUNTIME_DIR/ebb/$GUEST.sock"
+	else
+		echo "/run/ebb/$GUEST.sock"
+	fi
+}
+
+# steady PID SECONDS: waits (at most) until resident guest RAM has not changed by 256 KiB for two seconds.
+steady() {
+	steady_last=-1
+	steady_tries=$2
+	while [ "$steady_tries" -gt 0 ]; do
+		steady_now=$(ram_rss_kib "$1")
+		[ $((steady_now - steady_last)) -lt 256 ] && [ $((steady_last - steady_now)) -lt 256 ] && return
+		steady_last=$steady_now
+		steady_tries=$((steady_tries - 2))
+		sleep 2
+	done
+	return 1
 }
 
 # Guest RAM is what of ebb's mappings is private or shared memory of 96 MiB and more; the rest is ebb's own.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Holds a known pattern and looks whether it is still there: pattern MIB ROUNDS [SECONDS-BETWEEN]. Runs in the guest. */
+/* Holds a known pattern and looks whether it is still there: pattern MIB ROUNDS [SECONDS-BETWEEN].
+ * Runs in the guest. */
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# How a guest ends is how ebb ends: poweroff 0, panic 126, --timeout 124, --expect 0, --no-reboot 0.
+# timeout: 120
+# cost: 30
+
+start() {
+	start_name=$1
+	shift
+	guest_start "$start_name" "$DEFAULT_GUEST" -m 256 "$@"
+}
+
+start off --timeout 60 </dev/null
+guest_wait 70 || fail "poweroff: still running"
+[ "$STATUS" = 0 ] || fail "poweroff: status $STATUS instead of 0"
+
+EXTRA_PARAMS="panic=-1" start panic --timeout 60 <<-'END'
+	echo 1 >/proc/sys/kernel/sysrq
+	echo c >/proc/sysrq-trigger
+END
+guest_wait 70 || fail "panic: still running"
+[ "$STATUS" = 126 ] || fail "panic: status $STATUS instead of 126"
+
+start time --timeout 8 <<-'END'
+	sleep 1000
+END
+guest_wait 30 || fail "--timeout 8: still running after 30 s"
+[ "$STATUS" = 124 ] || fail "--timeout: status $STATUS instead of 124"
+
+start expect --timeout 60 --expect 'the magic wor[d]' <<-'END'
+	echo "the magic word"
+	sleep 1000
+END
+guest_wait 60 || fail "--expect: still running"
+[ "$STATUS" = 0 ] || fail "--expect: status $STATUS instead of 0"
+
+start noreboot --no-reboot --timeout 60 <<-'END'
+	reboot -f
+END
+guest_wait 70 || fail "--no-reboot: still running"
+[ "$STATUS" = 0 ] || fail "--no-reboot: status $STATUS instead of 0"
+pass

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+# A guest touches 700 MiB and lets go; at least 95 % is not resident 40 s later, by smaps, with few system calls.
+# timeout: 240
+# cost: 75
+# hosts: sid bookworm
+
+need jq strace
+guest_start report "$DEFAULT_GUEST" -m 1024 --timeout 230 <<-'END'
+	pattern 100 20 2 &
+	sleep 2
+	echo settled
+	read -r line
+	memhog 700 1000 >/hog.out &
+	hog=$!
+	until grep -q touched /hog.out; do sleep 0.2; done
+	echo touched
+	read -r line
+	kill $hog
+	wait $hog
+	echo freed
+	wait
+	dmesg | grep -iE 'corrupt|bad page|BUG:|Oops' | sed 's/^/guest complains: /'
+	echo over
+	read -r line
+END
+
+guest_expect '^settled' 60 || fail "the guest does not come up"
+guest_saw 'pattern holds 100 MiB' || guest_expect 'pattern holds 100 MiB' 20 || fail "pattern does not start"
+guest_type go
+guest_expect '^touched' 60 || fail "memhog does not get its memory"
+# What the guest had free before is reported by and by as well; the peak is taken once that is over.
+steady "$PID" 20 || note "resident memory still moves at the peak"
+peak=$(ram_rss_kib "$PID")
+released_before=$(ebb_stat .reclaim.report.bytes_released)
+refault_before=$(ebb_stat '.reclaim.refault_bytes // 0')
+trace_start "$W/calls" "$PID" madvise,process_madvise,fallocate,mmap,munmap
+guest_type free
+guest_expect '^freed' 10 || fail "memhog does not end"
+begun=$(now_ms)
+enough() {
+	[ $((peak - $(ram_rss_kib "$PID"))) -ge $((700 * 1024 * 95 / 100)) ]
+}
+within 40 enough ||
+	fail "40 s after the guest let go of 700 MiB only $(((peak - $(ram_rss_kib "$PID")) / 1024)) MiB are not resident"
+figure "95 % of 700 MiB came back in $((($(now_ms) - begun) / 1000)) s"
+# Two more seconds pass between the passes of the guest's reporting.
+sleep 3
+steady "$PID" 20 || true
+trace_stop
+after=$(ram_rss_kib "$PID")
+released=$(($(ebb_stat .reclaim.report.bytes_released) - released_before))
+refault=$(($(ebb_stat '.reclaim.refault_bytes // 0') - refault_before))
+fallen=$(((peak - after) * 1024))
+figure "resident $((peak / 1024)) MiB at the peak, $((after / 1024)) MiB after; counted $((released >> 20)) MiB released," \
+	"$((refault >> 20)) MiB faulted back"
+difference=$((released - refault - fallen))
+[ $difference -ge 0 ] || difference=$((-difference))
+[ $((difference * 100)) -le "$fallen" ] ||
+	fail "accounting: $released bytes released less $refault faulted back, but smaps fell by $fallen"
+
+calls=$(count_calls "$W/calls" 'madvise|process_madvise|fallocate|mmap|munmap')
+mib=$((released >> 20))
+per_gib=$((calls * 1024 / mib))
+figure "$calls release calls for $mib MiB: $per_gib per GiB"
+if grep -q 'process_madvise(' "$W/calls"; then
+	# One call for up to 32 blocks of 2 MiB and more. 17 a GiB, rounded up for less than a GiB.
+	[ "$calls" -le $(((17 * mib + 1023) / 1024)) ] || fail "$per_gib release calls per GiB, 17 allowed"
+else
+	[ "$HOST_SUITE" = bookworm ] || fail "this host has process_madvise on self, and it was not used"
+	[ "$per_gib" -le 512 ] || fail "$per_gib release calls per GiB, 512 allowed without process_madvise"
+fi
+
+guest_expect '^over' 90 || fail "the second program does not end"
+guest_saw '^pattern intact 20 rounds' || fail "the second program's pattern: $(guest_answer 'pattern broken:')"
+guest_saw '^guest complains' && fail "the guest complains"
+guest_type off
+guest_wait 30 || fail "still running after poweroff"
+pass

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# `kill -9` of ebb leaves nothing that stops the next start under the same name; a running name is refused.
+# timeout: 120
+# cost: 25
+
+script() {
+	cat <<-'END'
+		echo ready
+		read -r line
+	END
+}
+script >"$W/script"
+
+guest_start again "$DEFAULT_GUEST" -m 256 --timeout 100 <"$W/script"
+guest_expect '^ready' 50 || fail "the guest does not come up"
+first=$PID
+"$EBB" run --name again -k "$RIG/guests/$DEFAULT_GUEST/vmlinuz" -m 256 --timeout 5 </dev/null >"$W/second.out" 2>"$W/second.err"
+got=$?
+[ $got = 64 ] || [ $got = 125 ] || fail "a second guest of the same name: status $got"
+[ "$(wc -l <"$W/second.err")" = 1 ] || fail "a second guest of the same name: $(cat "$W/second.err")"
+grep -q '^ebb: .*again' "$W/second.err" || fail "a second guest of the same name: $(cat "$W/second.err")"
+alive "$first" || fail "the first guest did not survive that"
+"$EBB" list --json | grep -q '"again"' || fail "ebb list does not know it"
+
+guest_stop
+alive "$first" && fail "kill -9 did not end it"
+"$EBB" list --json >"$W/list" 2>&1 || fail "ebb list after kill -9: $(cat "$W/list")"
+grep -q '"again"' "$W/list" && fail "ebb list still shows a killed guest"
+if [ -S /run/ebb/again.sock ]; then note "a stale socket is left, for the next start to take over"; fi
+
+guest_start again "$DEFAULT_GUEST" -m 256 --timeout 100 <"$W/script"
+guest_expect '^ready' 50 || fail "the next start under the same name fails: $(cat "$W/again.err")"
+[ "$(ebb_stat .name)" = again ] || fail "ebb stat does not reach the new guest"
+guest_type off
+guest_wait 30 || fail "still running after poweroff"
+[ "$STATUS" = 0 ] || fail "status $STATUS after poweroff"
+[ ! -e "$(guest_socket)" ] || fail "the socket is left after an orderly end"
+pass
