@@ -3,8 +3,8 @@
  * A vCPU and its thread: the KVM_RUN loop, exit dispatch, kicks, exit statistics.
  *
  * States: created -> paused <-> running -> ended. A thread runs its vCPU only while running; a kick
- * is a signal whose handler sets immediate_exit, so that one between the check and KVM_RUN is not
- * lost.
+ * sets immediate_exit and sends a signal, so that one between the check and KVM_RUN is not lost
+ * (DOC in src/vcpu.c).
  */
 #ifndef EBB_VCPU_H
 #define EBB_VCPU_H
@@ -64,13 +64,19 @@ void vcpu_destroy(struct vcpu *vcpu); /* ends and joins the thread first */
 /* Starts the thread, paused: it resets its vCPU (arch_vcpu_reset) and waits. */
 EBB_MUST_CHECK int vcpu_start(struct vcpu *vcpu, struct error *err);
 
-/* Main thread. pause returns when the vCPU is out of KVM_RUN and touches nothing; a second one is a
- * no-op. */
+/* Main thread. request asks, wait returns when the vCPU is out of KVM_RUN, its last access complete,
+ * and touches nothing; a second request is a no-op. resume also ends idling. */
 void vcpu_request_pause(struct vcpu *vcpu);
 void vcpu_wait_paused(struct vcpu *vcpu);
 void vcpu_resume(struct vcpu *vcpu);
 
-/* The vCPU resets its registers on its own thread before it next runs. Only while paused. */
+/* The vCPU resets its registers on its own thread, at once; vcpu_wait_paused waits for that too.
+ * Only while paused: it stays so. A reset that fails ends the VM (VM_END_HOST_FAILURE). */
 void vcpu_request_reset(struct vcpu *vcpu);
+
+/* Any thread. If the caller is this vCPU's own thread, the vCPU runs no further instruction after
+ * the exit that it is handling, until it is resumed. vm.c does this for whoever asks for an end or a
+ * reset. */
+void vcpu_idle_if_current(struct vcpu *vcpu);
 
 #endif
