@@ -449,6 +449,27 @@ void *gmem_span(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
 	return region->hva + (gpa - region->gpa);
 }
 
+/*
+ * Any change of a mapping's protection makes the kernel tell the MMU notifiers, and KVM drops what
+ * it mapped. The detour is over more rights, never fewer: with fewer, a vCPU or a device of ours
+ * that touched the page meanwhile would fault for good.
+ */
+int gmem_flush_page(struct guest_memory *memory, gpa_t gpa)
+{
+	void *page;
+	int ret = 0;
+
+	gmem_lock_shared(memory);
+	page = gmem_span(memory, align_down(gpa, PAGE_4K_BYTES), PAGE_4K_BYTES);
+	if (!page)
+		ret = -EFAULT;
+	else if (mprotect(page, PAGE_4K_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC) ||
+	         mprotect(page, PAGE_4K_BYTES, PROT_READ | PROT_WRITE))
+		ret = -errno;
+	gmem_unlock_shared(memory);
+	return ret;
+}
+
 size_t gmem_list_regions(struct guest_memory *memory, struct gmem_region *regions, size_t max)
 {
 	size_t count;

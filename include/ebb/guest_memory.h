@@ -76,6 +76,12 @@ EBB_MUST_CHECK int gmem_load_file(struct guest_memory *memory, gpa_t gpa, int fd
  * then). */
 void *gmem_span(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes);
 
+/*
+ * Makes the guest's next access to the 4 KiB page that holds gpa fault in the host anew, content
+ * kept (for test devices). -EFAULT: no RAM there; -errno of mprotect.
+ */
+EBB_MUST_CHECK int gmem_flush_page(struct guest_memory *memory, gpa_t gpa);
+
 /* Copies the regions, in ascending gpa, to regions[0..max); returns how many there are in all. */
 size_t gmem_list_regions(struct guest_memory *memory, struct gmem_region *regions, size_t max);
 uint64_t gmem_total_bytes(struct guest_memory *memory);
