@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory-return engine: guest-physical ranges in, host memory back, and an honest account of it.
+ * The memory-return engine: guest-physical ranges in, host memory back, and an honest account of
+ * it.
  *
  * DOC: owns every system call that takes guest RAM away (with its private rooms: reclaim_batch.c
  * brings a batch into order, reclaim_residency.c looks what is there, reclaim_host.c holds the
@@ -57,7 +58,8 @@ struct region {
 	gpa_t gpa;
 	uint64_t size_bytes;
 	uint8_t *hva;
-	uint64_t *released; /* a bit a 4 KiB page; NULL: nothing released yet, or no memory for it */
+	uint64_t
+		*released; /* a bit a 4 KiB page; NULL: nothing released yet, or no memory for it */
 };
 
 /* A part of a batch: merged, and inside one region. */
@@ -71,7 +73,7 @@ struct piece {
 struct reclaim {
 	struct guest_memory *memory;
 	struct gmem_listener listener;
-	pthread_mutex_t lock; /* the batch lock: everything below */
+	pthread_mutex_t lock;                    /* the batch lock: everything below */
 	struct region regions[GMEM_REGIONS_MAX]; /* ascending */
 	size_t region_count;
 	unsigned int inhibit_count;
@@ -94,9 +96,8 @@ struct reclaim {
 const char *reclaim_source_name(enum reclaim_source source)
 {
 	static const char *const names[RECLAIM_SOURCE_COUNT] = {
-		[RECLAIM_INFLATE] = "inflate", [RECLAIM_REPORT] = "report",
-		[RECLAIM_HINT] = "hint",       [RECLAIM_UNPLUG] = "unplug",
-		[RECLAIM_RESET] = "reset",
+		[RECLAIM_INFLATE] = "inflate", [RECLAIM_REPORT] = "report", [RECLAIM_HINT] = "hint",
+		[RECLAIM_UNPLUG] = "unplug",   [RECLAIM_RESET] = "reset",
 	};
 
 	return names[source];
@@ -342,7 +343,8 @@ static ssize_t try_vector(struct reclaim *reclaim, size_t count, struct reclaim_
 	return reclaim_host_process_madvise(fd, reclaim->elements, count);
 }
 
-/* Releases pieces[0..count) or some of them, at least the first. Returns how many were dealt with. */
+/* Releases pieces[0..count) or some of them, at least the first. Returns how many were dealt with.
+ */
 static size_t release_group(struct reclaim *reclaim, const struct piece *pieces, size_t count,
                             struct reclaim_outcome *outcome)
 {

@@ -98,8 +98,8 @@ size_t reclaim_batch_normalise(struct reclaim_range *ranges, size_t count,
 			ranges[merged++] = range;
 			continue;
 		}
-		totals.bytes_repeated = add_saturating(totals.bytes_repeated,
-		                                       min_u64(last_end, end) - range.gpa);
+		totals.bytes_repeated =
+			add_saturating(totals.bytes_repeated, min_u64(last_end, end) - range.gpa);
 		last->size_bytes = max_u64(last_end, end) - last->gpa;
 	}
 	*ret_totals = totals;

@@ -27,8 +27,7 @@ static bool ends_with(const char *text, const char *ending)
 {
 	size_t text_length = strlen(text), ending_length = strlen(ending);
 
-	return text_length >= ending_length &&
-	       !strcmp(text + text_length - ending_length, ending);
+	return text_length >= ending_length && !strcmp(text + text_length - ending_length, ending);
 }
 
 /* A line that is cut short (full disk) counts as failed. */
