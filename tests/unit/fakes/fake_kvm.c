@@ -370,7 +370,7 @@ static int make(size_t size_bytes, void **ret_object, struct error *err, const c
 
 int kvm_open(struct kvm **ret_kvm, struct error *err)
 {
-	void *object;
+	void *object = NULL;
 	int result = make(sizeof(struct kvm), &object, err, "/dev/kvm");
 
 	if (!result)
@@ -428,7 +428,7 @@ int kvm_check_extension(struct kvm *kvm, int capability)
 
 int kvm_vm_create(struct kvm *kvm, unsigned long type, struct kvm_vm **ret_vm, struct error *err)
 {
-	void *object;
+	void *object = NULL;
 	int result = make(sizeof(struct kvm_vm), &object, err, "VM");
 
 	(void)kvm;
@@ -657,7 +657,7 @@ int kvm_vcpu_create(struct kvm_vm *vm, unsigned long id, struct kvm_vcpu **ret_v
                     struct error *err)
 {
 	struct kvm_vcpu *vcpu;
-	void *object;
+	void *object = NULL;
 	int result = make(sizeof(*vcpu), &object, err, "vCPU");
 
 	(void)vm;
