@@ -5,17 +5,23 @@
 
 static struct {
 	unsigned int passed, failed, skipped, failed_at_section;
+	const char *prefix;
 } tally;
+
+void report_prefix(const char *prefix)
+{
+	tally.prefix = prefix;
+}
 
 void report_pass(const char *name)
 {
 	tally.passed++;
-	print("PASS %s\n", name);
+	print("PASS %s%s\n", tally.prefix ? tally.prefix : "", name);
 }
 
 static void verdict(const char *word, const char *name, const char *why, va_list args)
 {
-	print("%s %s: ", word, name);
+	print("%s %s%s: ", word, tally.prefix ? tally.prefix : "", name);
 	vprint(why, args);
 	print("\n");
 }

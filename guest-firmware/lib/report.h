@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What the following names start with: "virtio-rng/pci: ", say. Not copied; "" for nothing. */
+void report_prefix(const char *prefix);
+
 /* Values at the debug-exit port; the status is (value << 1) | 1: 33, 65 and 97. */
 #define EXIT_PASS 0x10
 #define EXIT_FAIL 0x20
