@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stands in for src/reclaim_host.c: does the same to real memory, counts, and fails when told. */
+#include "fake_reclaim_host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+struct fake_reclaim_host fake_reclaim_host;
+
+void fake_reclaim_host_reset(void)
+{
+	memset(&fake_reclaim_host, 0, sizeof(fake_reclaim_host));
+}
+
+static bool holds_bad_page(const void *hva, size_t size_bytes)
+{
+	return fake_reclaim_host.bad_hva &&
+	       range_contains((uintptr_t)hva, size_bytes, (uintptr_t)fake_reclaim_host.bad_hva, 1);
+}
+
+int reclaim_host_madvise(void *hva, size_t size_bytes)
+{
+	fake_reclaim_host.madvise_calls++;
+	if (holds_bad_page(hva, size_bytes))
+		return -EINVAL;
+	return madvise(hva, size_bytes, MADV_DONTNEED) ? -errno : 0;
+}
+
+/* As the kernel: element by element, and what was done before the one that fails. */
+ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements, size_t count)
+{
+	ssize_t done = 0;
+
+	fake_reclaim_host.vector_calls++;
+	if (fake_reclaim_host.vector_elements_max < count)
+		fake_reclaim_host.vector_elements_max = count;
+	if (pidfd == RECLAIM_HOST_SELF && fake_reclaim_host.no_self)
+		return -EBADF;
+	if (fake_reclaim_host.no_vector)
+		return -EINVAL;
+	for (size_t i = 0; i < count; i++) {
+		if (fake_reclaim_host.vector_cut && i == fake_reclaim_host.vector_cut)
+			break;
+		if (holds_bad_page(elements[i].iov_base, elements[i].iov_len))
+			return done ? done : -EINVAL;
+		if (madvise(elements[i].iov_base, elements[i].iov_len, MADV_DONTNEED))
+			return done ? done : -errno;
+		done += (ssize_t)elements[i].iov_len;
+	}
+	return done;
+}
+
+int reclaim_host_pidfd_open(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	fake_reclaim_host.pidfd_opens++;
+	return fd < 0 ? -errno : fd;
+}
+
+int reclaim_host_pagemap_open(void)
+{
+	int fd;
+
+	if (fake_reclaim_host.no_pagemap)
+		return -ENOENT;
+	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int reclaim_host_pagemap_scan(int pagemap_fd, uintptr_t start, uintptr_t end,
+                              struct reclaim_host_run *runs, size_t max, uintptr_t *ret_walk_end)
+{
+	uint64_t scan[12] = { sizeof(scan),
+		              0,
+		              start,
+		              end,
+		              0,
+		              (uintptr_t)runs,
+		              max,
+		              0,
+		              0,
+		              0,
+		              RECLAIM_HOST_PRESENT | RECLAIM_HOST_SWAPPED,
+		              RECLAIM_HOST_PRESENT | RECLAIM_HOST_SWAPPED |
+		                      RECLAIM_HOST_ZERO_PAGE };
+	int count;
+
+	fake_reclaim_host.look_calls++;
+	if (fake_reclaim_host.no_pagemap_scan)
+		return -ENOTTY;
+	if (fake_reclaim_host.runs_max && max > fake_reclaim_host.runs_max)
+		scan[6] = fake_reclaim_host.runs_max;
+	count = ioctl(pagemap_fd, _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, sizeof(scan)), scan);
+	if (count < 0)
+		return -errno;
+	*ret_walk_end = scan[4];
+	return count;
+}
+
+int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency)
+{
+	fake_reclaim_host.look_calls++;
+	return mincore(hva, size_bytes, residency) ? -errno : 0;
+}

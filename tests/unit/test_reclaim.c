@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory-return engine on real anonymous memory: what is released, with how many calls, and
+ * whether the account of it is true. */
+/* fakes: fake_reclaim_host */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "ebb/log.h"
+#include "ebb/reclaim.h"
+#include "fake_reclaim_host.h"
+
+#define LOW_BYTES  (96 * MIB)
+#define HIGH_GPA   (4 * GIB)
+#define HIGH_BYTES (16 * MIB)
+#define PAGE       PAGE_4K_BYTES
+
+struct fixture {
+	struct guest_memory *memory;
+	struct reclaim *reclaim;
+};
+
+static int set_up_with(void **state, bool thp)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	fake_reclaim_host_reset();
+	assert_int_equal(guest_memory_create(&f->memory, NULL), 0);
+	assert_int_equal(gmem_add_region(f->memory, 0, LOW_BYTES, thp, NULL), 0);
+	assert_int_equal(reclaim_create(f->memory, &f->reclaim, NULL), 0);
+	/* One region is there before the engine, one comes after it. */
+	assert_int_equal(gmem_add_region(f->memory, HIGH_GPA, HIGH_BYTES, thp, NULL), 0);
+	*state = f;
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_with(state, false);
+}
+
+static int set_up_thp(void **state)
+{
+	return set_up_with(state, true);
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	reclaim_destroy(f->reclaim);
+	guest_memory_destroy(f->memory);
+	free(f);
+	return 0;
+}
+
+static uint8_t *span(struct fixture *f, gpa_t gpa, uint64_t size_bytes)
+{
+	uint8_t *hva = gmem_span(f->memory, gpa, size_bytes);
+
+	assert_non_null(hva);
+	return hva;
+}
+
+static void touch(struct fixture *f, gpa_t gpa, uint64_t size_bytes)
+{
+	uint8_t *hva = span(f, gpa, size_bytes);
+
+	for (uint64_t offset = 0; offset < size_bytes; offset += PAGE)
+		hva[offset] = 0x5a;
+}
+
+/* The host's own word, independent of the engine's. */
+static uint64_t resident(struct fixture *f, gpa_t gpa, uint64_t size_bytes)
+{
+	uint8_t *pages = malloc(size_bytes / PAGE);
+	uint64_t bytes = 0;
+
+	assert_int_equal(mincore(span(f, gpa, size_bytes), size_bytes, pages), 0);
+	for (size_t i = 0; i < size_bytes / PAGE; i++)
+		bytes += (pages[i] & 1) * PAGE;
+	free(pages);
+	return bytes;
+}
+
+static struct reclaim_outcome release(struct fixture *f, struct reclaim_range *ranges, size_t count)
+{
+	struct reclaim_outcome outcome;
+	uint64_t in_bytes = 0;
+
+	for (size_t i = 0; i < count; i++)
+		in_bytes += ranges[i].size_bytes;
+	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_REPORT, ranges, count, &outcome), 0);
+	assert_int_equal(outcome.bytes_released + outcome.bytes_absent + outcome.bytes_refused,
+	                 in_bytes);
+	return outcome;
+}
+
+static struct reclaim_outcome release_range(struct fixture *f, gpa_t gpa, uint64_t size_bytes)
+{
+	struct reclaim_range range = { gpa, size_bytes };
+
+	return release(f, &range, 1);
+}
+
+static unsigned int release_calls(void)
+{
+	return fake_reclaim_host.madvise_calls + fake_reclaim_host.vector_calls;
+}
+
+static void test_nothing(void **state)
+{
+	struct reclaim_outcome outcome = release(*state, NULL, 0);
+
+	assert_int_equal(outcome.bytes_released, 0);
+	assert_int_equal(release_calls(), 0);
+	outcome = release_range(*state, 5 * MIB, 0);
+	assert_int_equal(outcome.bytes_refused, 0);
+}
+
+static void test_one_range(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_outcome outcome;
+
+	touch(f, 0, 4 * MIB);
+	outcome = release_range(f, MIB, 2 * MIB);
+	assert_int_equal(outcome.bytes_released, 2 * MIB);
+	assert_int_equal(outcome.ranges_released, 1);
+	assert_int_equal(outcome.syscalls, 1);
+	assert_int_equal(fake_reclaim_host.madvise_calls, 1);
+	assert_int_equal(fake_reclaim_host.vector_calls, 0);
+	assert_int_equal(resident(f, MIB, 2 * MIB), 0);
+	/* Its neighbours are whole. */
+	assert_int_equal(resident(f, 0, 4 * MIB), 2 * MIB);
+	assert_int_equal(span(f, MIB - 1, 1)[0], 0);
+	assert_int_equal(span(f, MIB - PAGE, 1)[0], 0x5a);
+	assert_int_equal(span(f, 3 * MIB, 1)[0], 0x5a);
+	assert_int_equal(span(f, MIB, 1)[0], 0);
+}
+
+static void test_reporting_pass_is_one_call(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_range ranges[32];
+	struct reclaim_outcome outcome;
+
+	touch(f, 0, LOW_BYTES);
+	/* 32 blocks of 2 MiB, none next to another but two pairs, in no order. */
+	for (size_t i = 0; i < 32; i++)
+		ranges[i] = (struct reclaim_range){ (i * 19 % 48) * PAGE_2M_BYTES, PAGE_2M_BYTES };
+	outcome = release(f, ranges, 32);
+	assert_int_equal(outcome.bytes_released, 64 * MIB);
+	assert_int_equal(outcome.syscalls, 1);
+	assert_int_equal(release_calls(), 1);
+	assert_int_equal(fake_reclaim_host.vector_calls, 1);
+	assert_in_range(fake_reclaim_host.look_calls, 1, 2);
+	assert_int_equal(resident(f, 0, LOW_BYTES), LOW_BYTES - 64 * MIB);
+}
+
+static void test_descending_pages_merge(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_range ranges[256];
+	struct reclaim_outcome outcome;
+
+	touch(f, 8 * MIB, MIB);
+	for (size_t i = 0; i < 256; i++)
+		ranges[i] = (struct reclaim_range){ 9 * MIB - (i + 1) * PAGE, PAGE };
+	outcome = release(f, ranges, 256);
+	assert_int_equal(outcome.bytes_released, MIB);
+	assert_int_equal(outcome.ranges_released, 1);
+	assert_int_equal(fake_reclaim_host.madvise_calls, 1);
+	assert_int_equal(fake_reclaim_host.vector_calls, 0);
+	assert_int_equal(fake_reclaim_host.look_calls, 1);
+}
+
+static void test_shuffled_pages_merge(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_range *ranges = calloc(4096, sizeof(*ranges));
+	struct reclaim_outcome outcome;
+
+	touch(f, 16 * MIB, 16 * MIB);
+	for (size_t i = 0; i < 4096; i++)
+		ranges[i] = (struct reclaim_range){ 16 * MIB + i * 2731 % 4096 * PAGE, PAGE };
+	outcome = release(f, ranges, 4096);
+	assert_int_equal(outcome.bytes_released, 16 * MIB);
+	assert_int_equal(outcome.ranges_released, 1);
+	assert_int_equal(release_calls(), 1);
+	free(ranges);
+}
+
+static void test_repeats_and_overlaps_count_once(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_range ranges[] = {
+		{ 2 * MIB, MIB }, { 2 * MIB, MIB },         { 2 * MIB + 512 * KIB, MIB },
+		{ MIB, MIB },     { 2 * MIB + PAGE, PAGE },
+	};
+	struct reclaim_outcome outcome;
+
+	touch(f, 0, 8 * MIB);
+	outcome = release(f, ranges, ARRAY_SIZE(ranges));
+	assert_int_equal(outcome.bytes_released, 2 * MIB + 512 * KIB);
+	assert_int_equal(outcome.bytes_absent, MIB + 512 * KIB + PAGE);
+	assert_int_equal(outcome.ranges_released, 1);
+	assert_int_equal(resident(f, 0, 8 * MIB), 8 * MIB - outcome.bytes_released);
+}
+
+static void test_edges_are_clipped_inward(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_outcome outcome;
+
+	touch(f, 0, MIB);
+	outcome = release_range(f, PAGE + 1, 3 * PAGE);
+	assert_int_equal(outcome.bytes_released, 2 * PAGE);
+	assert_int_equal(outcome.bytes_refused, PAGE);
+	assert_int_equal(span(f, PAGE, 1)[0], 0x5a);
+	assert_int_equal(span(f, 4 * PAGE, 1)[0], 0x5a);
+	outcome = release_range(f, 8 * PAGE + 1, PAGE);
+	assert_int_equal(outcome.bytes_refused, PAGE);
+	outcome = release_range(f, 8 * PAGE, PAGE - 1);
+	assert_int_equal(outcome.bytes_refused, PAGE - 1);
+	assert_int_equal(resident(f, 0, MIB), MIB - 2 * PAGE);
+}
+
+static void test_outside_is_refused(void **state)
+{
+	static const struct reclaim_range outside[] = {
+		{ LOW_BYTES, MIB },
+		{ HIGH_GPA - MIB, MIB },
+		{ HIGH_GPA + HIGH_BYTES, TIB },
+		{ UINT64_MAX - PAGE + 1, PAGE },
+		{ UINT64_MAX, 1 },
+		{ UINT64_MAX - 2 * PAGE, UINT64_MAX },
+		{ (uint64_t)UINT32_MAX << 12, PAGE },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(outside); i++) {
+		struct reclaim_outcome outcome =
+			release_range(f, outside[i].gpa, outside[i].size_bytes);
+
+		assert_int_equal(outcome.bytes_refused, outside[i].size_bytes);
+	}
+	assert_int_equal(release_calls(), 0);
+}
+
+static void test_sum_of_sizes_may_overflow(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_range ranges[4];
+	struct reclaim_outcome outcome;
+	struct reclaim_stats stats;
+
+	for (size_t i = 0; i < 4; i++)
+		ranges[i] = (struct reclaim_range){ 2 * HIGH_GPA, UINT64_MAX };
+	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_REPORT, ranges, 4, &outcome), 0);
+	assert_int_equal(outcome.bytes_released, 0);
+	reclaim_query(f->reclaim, &stats);
+	assert_true(stats.sources[RECLAIM_REPORT].bytes_in == UINT64_MAX);
+}
+
+static void test_split_at_regions(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_outcome outcome;
+
+	touch(f, LOW_BYTES - MIB, MIB);
+	touch(f, HIGH_GPA, MIB);
+	outcome = release_range(f, LOW_BYTES - MIB, HIGH_GPA + MIB - (LOW_BYTES - MIB));
+	assert_int_equal(outcome.bytes_released, 2 * MIB);
+	assert_int_equal(outcome.bytes_refused, HIGH_GPA - LOW_BYTES);
+	assert_int_equal(outcome.ranges_released, 2);
+	assert_int_equal(fake_reclaim_host.vector_calls, 1);
+	assert_int_equal(resident(f, LOW_BYTES - MIB, MIB), 0);
+	assert_int_equal(resident(f, HIGH_GPA, MIB), 0);
+}
+
+static void test_absent_is_not_released(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_range ranges[] = { { 0, MIB }, { 2 * MIB, MIB }, { 4 * MIB, MIB } };
+	struct reclaim_outcome outcome;
+	volatile uint8_t byte;
+
+	touch(f, 2 * MIB, 64 * PAGE);
+	byte = *span(f, 0, 1); /* the zero page is in nobody's RSS */
+	(void)byte;
+	outcome = release(f, ranges, 3);
+	assert_int_equal(outcome.bytes_released, 64 * PAGE);
+	assert_int_equal(outcome.bytes_absent, 3 * MIB - 64 * PAGE);
+	assert_int_equal(fake_reclaim_host.vector_elements_max, 2);
+	outcome = release_range(f, 2 * MIB, MIB);
+	assert_int_equal(outcome.bytes_absent, MIB);
+	assert_int_equal(outcome.syscalls, 0);
+}
+
+static void test_many_pieces(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_range *ranges = calloc(1500, sizeof(*ranges));
+	struct reclaim_outcome outcome;
+
+	touch(f, 0, 3000 * PAGE);
+	for (size_t i = 0; i < 1500; i++)
+		ranges[i] = (struct reclaim_range){ i * 2 * PAGE, PAGE };
+	outcome = release(f, ranges, 1500);
+	assert_int_equal(outcome.bytes_released, 1500 * PAGE);
+	assert_int_equal(outcome.ranges_released, 1500);
+	assert_int_equal(outcome.syscalls, 3); /* vectors of up to 512 */
+	assert_int_equal(resident(f, 0, 3000 * PAGE), 1500 * PAGE);
+	free(ranges);
+}
+
+/* Every host that ebb meets releases and counts the same. */
+static void check_host(struct fixture *f, unsigned int calls_first, unsigned int calls_then)
+{
+	for (unsigned int round = 0; round < 2; round++) {
+		struct reclaim_range ranges[] = {
+			{ 4 * MIB, MIB },
+			{ 8 * MIB, MIB },
+			{ HIGH_GPA, MIB },
+			{ 0, MIB },
+		};
+		struct reclaim_outcome outcome;
+
+		for (size_t i = 0; i < 4; i++)
+			touch(f, ranges[i].gpa, 128 * PAGE);
+		outcome = release(f, ranges, 4);
+		assert_int_equal(outcome.bytes_released, 4 * 128 * PAGE);
+		assert_int_equal(outcome.bytes_absent, 4 * 128 * PAGE);
+		assert_int_equal(outcome.ranges_released, 4);
+		assert_int_equal(outcome.syscalls, round ? calls_then : calls_first);
+		assert_int_equal(resident(f, 0, 16 * MIB) + resident(f, HIGH_GPA, MIB), 0);
+	}
+}
+
+static void test_host_without_self_pidfd(void **state)
+{
+	fake_reclaim_host.no_self = true;
+	check_host(*state, 2, 1);
+	assert_int_equal(fake_reclaim_host.pidfd_opens, 1);
+}
+
+static void test_host_without_vectors(void **state)
+{
+	fake_reclaim_host.no_self = true;
+	fake_reclaim_host.no_vector = true;
+	check_host(*state, 2 + 4, 4);
+	assert_int_equal(fake_reclaim_host.pidfd_opens, 1);
+	assert_int_equal(fake_reclaim_host.vector_calls, 2);
+}
+
+static void test_host_without_pagemap(void **state)
+{
+	fake_reclaim_host.no_pagemap = true;
+	check_host(*state, 1, 1);
+}
+
+static void test_host_without_pagemap_scan(void **state)
+{
+	fake_reclaim_host.no_pagemap_scan = true;
+	check_host(*state, 1, 1);
+}
+
+static void test_vectors_cut_short(void **state)
+{
+	fake_reclaim_host.vector_cut = 2;
+	check_host(*state, 2, 2);
+}
+
+static void test_scans_cut_short(void **state)
+{
+	fake_reclaim_host.runs_max = 1;
+	check_host(*state, 1, 1);
+}
+
+static void check_refusing_host(struct fixture *f)
+{
+	struct reclaim_range ranges[] = { { 0, MIB }, { 4 * MIB, MIB }, { 8 * MIB, MIB } };
+	struct reclaim_outcome outcome;
+	struct reclaim_stats stats;
+
+	touch(f, 0, 16 * MIB);
+	fake_reclaim_host.bad_hva = span(f, 4 * MIB + PAGE, 1);
+	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_INFLATE, ranges, 3, &outcome),
+	                 -EINVAL);
+	assert_int_equal(outcome.bytes_released, 2 * MIB);
+	assert_int_equal(outcome.bytes_refused, MIB);
+	assert_int_equal(outcome.ranges_released, 2);
+	assert_int_equal(resident(f, 0, 16 * MIB), 14 * MIB);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.sources[RECLAIM_INFLATE].errors, 1);
+	assert_int_equal(stats.refault_bytes, 0);
+	assert_int_equal(stats.sources[RECLAIM_REPORT].requests, 0);
+}
+
+static void test_host_refuses_one(void **state)
+{
+	check_refusing_host(*state);
+}
+
+static void test_host_without_vectors_refuses_one(void **state)
+{
+	fake_reclaim_host.no_vector = true;
+	check_refusing_host(*state);
+}
+
+static void test_refault(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_stats stats;
+
+	touch(f, 0, 4 * MIB);
+	release_range(f, 0, 8 * MIB);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.refault_bytes, 0);
+	/* Half of it comes back, and a page that was never there is no refault. */
+	touch(f, 0, 2 * MIB);
+	touch(f, 6 * MIB, PAGE);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.refault_bytes, 2 * MIB);
+	/* Asked again, it is not counted again. */
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.refault_bytes, 2 * MIB);
+	/* Released, back and released again between two queries. */
+	release_range(f, 0, MIB);
+	touch(f, 0, MIB);
+	release_range(f, 0, MIB);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.refault_bytes, 3 * MIB);
+	assert_int_equal(reclaim_resident_bytes(f->reclaim), MIB + PAGE);
+}
+
+static void test_inhibit_nests(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_outcome outcome;
+
+	touch(f, 0, MIB);
+	reclaim_inhibit(f->reclaim);
+	reclaim_inhibit(f->reclaim);
+	reclaim_allow(f->reclaim);
+	outcome = release_range(f, 0, MIB);
+	assert_int_equal(outcome.bytes_refused, MIB);
+	assert_int_equal(resident(f, 0, MIB), MIB);
+	reclaim_allow(f->reclaim);
+	outcome = release_range(f, 0, MIB);
+	assert_int_equal(outcome.bytes_released, MIB);
+}
+
+static void test_release_all(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_stats stats;
+
+	touch(f, 0, 10 * MIB);
+	touch(f, HIGH_GPA + HIGH_BYTES - PAGE, PAGE);
+	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_RESET), 0);
+	assert_int_equal(release_calls(), 1);
+	assert_int_equal(reclaim_resident_bytes(f->reclaim), 0);
+	/* A machine that begins anew takes nothing back. */
+	touch(f, 0, MIB);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.refault_bytes, 0);
+	assert_int_equal(stats.sources[RECLAIM_RESET].bytes_released, 10 * MIB + PAGE);
+	assert_int_equal(stats.sources[RECLAIM_RESET].bytes_in, LOW_BYTES + HIGH_BYTES);
+}
+
+static void test_accounts_by_source(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_range range = { 0, MIB };
+	struct reclaim_outcome outcome;
+	struct reclaim_stats stats;
+
+	touch(f, 0, MIB);
+	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_INFLATE, &range, 1, &outcome), 0);
+	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, 32, 64 * MIB);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.sources[RECLAIM_INFLATE].requests, 1);
+	assert_int_equal(stats.sources[RECLAIM_INFLATE].ranges_in, 1);
+	assert_int_equal(stats.sources[RECLAIM_INFLATE].bytes_released, MIB);
+	assert_int_equal(stats.sources[RECLAIM_INFLATE].syscalls, 1);
+	assert_true(stats.sources[RECLAIM_INFLATE].latency_max_ns > 0);
+	assert_true(stats.sources[RECLAIM_INFLATE].latency_p50_ns <=
+	            stats.sources[RECLAIM_INFLATE].latency_max_ns);
+	assert_int_equal(stats.sources[RECLAIM_REPORT].requests, 1);
+	assert_int_equal(stats.sources[RECLAIM_REPORT].ranges_in, 32);
+	assert_int_equal(stats.sources[RECLAIM_REPORT].bytes_in, 64 * MIB);
+	assert_int_equal(stats.sources[RECLAIM_REPORT].bytes_refused, 64 * MIB);
+	assert_int_equal(stats.sources[RECLAIM_HINT].requests, 0);
+	assert_string_equal(reclaim_source_name(RECLAIM_UNPLUG), "unplug");
+}
+
+static void test_region_goes(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_outcome outcome;
+
+	touch(f, HIGH_GPA, MIB);
+	release_range(f, HIGH_GPA, MIB);
+	assert_int_equal(gmem_remove_region(f->memory, HIGH_GPA), 0);
+	outcome = release_range(f, HIGH_GPA, MIB);
+	assert_int_equal(outcome.bytes_refused, MIB);
+	/* Back in another place: nothing is remembered of it. */
+	assert_int_equal(gmem_add_region(f->memory, HIGH_GPA, MIB, false, NULL), 0);
+	touch(f, HIGH_GPA, MIB);
+	outcome = release_range(f, HIGH_GPA, MIB);
+	assert_int_equal(outcome.bytes_released, MIB);
+}
+
+/* Random batches against a plain model of which pages are there. */
+static void test_agrees_with_a_model(void **state)
+{
+	enum { PAGES = 4096, ROUNDS = 60 };
+	struct fixture *f = *state;
+	uint8_t *there = calloc(PAGES, 1);
+	uint32_t seed = 12345;
+
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		struct reclaim_range ranges[40];
+		struct reclaim_outcome outcome;
+		uint64_t expected = 0;
+
+		for (unsigned int i = 0; i < 40; i++) {
+			uint32_t page = (seed = seed * 1664525 + 1013904223) >> 20;
+			uint32_t count = (seed = seed * 1664525 + 1013904223) >> 26;
+
+			for (uint32_t p = page; p < page + count && p < PAGES; p++) {
+				touch(f, p * PAGE, PAGE);
+				there[p] = 1;
+			}
+		}
+		for (unsigned int i = 0; i < 40; i++) {
+			uint32_t page = (seed = seed * 1664525 + 1013904223) >> 20;
+			uint32_t count = (seed = seed * 1664525 + 1013904223) >> 26;
+
+			ranges[i] = (struct reclaim_range){ page * PAGE, count * PAGE };
+			for (uint32_t p = page; p < page + count && p < PAGES; p++) {
+				expected += there[p] * PAGE;
+				there[p] = 0;
+			}
+		}
+		outcome = release(f, ranges, 40);
+		assert_int_equal(outcome.bytes_released, expected);
+		assert_int_equal(outcome.bytes_refused, 0);
+	}
+	for (uint64_t p = 0; p < PAGES; p++)
+		assert_int_equal(resident(f, p * PAGE, PAGE), there[p] * PAGE);
+	free(there);
+}
+
+static char *read_file(const char *path)
+{
+	char *text = calloc(1, 4096);
+	FILE *file = fopen(path, "r");
+
+	assert_non_null(file);
+	assert_true(fread(text, 1, 4095, file) > 0);
+	fclose(file);
+	return text;
+}
+
+static void check_trace(struct fixture *f, const char *path, const char *begins, const char *holds)
+{
+	char *text;
+
+	touch(f, 0, MIB);
+	assert_int_equal(reclaim_trace_open(f->reclaim, path, NULL, NULL), 0);
+	release_range(f, 0, 2 * MIB);
+	text = read_file(path);
+	assert_int_equal(strncmp(text, begins, strlen(begins)), 0);
+	assert_non_null(strstr(text, holds));
+	assert_int_equal(text[strlen(text) - 1], '\n');
+	free(text);
+	unlink(path);
+}
+
+static void test_trace(void **state)
+{
+	char csv[] = "/tmp/ebb-test-XXXXXX.csv", json[] = "/tmp/ebb-test-XXXXXX.jsonl";
+	struct error err = ERROR_INIT;
+	struct fixture *f = *state;
+
+	close(mkstemps(csv, 4));
+	close(mkstemps(json, 6));
+	check_trace(f, csv, "time_ns,source,ranges_in,ranges_released,bytes_in,bytes_released,",
+	            ",report,1,1,2097152,1048576,1048576,0,1,");
+	check_trace(f, json, "{\"time_ns\": ",
+	            "\"bytes_released\": 1048576, \"bytes_absent\": "
+	            "1048576, \"bytes_refused\": 0, \"syscalls\": 1");
+	assert_int_equal(reclaim_trace_open(f->reclaim, "/nowhere/at/all.csv", NULL, &err),
+	                 -ENOENT);
+	assert_non_null(strstr(err.message, "/nowhere/at/all.csv"));
+	/* A full disk: at the header with an error, later with the trace's end. */
+	assert_int_equal(reclaim_trace_open(f->reclaim, "/dev/full", NULL, &err), -ENOSPC);
+}
+
+static void test_trace_stops_when_disk_is_full(void **state)
+{
+	struct fixture *f = *state;
+	char path[] = "/tmp/ebb-test-XXXXXX.jsonl", line[256] = "";
+	int lines[2];
+	struct log *log;
+
+	/* JSON lines have no header, so that the first batch meets the full disk. */
+	close(mkstemps(path, 6));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/dev/full", path), 0);
+	assert_int_equal(pipe(lines), 0);
+	assert_int_equal(log_create(lines[1], LOG_INFO, &log), 0);
+	assert_int_equal(reclaim_trace_open(f->reclaim, path, log, NULL), 0);
+	release_range(f, 0, MIB);
+	release_range(f, 0, MIB);
+	close(lines[1]);
+	assert_true(read(lines[0], line, sizeof(line) - 1) > 0);
+	assert_non_null(strstr(line, "trace"));
+	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+	log_destroy(log);
+	close(lines[0]);
+	unlink(path);
+}
+
+int main(void)
+{
+#define TEST(name)     cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_THP(name) cmocka_unit_test_setup_teardown(name, set_up_thp, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_nothing),
+		TEST(test_one_range),
+		TEST(test_reporting_pass_is_one_call),
+		TEST_THP(test_reporting_pass_is_one_call),
+		TEST(test_descending_pages_merge),
+		TEST(test_shuffled_pages_merge),
+		TEST_THP(test_shuffled_pages_merge),
+		TEST(test_repeats_and_overlaps_count_once),
+		TEST(test_edges_are_clipped_inward),
+		TEST(test_outside_is_refused),
+		TEST(test_sum_of_sizes_may_overflow),
+		TEST(test_split_at_regions),
+		TEST(test_absent_is_not_released),
+		TEST(test_many_pieces),
+		TEST(test_host_without_self_pidfd),
+		TEST(test_host_without_vectors),
+		TEST(test_host_without_pagemap),
+		TEST(test_host_without_pagemap_scan),
+		TEST(test_vectors_cut_short),
+		TEST(test_scans_cut_short),
+		TEST(test_host_refuses_one),
+		TEST(test_host_without_vectors_refuses_one),
+		TEST(test_refault),
+		TEST(test_inhibit_nests),
+		TEST(test_release_all),
+		TEST(test_accounts_by_source),
+		TEST(test_region_goes),
+		TEST(test_agrees_with_a_model),
+		TEST(test_trace),
+		TEST(test_trace_stops_when_disk_is_full),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
