@@ -7,6 +7,7 @@
 #ifndef EBB_CONFIG_H
 #define EBB_CONFIG_H
 
+#include "ebb/error.h"
 #include "ebb/log.h"
 #include "ebb/types.h"
 
@@ -15,6 +16,8 @@
 #define VM_INITRDS_MAX        16
 #define VM_DEVICES_MAX        32
 #define VM_MEMORY_MIN_BYTES   (1 * MIB)
+#define VM_MEMORY_MAX_BYTES   (16 * TIB) /* an architecture or a host may take less */
+#define VM_TIMEOUT_MAX_S      UINT64_C(1000000000)
 #define DEVICE_ID_MAX         32 /* with NUL */
 #define DEVICE_PROPERTIES_MAX 12
 
@@ -57,8 +60,9 @@ struct vm_config {
 	unsigned int cpu_count; /* 1 to VM_CPUS_MAX */
 	enum transport_kind transport;
 	enum console_kind console;
-	uint64_t timeout_ns;        /* 0: none */
-	const char *expect_pattern; /* POSIX extended regular expression, or NULL */
+	uint64_t timeout_ns;            /* 0: none */
+	const char *expect_pattern;     /* POSIX extended regular expression, or NULL */
+	const char *trace_reclaim_path; /* every batch of the reclaim engine, or NULL */
 	bool no_reboot;
 	bool test_devices;
 	bool trace_exits; /* --debug: print every exit that reached userspace */
@@ -66,5 +70,29 @@ struct vm_config {
 	struct device_config devices[VM_DEVICES_MAX];
 	size_t device_count;
 };
+
+/* The defaults of every option, and the devices that are on by default (device_classes). The name
+ * stays empty. */
+void vm_config_init(struct vm_config *config);
+
+/*
+ * The device of this class, added in the order of device_classes if it is not there. NULL: the
+ * table of VM_DEVICES_MAX is full.
+ */
+struct device_config *vm_config_device(struct vm_config *config, const struct device_class *class);
+
+/* Drops the devices of this class. */
+void vm_config_remove_device(struct vm_config *config, const struct device_class *class);
+
+/*
+ * Fills in what follows from other options (the default name from pid, the console's device) and
+ * checks every limit and every pair of options that do not go together. 0 or -EINVAL with a message
+ * that names option, value and limit. Pure.
+ */
+EBB_MUST_CHECK int vm_config_complete(struct vm_config *config, unsigned int pid,
+                                      struct error *err);
+
+/* Whether name is one a guest may have: see VM_NAME_MAX. */
+bool vm_name_is_valid(const char *name);
 
 #endif

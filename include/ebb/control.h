@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: QMP to whoever may connect, and the client side of `ebb VERB NAME`.
+ * The control socket: QMP to whoever may connect.
  *
  * $XDG_RUNTIME_DIR/ebb/NAME.sock, /run/ebb/ for root: mode 0600 in a 0700 folder, peer credentials
  * checked. One running guest a name: the name is held by a lock file (flock), so that a dead ebb's
- * leftovers are taken over and a live one's never.
+ * leftovers are taken over and a live one's never. The client side (`ebb VERB NAME`) is
+ * src/client.h.
  */
 #ifndef EBB_CONTROL_H
 #define EBB_CONTROL_H
@@ -16,20 +17,38 @@ struct control;
 struct control_name;
 struct vm;
 
-#define CONTROL_CLIENTS_MAX 16
-#define CONTROL_REQUEST_MAX_BYTES \
-	(64 * KIB) /* a longer line is an error and ends the connection \
-	            */
+#define CONTROL_CLIENTS_MAX       16
+#define CONTROL_REQUEST_MAX_BYTES (64 * KIB) /* a longer one is an error and ends the connection \
+	                                      */
+#define CONTROL_DEPTH_MAX        32          /* of nested objects and lists in a request */
+#define CONTROL_OUTPUT_MAX_BYTES (2 * MIB)   /* a client that lets more wait is dropped */
+#define CONTROL_PATH_MAX         108         /* what a socket address holds, with its NUL */
 
-/* Takes the name: -EEXIST with a message when a guest of that name runs. The first step of a start:
- * nothing else was created. */
+/*
+ * The folder of this user's sockets, with no slash behind: /run/ebb for root, else
+ * $XDG_RUNTIME_DIR/ebb, else /run/user/UID/ebb where /run/user/UID exists. -ENOENT with what to do.
+ */
+EBB_MUST_CHECK int control_folder(char path[CONTROL_PATH_MAX], struct error *err);
+
+/* The socket of a guest. -ENAMETOOLONG when it does not fit a socket address. */
+EBB_MUST_CHECK int control_socket_path(const char *name, char path[CONTROL_PATH_MAX],
+                                       struct error *err);
+
+/*
+ * Takes the name, creating the folder where it is missing: -EEXIST with a message when a guest of
+ * that name runs. The first step of a start: nothing else was created.
+ */
 EBB_MUST_CHECK int control_name_acquire(const char *name, struct control_name **ret_name,
                                         struct error *err);
+
+/* Removes socket and lock file and gives the name back. */
 void control_name_release(struct control_name *name);
 
-/* Serves on vm->main_loop. name is borrowed. */
+/* Serves on vm->main_loop, on its thread. vm and name are borrowed. */
 EBB_MUST_CHECK int control_create(struct vm *vm, struct control_name *name,
                                   struct control **ret_control, struct error *err);
+
+/* Tells the clients what is still to be told, as far as they take it at once, and hangs up. */
 void control_destroy(struct control *control);
 
 #endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the client commands: their arguments, and the connection to a guest's control socket. */
+#ifndef CLIENT_PRIVATE_H
+#define CLIENT_PRIVATE_H
+
+#include "client.h"
+#include "ebb/config.h"
+#include "ebb/control.h"
+
+struct json_t;
+
+/* What the client commands' options and words are parsed into. */
+struct client_arguments {
+	const char *name;
+	const char *word; /* the second one: SIZE, JSON; or NULL */
+	bool json, wait, watch;
+	uint64_t watch_ns;
+};
+
+/* For struct cmdline_command.positional and the rows of options; target is a client_arguments. */
+int client_take_word(void *target, size_t index, const char *value, struct error *err);
+int client_take_json(void *target, const struct cmdline_option *option, const char *value,
+                     struct error *err);
+
+/* Parses; prints help where that was asked. True: go on; false: the command ends with *ret_status.
+ */
+bool client_parse(const struct cmdline_command *command, int argc, char **argv,
+                  struct client_arguments *ret_arguments, int *ret_status, struct error *err);
+
+/* The exit status for -errno from the functions below. */
+int client_status(int ret);
+
+/* --- client_connection.c --- */
+
+#define CLIENT_REPLY_TIMEOUT_MS 10000
+#define CLIENT_REPLY_MAX_BYTES  (8 * MIB)
+
+struct client_connection {
+	int fd;
+	char *buffer; /* what arrived and is not consumed */
+	size_t size_bytes, capacity_bytes;
+};
+
+/* A connected socket. -ENOENT: no such guest runs; the message lists those that do. */
+EBB_MUST_CHECK int client_open_socket(const char *name, int *ret_fd, struct error *err);
+
+/* Connects and negotiates. */
+EBB_MUST_CHECK int client_connect(const char *name, struct client_connection *connection,
+                                  struct error *err);
+
+/* The same on a socket that is connected; takes fd, also on failure. */
+EBB_MUST_CHECK int client_start(int fd, struct client_connection *connection, struct error *err);
+void client_disconnect(struct client_connection *connection);
+
+/*
+ * One command: its result, a new reference. arguments is taken and may be NULL. Events that come in
+ * between are dropped. -EREMOTEIO: an error reply, whose text is the message; -ETIMEDOUT, -EPIPE:
+ * no answer.
+ */
+EBB_MUST_CHECK int client_command(struct client_connection *connection, const char *command,
+                                  struct json_t *arguments, struct json_t **ret_result,
+                                  struct error *err);
+
+/* Sends request as it is (taken) and returns the whole reply. */
+EBB_MUST_CHECK int client_request(struct client_connection *connection, struct json_t *request,
+                                  struct json_t **ret_reply, struct error *err);
+
+/* Waits for an event or timeout_ms, whichever comes first; 0, or -EPIPE when the guest is gone. */
+EBB_MUST_CHECK int client_wait_event(struct client_connection *connection, int timeout_ms);
+
+/* Waits until the other side hangs up. -ETIMEDOUT. */
+EBB_MUST_CHECK int client_wait_end(struct client_connection *connection, int timeout_ms);
+
+/* The names of the guests whose sockets answer, sorted; the caller frees each and the array. */
+EBB_MUST_CHECK int client_running(char ***ret_names, size_t *ret_count, struct error *err);
+void client_free_names(char **names, size_t count);
+
+/* A number at keys of nested objects, "memory.ram_bytes"; 0 when it is not there. */
+uint64_t client_number(const struct json_t *object, const char *path);
+const char *client_string(const struct json_t *object, const char *key);
+
+/* "1.5 GiB"; exact below 1 KiB. */
+#define CLIENT_SIZE_TEXT_MAX 32
+const char *client_format_bytes(uint64_t bytes, char text[CLIENT_SIZE_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A VM's configuration: its defaults, its devices, and what goes with what. Pure. */
+#include "ebb/config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ebb/device.h"
+
+#define MEMORY_DEFAULT_BYTES (512 * MIB)
+
+bool vm_name_is_valid(const char *name)
+{
+	size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	                             "0123456789._-");
+
+	return length && !name[length] && length < VM_NAME_MAX && name[0] != '.' && name[0] != '-';
+}
+
+static size_t class_order(const struct device_class *class)
+{
+	size_t count, i = 0;
+	const struct device_class *const *classes = device_classes(&count);
+
+	while (i < count && classes[i] != class)
+		i++;
+	return i;
+}
+
+struct device_config *vm_config_device(struct vm_config *config, const struct device_class *class)
+{
+	size_t index = 0;
+
+	while (index < config->device_count &&
+	       class_order(config->devices[index].class) < class_order(class))
+		index++;
+	if (index < config->device_count && config->devices[index].class == class)
+		return &config->devices[index];
+	if (config->device_count == VM_DEVICES_MAX)
+		return NULL;
+	memmove(&config->devices[index + 1], &config->devices[index],
+	        (config->device_count - index) * sizeof(config->devices[0]));
+	config->device_count++;
+	device_config_init(&config->devices[index], class->name);
+	return &config->devices[index];
+}
+
+void vm_config_remove_device(struct vm_config *config, const struct device_class *class)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < config->device_count; i++) {
+		if (config->devices[i].class == class)
+			continue;
+		if (kept != i)
+			config->devices[kept] = config->devices[i];
+		kept++;
+	}
+	config->device_count = kept;
+}
+
+void vm_config_init(struct vm_config *config)
+{
+	size_t count;
+	const struct device_class *const *classes = device_classes(&count);
+
+	*config = (struct vm_config){
+		.params = "",
+		.memory = { .size_bytes = MEMORY_DEFAULT_BYTES, .thp = true },
+		.cpu_count = 1,
+		.transport = TRANSPORT_PCI,
+		.console = CONSOLE_SERIAL,
+		.log_level = LOG_WARN,
+	};
+	for (size_t i = 0; i < count; i++) {
+		if (classes[i]->on_by_default)
+			(void)vm_config_device(config, classes[i]);
+	}
+}
+
+static int check_memory(const struct vm_config *config, struct error *err)
+{
+	uint64_t size_bytes = config->memory.size_bytes;
+
+	if (size_bytes < VM_MEMORY_MIN_BYTES)
+		return error_set(err, -EINVAL,
+		                 "--mem %" PRIu64 "K: too little memory (give 1M to 16T)",
+		                 size_bytes / KIB);
+	if (size_bytes > VM_MEMORY_MAX_BYTES)
+		return error_set(err, -EINVAL,
+		                 "--mem %" PRIu64 "M: too much memory (give 1M to 16T)",
+		                 size_bytes / MIB);
+	if (!is_aligned(size_bytes, PAGE_4K_BYTES))
+		return error_set(err, -EINVAL,
+		                 "--mem %" PRIu64 "K: not whole pages (give a multiple of 4K)",
+		                 size_bytes / KIB);
+	return 0;
+}
+
+static int complete_console(struct vm_config *config, struct error *err)
+{
+	const struct device_class *class = device_class_find("virtio-console");
+
+	if (config->console == CONSOLE_NONE && config->expect_pattern)
+		return error_set(err, -EINVAL,
+		                 "--expect %s: there is no console to watch with --console none "
+		                 "(leave one of them out)",
+		                 config->expect_pattern);
+	if (config->console != CONSOLE_VIRTIO)
+		return 0;
+	if (!class || !vm_config_device(config, class))
+		return error_set(err, -EINVAL, "--console virtio: no room for the device");
+	return 0;
+}
+
+int vm_config_complete(struct vm_config *config, unsigned int pid, struct error *err)
+{
+	int ret = check_memory(config, err);
+
+	if (ret)
+		return ret;
+	if (config->initrd_count && !config->kernel_path)
+		return error_set(err, -EINVAL,
+		                 "--initrd %s: the built-in selftest takes none (give --kernel)",
+		                 config->initrd_paths[0]);
+	ret = complete_console(config, err);
+	if (ret)
+		return ret;
+	if (!config->name[0])
+		snprintf(config->name, sizeof(config->name), "ebb-%u", pid);
+	return 0;
+}

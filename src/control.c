@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control socket's server: listening, clients, their input and output. */
+/*
+ * DOC: Many clients, one thread, no waiting
+ *
+ * Everything runs on the main loop. A client is a non-blocking socket, a session (control_qmp.c)
+ * and a queue of bytes that it has not taken yet.
+ *
+ *   input:  one read a wake-up; then requests are handled until there are none, or until
+ *           OUTPUT_PAUSE_BYTES wait for the client: it must read before it is heard again.
+ *   output: sent at once as far as the socket takes it, else queued and sent when it has room.
+ *           CONTROL_OUTPUT_MAX_BYTES waiting (events to one that never reads) ends the client.
+ *   end of input: what was asked is answered, what waits is sent, then the client is hung up on.
+ *
+ * A client that is lost in the middle of a handler (its own, or an event's) is only marked; its
+ * memory goes from work that the loop does later. So no handler ever holds a client that is gone.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control_private.h"
+#include "ebb/event_loop.h"
+#include "ebb/log.h"
+
+#define OUTPUT_PAUSE_BYTES (64 * KIB)
+#define READ_MAX_BYTES     (16 * KIB)
+#define LISTEN_BACKLOG     16
+
+struct control_client {
+	struct control_session session; /* first: send finds the client by it */
+	struct control *control;
+	struct event_source *source;
+	uint32_t watched_events;
+	int fd; /* -1: lost */
+	bool input_ended;
+	char *output; /* output_start..output_size waits to be sent */
+	size_t output_start, output_size_bytes, output_capacity_bytes;
+};
+
+struct control {
+	struct vm *vm;
+	struct control_shared shared;
+	struct vm_listener listener;
+	struct event_source *listen_source;
+	int listen_fd;
+	struct event_work reap_work;
+	struct control_client *clients[CONTROL_CLIENTS_MAX];
+};
+
+static size_t waiting_bytes(const struct control_client *client)
+{
+	return client->output_size_bytes - client->output_start;
+}
+
+/* Hangs up now; the memory goes later. */
+static void client_lose(struct control_client *client)
+{
+	if (client->fd < 0)
+		return;
+	event_loop_remove(client->source);
+	client->source = NULL;
+	close(client->fd);
+	client->fd = -1;
+	client->session.closing = true;
+	event_work_post(&client->control->reap_work);
+}
+
+static void client_free(struct control_client *client)
+{
+	if (client->source)
+		event_loop_remove(client->source);
+	if (client->fd >= 0)
+		close(client->fd);
+	control_session_fini(&client->session);
+	free(client->output);
+	free(client);
+}
+
+static void reap_clients(void *ctx)
+{
+	struct control *control = ctx;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		if (control->clients[i] && control->clients[i]->fd < 0) {
+			client_free(control->clients[i]);
+			control->clients[i] = NULL;
+		}
+	}
+}
+
+/* Bytes that the socket takes now; loses a client whose socket is broken. */
+static size_t send_some(struct control_client *client, const char *data, size_t size_bytes)
+{
+	size_t sent = 0;
+
+	while (sent < size_bytes) {
+		ssize_t ret = send(client->fd, data + sent, size_bytes - sent,
+		                   MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (ret < 0 && errno == EINTR)
+			continue;
+		if (ret < 0 && errno != EAGAIN)
+			client_lose(client);
+		if (ret <= 0)
+			break;
+		sent += (size_t)ret;
+	}
+	return sent;
+}
+
+static bool queue_output(struct control_client *client, const char *data, size_t size_bytes)
+{
+	if (size_bytes > CONTROL_OUTPUT_MAX_BYTES - waiting_bytes(client))
+		return false;
+	if (client->output_start) {
+		client->output_size_bytes = waiting_bytes(client);
+		memmove(client->output, client->output + client->output_start,
+		        client->output_size_bytes);
+		client->output_start = 0;
+	}
+	if (client->output_size_bytes + size_bytes > client->output_capacity_bytes) {
+		size_t capacity_bytes = 2 * (client->output_size_bytes + size_bytes);
+		char *output = realloc(client->output, capacity_bytes);
+
+		if (!output)
+			return false;
+		client->output = output;
+		client->output_capacity_bytes = capacity_bytes;
+	}
+	memcpy(client->output + client->output_size_bytes, data, size_bytes);
+	client->output_size_bytes += size_bytes;
+	return true;
+}
+
+/* Listens for what matters now: input unless too much output waits, room when any does. */
+static void update_events(struct control_client *client)
+{
+	uint32_t events = 0;
+
+	if (client->fd < 0)
+		return;
+	if (!client->input_ended && !client->session.closing &&
+	    waiting_bytes(client) < OUTPUT_PAUSE_BYTES)
+		events |= EPOLLIN;
+	if (waiting_bytes(client))
+		events |= EPOLLOUT;
+	if (events == client->watched_events)
+		return;
+	client->watched_events = events;
+	if (event_loop_modify(client->source, events))
+		client_lose(client);
+}
+
+static void client_send(struct control_session *session, const char *data, size_t size_bytes)
+{
+	struct control_client *client = container_of(session, struct control_client, session);
+	size_t sent = 0;
+
+	if (client->fd < 0)
+		return;
+	if (!waiting_bytes(client))
+		sent = send_some(client, data, size_bytes);
+	if (client->fd >= 0 && sent < size_bytes &&
+	    !queue_output(client, data + sent, size_bytes - sent))
+		client_lose(client);
+}
+
+static void flush_output(struct control_client *client)
+{
+	if (!waiting_bytes(client))
+		return;
+	client->output_start +=
+		send_some(client, client->output + client->output_start, waiting_bytes(client));
+	if (!waiting_bytes(client)) {
+		free(client->output);
+		client->output = NULL;
+		client->output_start = client->output_size_bytes = 0;
+		client->output_capacity_bytes = 0;
+	}
+}
+
+static void read_input(struct control_client *client)
+{
+	size_t room_bytes;
+	char *room = control_framer_space(&client->session.framer, &room_bytes);
+	ssize_t ret = recv(client->fd, room, min_u64(room_bytes, READ_MAX_BYTES), MSG_DONTWAIT);
+
+	if (ret > 0)
+		control_framer_added(&client->session.framer, (size_t)ret);
+	else if (ret == 0)
+		client->input_ended = true;
+	else if (errno != EAGAIN && errno != EINTR)
+		client_lose(client);
+}
+
+/* Requests that are there, as long as the client takes the answers. */
+static void handle_requests(struct control_client *client)
+{
+	while (client->fd >= 0 && waiting_bytes(client) < OUTPUT_PAUSE_BYTES &&
+	       control_session_step(&client->session))
+		;
+	if (client->fd >= 0 && !waiting_bytes(client) &&
+	    (client->session.closing || client->input_ended))
+		client_lose(client);
+	update_events(client);
+}
+
+static void client_ready(void *ctx, uint32_t epoll_events)
+{
+	struct control_client *client = ctx;
+
+	if (epoll_events & EPOLLOUT)
+		flush_output(client);
+	if (client->fd >= 0 && (client->watched_events & EPOLLIN) &&
+	    (epoll_events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		read_input(client);
+	else if (client->fd >= 0 && !(epoll_events & (EPOLLIN | EPOLLOUT)))
+		client_lose(client); /* hung up while it was not listened to */
+	handle_requests(client);
+}
+
+/* Only this user and root: the folder's mode says so already, and this does not depend on it. */
+static bool may_connect(int fd)
+{
+	struct ucred peer;
+	socklen_t size_bytes = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size_bytes) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
+
+/* Takes fd. Returns -errno with fd closed when there is no memory. */
+static int client_create(struct control *control, int fd, struct control_client **ret_client)
+{
+	struct control_client *client = calloc(1, sizeof(*client));
+	int ret;
+
+	if (!client) {
+		close(fd);
+		return -ENOMEM;
+	}
+	client->control = control;
+	client->fd = fd;
+	client->watched_events = EPOLLIN;
+	ret = control_session_init(&client->session, &control->shared);
+	if (!ret)
+		ret = event_loop_add(control->vm->main_loop, fd, EPOLLIN, client_ready, client,
+		                     &client->source);
+	if (ret) {
+		client_free(client);
+		return ret;
+	}
+	client->session.send = client_send;
+	*ret_client = client;
+	return 0;
+}
+
+static void listener_ready(void *ctx, uint32_t epoll_events)
+{
+	static const char full[] = "{\"error\": {\"class\": \"GenericError\", \"desc\": "
+				   "\"too many clients are connected\"}}\n";
+	struct control *control = ctx;
+	size_t slot = 0;
+	int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)epoll_events;
+	if (fd < 0)
+		return;
+	while (slot < CONTROL_CLIENTS_MAX && control->clients[slot])
+		slot++;
+	if (slot == CONTROL_CLIENTS_MAX || !may_connect(fd)) {
+		if (slot == CONTROL_CLIENTS_MAX)
+			(void)!send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		close(fd);
+		return;
+	}
+	if (client_create(control, fd, &control->clients[slot]) == 0) {
+		control_session_greet(&control->clients[slot]->session);
+		update_events(control->clients[slot]);
+	}
+}
+
+static void vm_event_happened(struct vm_listener *listener, enum vm_event event, uint64_t value)
+{
+	struct control *control = container_of(listener, struct control, listener);
+
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct control_client *client = control->clients[i];
+
+		if (!client || client->fd < 0)
+			continue;
+		control_session_event(&client->session, event, value);
+		update_events(client);
+	}
+	if (event == VM_EVENT_RESET)
+		control->shared.reset_asked = false;
+}
+
+/* Binds to path. The mode is set before the name is there: bind gives the socket's own to it. */
+static int bind_socket(int fd, const char *path)
+{
+	struct sockaddr_un socket_name = { .sun_family = AF_UNIX };
+
+	strcpy(socket_name.sun_path, path);
+	if (fchmod(fd, 0600) != 0)
+		return -errno;
+	if (bind(fd, (const struct sockaddr *)&socket_name, sizeof(socket_name)) == 0)
+		return 0;
+	/* The name is ours, so whoever left this is dead. */
+	if (errno != EADDRINUSE || unlink(path) != 0)
+		return -errno;
+	return bind(fd, (const struct sockaddr *)&socket_name, sizeof(socket_name)) == 0 ? 0
+	                                                                                 : -errno;
+}
+
+static int open_socket(const char *path, int *ret_fd, struct error *err)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int ret;
+
+	if (fd < 0)
+		return error_set_errno(err, -errno, "the control socket");
+	ret = bind_socket(fd, path);
+	if (!ret && listen(fd, LISTEN_BACKLOG) != 0)
+		ret = -errno;
+	if (ret) {
+		close(fd);
+		return error_set_errno(err, ret, "the control socket %s", path);
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int control_create(struct vm *vm, struct control_name *name, struct control **ret_control,
+                   struct error *err)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	const char *path = control_name_socket_path(name);
+	int ret;
+
+	if (!control)
+		return error_set_errno(err, -ENOMEM, "the control socket");
+	control->vm = vm;
+	control->shared.vm = vm;
+	control->listener.event = vm_event_happened;
+	event_work_init(&control->reap_work, vm->main_loop, reap_clients, control);
+	ret = open_socket(path, &control->listen_fd, err);
+	if (ret)
+		goto free_control;
+	ret = event_loop_add(vm->main_loop, control->listen_fd, EPOLLIN, listener_ready, control,
+	                     &control->listen_source);
+	if (ret) {
+		error_set_errno(err, ret, "the control socket %s", path);
+		goto close_socket;
+	}
+	vm_listen(vm, &control->listener);
+	*ret_control = control;
+	return 0;
+
+close_socket:
+	close(control->listen_fd);
+	unlink(path);
+free_control:
+	free(control);
+	return ret;
+}
+
+void control_destroy(struct control *control)
+{
+	if (!control)
+		return;
+	vm_unlisten(&control->listener);
+	event_loop_remove(control->listen_source);
+	close(control->listen_fd);
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		if (!control->clients[i])
+			continue;
+		if (control->clients[i]->fd >= 0)
+			flush_output(control->clients[i]);
+		client_lose(control->clients[i]);
+	}
+	event_work_cancel(&control->reap_work);
+	reap_clients(control);
+	free(control);
+}

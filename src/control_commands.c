@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The QMP commands: their table, and those about the machine's life and its balloon. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "control_private.h"
+#include "ebb/balloon.h"
+#include "ebb/device.h"
+#include "ebb/guest_memory.h"
+#include "ebb/vcpu.h"
+
+/* Clients written for QEMU look at its version to see what they may ask. Names and fields of what
+ * ebb has are those of this one. */
+#define QEMU_SCHEMA_MAJOR 9
+#define QEMU_SCHEMA_MINOR 0
+
+#define PERIPHERAL_PREFIX "/machine/peripheral/"
+
+json_t *control_query_version(struct control_session *session, const json_t *arguments,
+                              struct control_failure *failure)
+{
+	(void)session;
+	(void)arguments;
+	(void)failure;
+	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", QEMU_SCHEMA_MAJOR, "minor",
+	                 QEMU_SCHEMA_MINOR, "micro", 0, "package", "ebb " EBB_VERSION);
+}
+
+static json_t *query_commands(struct control_session *session, const json_t *arguments,
+                              struct control_failure *failure)
+{
+	json_t *list = json_pack("[{s:s}]", "name", "qmp_capabilities");
+
+	(void)session;
+	(void)arguments;
+	(void)failure;
+	for (size_t i = 0; list && i < control_command_count; i++)
+		json_array_append_new(list, json_pack("{s:s}", "name", control_commands[i].name));
+	return list;
+}
+
+static json_t *query_status(struct control_session *session, const json_t *arguments,
+                            struct control_failure *failure)
+{
+	static const char *const names[] = { [VM_STATE_PAUSED] = "paused",
+		                             [VM_STATE_RUNNING] = "running",
+		                             [VM_STATE_ENDED] = "shutdown" };
+	enum vm_state state = vm_state(session->shared->vm);
+
+	(void)arguments;
+	(void)failure;
+	return json_pack("{s:b, s:s}", "running", state == VM_STATE_RUNNING, "status",
+	                 names[state]);
+}
+
+static json_t *query_name(struct control_session *session, const json_t *arguments,
+                          struct control_failure *failure)
+{
+	(void)arguments;
+	(void)failure;
+	return json_pack("{s:s}", "name", session->shared->vm->config->name);
+}
+
+/* The thread called "vcpu/INDEX", by the names in /proc; 0: not found. */
+static int find_vcpu_thread(unsigned int index)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *entry;
+	char wanted[32], path[64], name[32];
+	int thread_id = 0;
+
+	if (!tasks)
+		return 0;
+	snprintf(wanted, sizeof(wanted), "vcpu/%u\n", index);
+	while (!thread_id && (entry = readdir(tasks))) {
+		ssize_t length;
+		int fd, task_id = atoi(entry->d_name);
+
+		if (task_id <= 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%d/comm", task_id);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		length = read(fd, name, sizeof(name) - 1);
+		close(fd);
+		if (length <= 0)
+			continue;
+		name[length] = '\0';
+		if (strcmp(name, wanted) == 0)
+			thread_id = task_id;
+	}
+	closedir(tasks);
+	return thread_id;
+}
+
+static json_t *query_cpus_fast(struct control_session *session, const json_t *arguments,
+                               struct control_failure *failure)
+{
+	struct vm *vm = session->shared->vm;
+	json_t *list = json_array();
+	struct utsname host;
+
+	(void)arguments;
+	(void)failure;
+	if (uname(&host) != 0)
+		strcpy(host.machine, "unknown");
+	for (unsigned int i = 0; list && i < vm->vcpu_count; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), CONTROL_CPU_PATH_PREFIX "%u]", i);
+		json_array_append_new(list, json_pack("{s:i, s:s, s:i, s:s, s:{s:i, s:i, s:i}}",
+		                                      "cpu-index", (int)i, "qom-path", path,
+		                                      "thread-id", find_vcpu_thread(i), "target",
+		                                      host.machine, "props", "socket-id", 0,
+		                                      "core-id", (int)i, "thread-id", 0));
+	}
+	return list;
+}
+
+/* --- the balloon --- */
+
+static struct balloon *find_balloon(struct control_session *session,
+                                    struct control_failure *failure)
+{
+	struct balloon *balloon = session->shared->vm->balloon;
+
+	if (!balloon) {
+		failure->class = "DeviceNotActive";
+		error_set(&failure->error, -ENODEV, "this guest has no balloon");
+	}
+	return balloon;
+}
+
+static json_t *query_balloon(struct control_session *session, const json_t *arguments,
+                             struct control_failure *failure)
+{
+	struct balloon *balloon = find_balloon(session, failure);
+	struct balloon_status status;
+	uint64_t ram_bytes;
+
+	(void)arguments;
+	if (!balloon)
+		return NULL;
+	balloon_query(balloon, &status);
+	ram_bytes = gmem_total_bytes(session->shared->vm->memory);
+	return json_pack("{s:I}", "actual",
+	                 (json_int_t)(ram_bytes - min_u64(status.actual_bytes, ram_bytes)));
+}
+
+/* value: the memory that the guest is to have, so the balloon takes the rest. */
+static json_t *set_balloon(struct control_session *session, const json_t *arguments,
+                           struct control_failure *failure)
+{
+	struct balloon *balloon = find_balloon(session, failure);
+	json_int_t value = json_integer_value(json_object_get(arguments, "value"));
+	uint64_t ram_bytes;
+
+	if (!balloon)
+		return NULL;
+	if (value <= 0) {
+		error_set(&failure->error, -EINVAL,
+		          "balloon: value %" JSON_INTEGER_FORMAT ": a guest needs memory (give the "
+		          "bytes it is to have)",
+		          value);
+		return NULL;
+	}
+	ram_bytes = gmem_total_bytes(session->shared->vm->memory);
+	if (balloon_set_target(balloon, ram_bytes - min_u64((uint64_t)value, ram_bytes),
+	                       &failure->error))
+		return NULL;
+	return json_object();
+}
+
+static json_t *query_memory_size(struct control_session *session, const json_t *arguments,
+                                 struct control_failure *failure)
+{
+	(void)arguments;
+	(void)failure;
+	return json_pack("{s:I, s:i}", "base-memory",
+	                 (json_int_t)gmem_total_bytes(session->shared->vm->memory),
+	                 "plugged-memory", 0);
+}
+
+/* --- properties: of the balloon, the one object that has any --- */
+
+static bool names_balloon(struct vm *vm, const char *path)
+{
+	if (strncmp(path, PERIPHERAL_PREFIX, strlen(PERIPHERAL_PREFIX)) == 0)
+		path += strlen(PERIPHERAL_PREFIX);
+	if (strcmp(path, "balloon0") == 0)
+		return true;
+	list_for_each (node, &vm->devices) {
+		const struct device *device = container_of(node, struct device, node);
+
+		if (strcmp(device->class->name, "virtio-balloon") == 0)
+			return strcmp(path, device->id) == 0;
+	}
+	return false;
+}
+
+enum balloon_property { PROPERTY_NONE, PROPERTY_STATS, PROPERTY_INTERVAL };
+
+/* Which property a request is about; PROPERTY_NONE with failure set. */
+static enum balloon_property find_property(struct control_session *session, const json_t *arguments,
+                                           struct control_failure *failure)
+{
+	const char *path = json_string_value(json_object_get(arguments, "path"));
+	const char *property = json_string_value(json_object_get(arguments, "property"));
+
+	if (!session->shared->vm->balloon || !names_balloon(session->shared->vm, path)) {
+		failure->class = "DeviceNotFound";
+		error_set(&failure->error, -ENODEV,
+		          "%s: there is no such object (the balloon is " PERIPHERAL_PREFIX
+		          "balloon0)",
+		          path);
+		return PROPERTY_NONE;
+	}
+	if (strcmp(property, "guest-stats") == 0)
+		return PROPERTY_STATS;
+	if (strcmp(property, "guest-stats-polling-interval") == 0)
+		return PROPERTY_INTERVAL;
+	error_set(&failure->error, -EINVAL,
+	          "%s has no property '%s' (it has guest-stats and guest-stats-polling-interval)",
+	          path, property);
+	return PROPERTY_NONE;
+}
+
+static json_t *qom_get(struct control_session *session, const json_t *arguments,
+                       struct control_failure *failure)
+{
+	struct balloon_status status;
+
+	switch (find_property(session, arguments, failure)) {
+	case PROPERTY_STATS:
+		return control_guest_stats(session->shared->vm);
+	case PROPERTY_INTERVAL:
+		balloon_query(session->shared->vm->balloon, &status);
+		return json_integer((json_int_t)status.stats_interval_s);
+	case PROPERTY_NONE:
+	default:
+		return NULL;
+	}
+}
+
+static json_t *qom_set(struct control_session *session, const json_t *arguments,
+                       struct control_failure *failure)
+{
+	const json_t *value = json_object_get(arguments, "value");
+	json_int_t seconds = json_integer_value(value);
+
+	switch (find_property(session, arguments, failure)) {
+	case PROPERTY_STATS:
+		error_set(&failure->error, -EPERM, "guest-stats can only be read");
+		return NULL;
+	case PROPERTY_INTERVAL:
+		break;
+	case PROPERTY_NONE:
+	default:
+		return NULL;
+	}
+	if (!json_is_integer(value) || seconds < 0 || seconds > UINT32_MAX) {
+		error_set(&failure->error, -EINVAL,
+		          "guest-stats-polling-interval: not a time (give whole seconds, 0 to %u)",
+		          UINT32_MAX);
+		return NULL;
+	}
+	if (balloon_set_stats_interval(session->shared->vm->balloon, (uint64_t)seconds,
+	                               &failure->error))
+		return NULL;
+	return json_object();
+}
+
+/* --- the machine's life --- */
+
+static json_t *stop(struct control_session *session, const json_t *arguments,
+                    struct control_failure *failure)
+{
+	int ret = vm_pause(session->shared->vm);
+
+	(void)arguments;
+	if (ret && ret != -EALREADY) {
+		error_set_errno(&failure->error, ret, "stop");
+		return NULL;
+	}
+	return json_object();
+}
+
+static json_t *cont(struct control_session *session, const json_t *arguments,
+                    struct control_failure *failure)
+{
+	int ret = vm_resume(session->shared->vm);
+
+	(void)arguments;
+	if (ret && ret != -EALREADY) {
+		error_set_errno(&failure->error, ret, "cont");
+		return NULL;
+	}
+	return json_object();
+}
+
+static json_t *system_reset(struct control_session *session, const json_t *arguments,
+                            struct control_failure *failure)
+{
+	(void)arguments;
+	(void)failure;
+	session->shared->reset_asked = true;
+	vm_request_reset(session->shared->vm);
+	return json_object();
+}
+
+static json_t *system_powerdown(struct control_session *session, const json_t *arguments,
+                                struct control_failure *failure)
+{
+	(void)arguments;
+	(void)failure;
+	vm_request_powerdown(session->shared->vm);
+	return json_object();
+}
+
+static json_t *quit(struct control_session *session, const json_t *arguments,
+                    struct control_failure *failure)
+{
+	(void)arguments;
+	(void)failure;
+	session->shared->quit_asked = true;
+	vm_request_end(session->shared->vm, VM_END_STOPPED, 0);
+	return json_object();
+}
+
+const struct control_command control_commands[] = {
+	{ "query-version", "", control_query_version },
+	{ "query-commands", "", query_commands },
+	{ "query-status", "", query_status },
+	{ "query-name", "", query_name },
+	{ "query-cpus-fast", "", query_cpus_fast },
+	{ "query-balloon", "", query_balloon },
+	{ "balloon", "value:i", set_balloon },
+	{ "query-memory-size-summary", "", query_memory_size },
+	{ "qom-get", "path:s property:s", qom_get },
+	{ "qom-set", "path:s property:s value:*", qom_set },
+	{ "query-stats", "target:s vcpus?a providers?a", control_query_stats },
+	{ "stop", "", stop },
+	{ "cont", "", cont },
+	{ "system_reset", "", system_reset },
+	{ "system_powerdown", "", system_powerdown },
+	{ "quit", "", quit },
+	{ "x-ebb-query-reclaim", "", control_query_reclaim },
+	{ "x-ebb-query-stat", "", control_query_stat },
+};
+
+const size_t control_command_count = ARRAY_SIZE(control_commands);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the files of the control socket: names (control_name.c), framing (control_framer.c), QMP
+ * sessions (control_qmp.c), the commands (control_commands.c, control_stats.c), and the server that
+ * joins them (control.c). Main thread throughout.
+ */
+#ifndef CONTROL_PRIVATE_H
+#define CONTROL_PRIVATE_H
+
+#include "ebb/control.h"
+#include "ebb/vm.h"
+
+struct json_t;
+
+/* --- control_name.c --- */
+
+/* Creates the folder if it is missing; -EPERM when it is not the user's own alone. */
+EBB_MUST_CHECK int control_check_folder(const char *folder, struct error *err);
+const char *control_name_socket_path(const struct control_name *name);
+
+/* --- control_framer.c: a stream of bytes to JSON texts --- */
+
+/*
+ * Finds the end of one object or list by its brackets, strings skipped. Bytes outside of any,
+ * and one that cannot be JSON (a line end inside a string), make a frame of what is there up to the
+ * line's end, which then fails to parse: the next line is a new start.
+ */
+struct control_framer {
+	char *buffer;      /* CONTROL_REQUEST_MAX_BYTES */
+	size_t size_bytes; /* what is in it */
+	size_t start;      /* before it all is consumed */
+	size_t scanned;    /* before it all has been looked at */
+	unsigned int depth;
+	bool in_string, escaped, garbage;
+};
+
+enum control_frame {
+	CONTROL_FRAME_NONE,     /* more bytes are needed */
+	CONTROL_FRAME_COMPLETE, /* one text */
+	CONTROL_FRAME_TOO_LONG, /* CONTROL_REQUEST_MAX_BYTES without an end: the stream is lost */
+	CONTROL_FRAME_TOO_DEEP, /* CONTROL_DEPTH_MAX: likewise */
+};
+
+EBB_MUST_CHECK int control_framer_init(struct control_framer *framer);
+void control_framer_fini(struct control_framer *framer);
+
+/* Where the next bytes go, and how many at most: never 0 after control_framer_next said NONE. */
+char *control_framer_space(struct control_framer *framer, size_t *ret_size_bytes);
+void control_framer_added(struct control_framer *framer, size_t size_bytes);
+
+/* The next text, valid until the next call of any of these. */
+enum control_frame control_framer_next(struct control_framer *framer, const char **ret_text,
+                                       size_t *ret_size_bytes);
+
+/* --- control_qmp.c: one client's conversation --- */
+
+struct control_shared { /* by all sessions of a VM */
+	struct vm *vm;
+	bool reset_asked, quit_asked; /* by a client: what events name as their reason */
+};
+
+struct control_session {
+	struct control_shared *shared;
+	struct control_framer framer;
+	bool negotiated; /* qmp_capabilities was given */
+	bool closing;    /* the stream is lost: send what there is and hang up */
+	/* Takes bytes for the client; never fails, may set closing. */
+	void (*send)(struct control_session *session, const char *data, size_t size_bytes);
+};
+
+/* The caller sets send. */
+EBB_MUST_CHECK int control_session_init(struct control_session *session,
+                                        struct control_shared *shared);
+void control_session_fini(struct control_session *session);
+
+/* Says hello. */
+void control_session_greet(struct control_session *session);
+
+/* Handles one request that the framer holds. Whether there was one. */
+bool control_session_step(struct control_session *session);
+
+/* Tells a client that has negotiated. */
+void control_session_event(struct control_session *session, enum vm_event event, uint64_t value);
+
+/* One line of why there is no conversation, before hanging up. */
+void control_session_refuse(struct control_session *session, const char *reason);
+
+/* --- commands: control_commands.c, control_stats.c --- */
+
+/* Why a command failed, in QMP's terms. */
+struct control_failure {
+	const char *class; /* NULL: GenericError */
+	struct error error;
+};
+
+/* A command: its result (a new reference) or NULL with failure set. arguments has only keys that
+ * the command's row names, each of the right type. */
+typedef struct json_t *(*control_handler)(struct control_session *session,
+                                          const struct json_t *arguments,
+                                          struct control_failure *failure);
+
+/*
+ * What a command takes: "value:i vcpus?a" - name, '?' if it may be missing, type: i integer, s
+ * string, a list, * anything.
+ */
+struct control_command {
+	const char *name;
+	const char *parameters;
+	control_handler handler;
+};
+
+extern const struct control_command control_commands[];
+extern const size_t control_command_count;
+
+#define CONTROL_CPU_PATH_PREFIX "/machine/cpu["
+
+struct json_t *control_query_stats(struct control_session *session, const struct json_t *arguments,
+                                   struct control_failure *failure);
+struct json_t *control_query_stat(struct control_session *session, const struct json_t *arguments,
+                                  struct control_failure *failure);
+struct json_t *control_query_reclaim(struct control_session *session,
+                                     const struct json_t *arguments,
+                                     struct control_failure *failure);
+
+/*
+ * KVM's binary statistics, as read from offset 0 of their descriptor, to a list of {name, value}.
+ * names: a list of the names wanted, or NULL for all. Everything is bounded by size_bytes; NULL:
+ * the data contradict themselves.
+ */
+struct json_t *control_parse_kvm_stats(const uint8_t *data, size_t size_bytes,
+                                       const struct json_t *names);
+
+/* The balloon's guest-stats property: every tag by QEMU's name, -1 where the guest told nothing. */
+struct json_t *control_guest_stats(struct vm *vm);
+
+struct json_t *control_query_version(struct control_session *session,
+                                     const struct json_t *arguments,
+                                     struct control_failure *failure);
+
+#endif
