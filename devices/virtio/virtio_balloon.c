@@ -63,7 +63,6 @@ struct balloon {
 	struct virtio_device vdev;
 	uint64_t ram_bytes;
 	uint32_t start_target_pages; /* what a reset goes back to */
-	void (*core_reset)(struct device *device);
 	pthread_mutex_t target_lock; /* one new target at a time; taken before the device lock */
 	/* Under the device lock: */
 	uint32_t target_pages;
@@ -71,8 +70,8 @@ struct balloon {
 	int64_t stats_updated_ns;
 	uint64_t stats_interval_s;
 	/* On the reclaim loop: */
-	struct event_timer *stats_timer;
-	struct event_work another_turn;
+	struct event_timer *stats_timer; /* NULL until it is needed */
+	struct event_work interval_changed, another_turn;
 	unsigned int another_turn_queues; /* a bit a queue */
 	bool stats_chain_held;
 	struct virtq_chain stats_chain;
@@ -418,28 +417,36 @@ static void return_stats_chain(void *ctx)
 
 /* --- life --- */
 
-static void start_stats_timer(struct balloon *balloon, uint64_t interval_s)
+/* The interval changed, or the driver came. On the reclaim loop, whose thread is not started for
+ * the timer's sake before there is a driver. */
+static void apply_stats_interval(void *ctx)
 {
-	if (interval_s)
-		event_timer_set(balloon->stats_timer, 1, (int64_t)interval_s * NS_PER_S);
-	else
-		event_timer_cancel(balloon->stats_timer);
+	struct balloon *balloon = ctx;
+	struct virtio_device *vdev = &balloon->vdev;
+	int64_t interval_ns;
+
+	pthread_mutex_lock(&vdev->lock);
+	interval_ns = (int64_t)balloon->stats_interval_s * NS_PER_S;
+	pthread_mutex_unlock(&vdev->lock);
+	if (!vdev->active || !virtio_has_feature(vdev, VIRTIO_BALLOON_F_STATS_VQ))
+		interval_ns = 0;
+	if (!interval_ns) {
+		if (balloon->stats_timer)
+			event_timer_cancel(balloon->stats_timer);
+		return;
+	}
+	if (!balloon->stats_timer && event_timer_create(vdev->loop, return_stats_chain, balloon,
+	                                                &balloon->stats_timer) < 0) {
+		balloon->stats_timer = NULL;
+		log_warn(vdev->device.vm->log, "%s: no timer for statistics", vdev->device.id);
+		return;
+	}
+	event_timer_set(balloon->stats_timer, 0, interval_ns);
 }
 
 static int balloon_activate(struct virtio_device *vdev)
 {
-	struct balloon *balloon = container_of(vdev, struct balloon, vdev);
-	uint64_t interval_s;
-
-	pthread_mutex_lock(&vdev->lock);
-	interval_s = balloon->stats_interval_s;
-	pthread_mutex_unlock(&vdev->lock);
-	if (interval_s && virtio_has_feature(vdev, VIRTIO_BALLOON_F_STATS_VQ))
-		start_stats_timer(balloon, interval_s);
-	/* Linux kicks the statistics queue before DRIVER_OK. */
-	for (unsigned int i = 0; i < ROLE_COUNT; i++)
-		if (queue_role(vdev->driver_features, i) != ROLE_NONE)
-			ask_for_another_turn(balloon, i);
+	event_work_post(&container_of(vdev, struct balloon, vdev)->interval_changed);
 	return 0;
 }
 
@@ -456,7 +463,9 @@ static void balloon_deactivate(struct virtio_device *vdev)
 	struct balloon *balloon = container_of(vdev, struct balloon, vdev);
 	bool had_pages;
 
-	event_timer_cancel(balloon->stats_timer);
+	if (balloon->stats_timer)
+		event_timer_cancel(balloon->stats_timer);
+	event_work_cancel(&balloon->interval_changed);
 	event_work_cancel(&balloon->another_turn);
 	balloon->another_turn_queues = 0;
 	balloon->stats_chain_held = false;
@@ -475,8 +484,7 @@ static void balloon_reset(struct device *device)
 {
 	struct balloon *balloon = container_of(device, struct balloon, vdev.device);
 
-	if (balloon->core_reset)
-		balloon->core_reset(device);
+	virtio_device_reset(device);
 	set_target_pages(balloon, balloon->start_target_pages);
 }
 
@@ -495,6 +503,14 @@ static uint32_t to_pages(uint64_t bytes)
 	return (uint32_t)min_u64(bytes / PAGE_4K_BYTES, UINT32_MAX);
 }
 
+/* Under the device lock. */
+static bool driver_ready(const struct balloon *balloon)
+{
+	uint8_t bits = VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_NEEDS_RESET;
+
+	return (balloon->vdev.status & bits) == VIRTIO_CONFIG_S_DRIVER_OK;
+}
+
 void balloon_query(struct balloon *balloon, struct balloon_status *ret_status)
 {
 	struct virtio_device *vdev = &balloon->vdev;
@@ -503,8 +519,8 @@ void balloon_query(struct balloon *balloon, struct balloon_status *ret_status)
 	*ret_status = (struct balloon_status){
 		.target_bytes = balloon->target_pages * PAGE_4K_BYTES,
 		.actual_bytes = actual_bytes(balloon),
-		.negotiated_features = vdev->active ? vdev->driver_features : 0,
-		.driver_ready = vdev->active,
+		.negotiated_features = driver_ready(balloon) ? vdev->driver_features : 0,
+		.driver_ready = driver_ready(balloon),
 		.poison_value = config_load(balloon, CONFIG_OFFSET(poison_val)),
 		.stats_updated_ns = balloon->stats_updated_ns,
 		.stats_interval_s = balloon->stats_interval_s,
@@ -543,14 +559,14 @@ int balloon_set_stats_interval(struct balloon *balloon, uint64_t seconds, struct
 		                 (unsigned long long)seconds,
 		                 (unsigned long long)STATS_INTERVAL_MAX_S);
 	pthread_mutex_lock(&vdev->lock);
-	negotiated = vdev->active && virtio_has_feature(vdev, VIRTIO_BALLOON_F_STATS_VQ);
+	negotiated = driver_ready(balloon) && virtio_has_feature(vdev, VIRTIO_BALLOON_F_STATS_VQ);
 	if (negotiated)
 		balloon->stats_interval_s = seconds;
 	pthread_mutex_unlock(&vdev->lock);
 	if (!negotiated)
 		return error_set(err, -ENOTSUP,
 		                 "the guest's balloon driver does not tell statistics");
-	start_stats_timer(balloon, seconds);
+	event_work_post(&balloon->interval_changed);
 	return 0;
 }
 
@@ -593,6 +609,7 @@ static void balloon_destroy(struct device *device)
 	balloon = container_of(device, struct balloon, vdev.device);
 	device->vm->balloon = NULL;
 	virtio_device_fini(&balloon->vdev);
+	event_work_cancel(&balloon->interval_changed);
 	event_work_cancel(&balloon->another_turn);
 	event_timer_destroy(balloon->stats_timer);
 	pthread_mutex_destroy(&balloon->target_lock);
@@ -629,29 +646,22 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 	balloon->stats_interval_s = device_config_number(config, "stats-interval");
 	forget_stats(balloon);
 	pthread_mutex_init(&balloon->target_lock, NULL);
+	event_work_init(&balloon->interval_changed, vm->reclaim_loop, apply_stats_interval,
+	                balloon);
 	event_work_init(&balloon->another_turn, vm->reclaim_loop, run_another_turn, balloon);
 	r = check_target(balloon, target_bytes, err);
 	if (r < 0)
 		goto free_balloon;
-	r = event_timer_create(vm->reclaim_loop, return_stats_chain, balloon,
-	                       &balloon->stats_timer);
-	if (r < 0) {
-		error_set_errno(err, r, "balloon: statistics timer");
-		goto free_balloon;
-	}
 	r = virtio_device_init(&balloon->vdev, vm, config, info, &balloon_ops, vm->reclaim_loop,
 	                       offered_features(config), err);
 	if (r < 0)
-		goto destroy_timer;
+		goto free_balloon;
 	config_store(balloon, CONFIG_OFFSET(num_pages), balloon->target_pages);
-	balloon->core_reset = balloon->vdev.device.reset;
 	balloon->vdev.device.reset = balloon_reset;
 	vm->balloon = balloon;
 	*ret_device = &balloon->vdev.device;
 	return 0;
 
-destroy_timer:
-	event_timer_destroy(balloon->stats_timer);
 free_balloon:
 	pthread_mutex_destroy(&balloon->target_lock);
 	free(balloon);

@@ -246,13 +246,6 @@ static void console_queue_notify(struct virtio_device *vdev, unsigned int queue_
 		serve_transmit(port);
 }
 
-static int console_activate(struct virtio_device *vdev)
-{
-	/* What was typed before the driver came. */
-	event_work_post(&container_of(vdev, struct virtio_console, vdev)->input_came);
-	return 0;
-}
-
 static void console_deactivate(struct virtio_device *vdev)
 {
 	struct virtio_console *port = container_of(vdev, struct virtio_console, vdev);
@@ -263,7 +256,6 @@ static void console_deactivate(struct virtio_device *vdev)
 }
 
 static const struct virtio_device_ops console_ops = {
-	.activate = console_activate,
 	.deactivate = console_deactivate,
 	.queue_notify = console_queue_notify,
 };
