@@ -98,7 +98,7 @@ guest_start() {
 	: >"$W/$GUEST.console"
 	# shellcheck disable=SC2086 # WRAP is words
 	${WRAP:-} "$EBB" run --name "$GUEST" -k "$guest_dir/vmlinuz" -i "$guest_dir/initrd" -i "$W/$GUEST.cpio" \
-		-p "quiet ${EXTRA_PARAMS:-}" "$@" <&8 >"$W/$GUEST.console" 2>"$W/$GUEST.err" 8>&- &
+		-p "quiet ${EXTRA_PARAMS:-}" "$@" <&8 >>"$W/$GUEST.console" 2>"$W/$GUEST.err" 8>&- &
 	PID=$!
 	echo "$PID" >>"$W/pids"
 }

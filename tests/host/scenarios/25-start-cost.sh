@@ -6,7 +6,7 @@
 need strace jq
 WRAP="strace -D -f -qq -o $W/start" guest_start start "$DEFAULT_GUEST" -m 256 --timeout 60 </dev/null
 ran() {
-	grep -q 'KVM_RUN' "$W/start"
+	grep -q 'KVM_RUN' "$W/start" 2>/dev/null
 }
 within 60 ran || fail "no KVM_RUN"
 guest_stop
@@ -21,11 +21,11 @@ thread=$(tail -n 1 "$W/until" | cut -d' ' -f1)
 nth=$(grep -cE "^$thread +ioctl\(" "$W/until")
 WRAP="strace -D -f -qq -o $W/held -e trace=ioctl -e inject=ioctl:delay_enter=8000000:when=$nth" \
 	guest_start held "$DEFAULT_GUEST" -m 256 --timeout 60 </dev/null
-threads() {
-	[ "$(find "/proc/$PID/task" -mindepth 1 -maxdepth 1 | wc -l)" -ge 2 ]
+loading() {
+	[ "$(ram_rss_kib "$PID")" -gt 0 ]
 }
-within 30 threads || fail "no vCPU thread"
-sleep 3
+within 30 loading || fail "no guest RAM becomes resident"
+steady "$PID" 5
 grep -q 'KVM_RUN.* = 0' "$W/held" && fail "the vCPU was not held"
 touched=$(ram_rss_kib "$PID")
 loaded=$(cat "$RIG/guests/$DEFAULT_GUEST/vmlinuz" "$RIG/guests/$DEFAULT_GUEST/initrd" "$W/held.cpio" | wc -c)

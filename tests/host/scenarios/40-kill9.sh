@@ -14,7 +14,8 @@ script >"$W/script"
 guest_start again "$DEFAULT_GUEST" -m 256 --timeout 100 <"$W/script"
 guest_expect '^ready' 50 || fail "the guest does not come up"
 first=$PID
-"$EBB" run --name again -k "$RIG/guests/$DEFAULT_GUEST/vmlinuz" -m 256 --timeout 5 </dev/null >"$W/second.out" 2>"$W/second.err"
+timeout 20 "$EBB" run --name again -k "$RIG/guests/$DEFAULT_GUEST/vmlinuz" -m 256 --timeout 10 \
+	</dev/null >"$W/second.out" 2>"$W/second.err"
 got=$?
 [ $got = 64 ] || [ $got = 125 ] || fail "a second guest of the same name: status $got"
 [ "$(wc -l <"$W/second.err")" = 1 ] || fail "a second guest of the same name: $(cat "$W/second.err")"
