@@ -4,9 +4,12 @@
  * --expect looks for.
  *
  * One device at a time is the guest's end: the 16550 or virtio-console. Output is gathered to a
- * line, 256 bytes or 5 ms of silence, whichever is first, and written with one call. A terminal is
- * put into raw mode and always restored. Output that stdout does not take (full disk, closed pipe)
- * is dropped and counted; the guest goes on.
+ * line, 256 bytes or a silence of 5 ms, whichever is first, and written with one call. A terminal
+ * is put into raw mode and always restored. Output that stdout does not take (full disk, closed
+ * pipe) is dropped and counted; the guest goes on. Ctrl-A begins a key of ours in whatever input
+ * there is, terminal or not; Ctrl-A Ctrl-A stands for itself.
+ *
+ * SIGPIPE must be blocked or ignored.
  */
 #ifndef EBB_CONSOLE_H
 #define EBB_CONSOLE_H
@@ -18,9 +21,13 @@
 struct console;
 struct log;
 
-/* What keys and the guest's output ask for; called on the main loop's thread. Each may be NULL. */
+/*
+ * What keys and the guest's output ask for. Each may be NULL. The last two come on the thread that
+ * wrote the output, before its console_write returns (so that they precede what the guest does
+ * next), or, for an unfinished line, on the main loop's; no lock of the console's is held.
+ */
 struct console_events {
-	void (*quit)(void *ctx);           /* Ctrl-A x */
+	void (*quit)(void *ctx);           /* Ctrl-A x; on the main loop's thread */
 	void (*expect_matched)(void *ctx); /* once */
 	/* The guest's kernel printed its panic line; again for each such line. Guest-controlled: a
 	 * program in the guest can print the same. */
@@ -31,8 +38,9 @@ struct console_events {
 struct console_config {
 	int input_fd, output_fd; /* borrowed; input_fd -1: none */
 	/* A POSIX extended regular expression, or NULL. It is tried on each line of output (escape
-	 * sequences and CR taken out, its last CONSOLE_LINE_MAX bytes), and on the unfinished line
-	 * at each pause; it never sees two lines at once. */
+	 * sequences and CR taken out), and on the unfinished line at each pause; it never sees two
+	 * lines at once. In a line longer than CONSOLE_LINE_MAX, matches of up to half of that are
+	 * found. */
 	const char *expect_pattern;
 };
 
