@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stands in for virtio_pci.c and virtio_mmio.c, and plays the driver. */
+#include "fake_virtio_driver.h"
+
+#include <assert.h>
+#include <linux/virtio_config.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ebb/bytes.h"
+
+#define DESCRIPTOR_BYTES  16
+#define DESCRIPTOR_NEXT   1
+#define DESCRIPTOR_WRITE  2
+#define AVAIL_OFFSET      (4 * KIB)
+#define USED_OFFSET       (8 * KIB)
+#define USED_ENTRY_BYTES  8
+#define RING_HEADER_BYTES 4
+
+struct fake_transport fake_transport;
+
+void fake_transport_clear(void)
+{
+	memset((void *)&fake_transport, 0, sizeof(fake_transport));
+}
+
+static void notify_used(struct virtio_transport *transport, unsigned int queue_index)
+{
+	(void)transport;
+	fake_transport.used_notifications[queue_index]++;
+}
+
+static void notify_config(struct virtio_transport *transport)
+{
+	(void)transport;
+	fake_transport.config_notifications++;
+}
+
+static bool kick_address(struct virtio_transport *transport, unsigned int queue_index,
+                         struct ioeventfd *ret)
+{
+	(void)transport;
+	(void)queue_index;
+	(void)ret;
+	return false;
+}
+
+static int interrupt_fd(struct virtio_transport *transport, unsigned int queue_index)
+{
+	(void)transport;
+	(void)queue_index;
+	return -1;
+}
+
+static void reset(struct virtio_transport *transport)
+{
+	(void)transport;
+	fake_transport.resets++;
+}
+
+static void destroy(struct virtio_transport *transport)
+{
+	fake_transport.destroyed++;
+	free(transport);
+}
+
+static const struct virtio_transport_ops transport_ops = {
+	.notify_used = notify_used,
+	.notify_config = notify_config,
+	.kick_address = kick_address,
+	.interrupt_fd = interrupt_fd,
+	.reset = reset,
+	.destroy = destroy,
+};
+
+int virtio_pci_create(struct virtio_device *vdev, struct virtio_transport **ret_transport,
+                      struct error *err)
+{
+	struct virtio_transport *transport;
+
+	if (fake_transport.fail_create)
+		return error_set(err, fake_transport.fail_create, "no transport");
+	transport = calloc(1, sizeof(*transport));
+	transport->ops = &transport_ops;
+	transport->vdev = vdev;
+	*ret_transport = transport;
+	return 0;
+}
+
+int virtio_mmio_create(struct virtio_device *vdev, struct virtio_transport **ret_transport,
+                       struct error *err)
+{
+	return virtio_pci_create(vdev, ret_transport, err);
+}
+
+/* --- the driver --- */
+
+static void write_bytes(struct fake_driver *driver, gpa_t gpa, const void *bytes, size_t size_bytes)
+{
+	int r = gmem_write(driver->vm->memory, gpa, bytes, size_bytes);
+
+	assert(r == 0);
+	(void)r;
+}
+
+static void write_u16(struct fake_driver *driver, gpa_t gpa, uint16_t value)
+{
+	uint8_t bytes[2];
+
+	store_le16(bytes, value);
+	write_bytes(driver, gpa, bytes, sizeof(bytes));
+}
+
+static uint32_t read_u32(struct fake_driver *driver, gpa_t gpa)
+{
+	uint8_t bytes[4];
+	int r = gmem_read(driver->vm->memory, gpa, bytes, sizeof(bytes));
+
+	assert(r == 0);
+	(void)r;
+	return load_le32(bytes);
+}
+
+gpa_t fake_driver_descriptors(const struct fake_driver *driver, unsigned int queue_index)
+{
+	return driver->rings_gpa + queue_index * FAKE_DRIVER_RING_BYTES;
+}
+
+gpa_t fake_driver_avail(const struct fake_driver *driver, unsigned int queue_index)
+{
+	return fake_driver_descriptors(driver, queue_index) + AVAIL_OFFSET;
+}
+
+gpa_t fake_driver_used(const struct fake_driver *driver, unsigned int queue_index)
+{
+	return fake_driver_descriptors(driver, queue_index) + USED_OFFSET;
+}
+
+void fake_driver_init(struct fake_driver *driver, struct vm *vm, struct device *device,
+                      gpa_t rings_gpa)
+{
+	memset(driver, 0, sizeof(*driver));
+	driver->vm = vm;
+	driver->vdev = container_of(device, struct virtio_device, device);
+	driver->rings_gpa = rings_gpa;
+}
+
+bool fake_driver_start(struct fake_driver *driver, uint64_t features, unsigned int queue_count,
+                       uint16_t queue_size)
+{
+	static const uint8_t zeroes[FAKE_DRIVER_RING_BYTES];
+	const uint8_t early = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+
+	features |= UINT64_C(1) << VIRTIO_F_VERSION_1;
+	virtio_set_status(driver->vdev, early);
+	virtio_set_driver_features(driver->vdev, 0, (uint32_t)features);
+	virtio_set_driver_features(driver->vdev, 1, (uint32_t)(features >> 32));
+	virtio_set_status(driver->vdev, early | VIRTIO_CONFIG_S_FEATURES_OK);
+	if (!(virtio_status(driver->vdev) & VIRTIO_CONFIG_S_FEATURES_OK))
+		return false;
+	for (unsigned int i = 0; i < queue_count; i++) {
+		struct virtqueue_config config = {
+			.size = queue_size,
+			.descriptor_gpa = fake_driver_descriptors(driver, i),
+			.driver_gpa = fake_driver_avail(driver, i),
+			.device_gpa = fake_driver_used(driver, i),
+		};
+
+		driver->queues[i] = (struct fake_driver_queue){ .size = queue_size };
+		write_bytes(driver, config.descriptor_gpa, zeroes, sizeof(zeroes));
+		virtio_queue_set_config(driver->vdev, i, &config);
+		virtio_queue_set_ready(driver->vdev, i, true);
+	}
+	virtio_set_status(driver->vdev,
+	                  early | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+	fake_driver_settle(driver);
+	return !(virtio_status(driver->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+void fake_driver_reset(struct fake_driver *driver)
+{
+	virtio_set_status(driver->vdev, 0);
+}
+
+uint16_t fake_driver_add(struct fake_driver *driver, unsigned int queue_index,
+                         const struct fake_driver_buffer *buffers, unsigned int count)
+{
+	struct fake_driver_queue *queue = &driver->queues[queue_index];
+	gpa_t avail = fake_driver_avail(driver, queue_index);
+	uint16_t head = queue->next_descriptor;
+
+	for (unsigned int i = 0; i < count; i++) {
+		uint16_t index = queue->next_descriptor;
+		uint8_t descriptor[DESCRIPTOR_BYTES];
+
+		queue->next_descriptor = (uint16_t)((index + 1) % queue->size);
+		store_le64(descriptor, buffers[i].gpa);
+		store_le32(descriptor + 8, buffers[i].size_bytes);
+		store_le16(descriptor + 12, (uint16_t)((i + 1 < count ? DESCRIPTOR_NEXT : 0) |
+		                                       (buffers[i].writable ? DESCRIPTOR_WRITE : 0)));
+		store_le16(descriptor + 14, queue->next_descriptor);
+		write_bytes(driver,
+		            fake_driver_descriptors(driver, queue_index) + index * DESCRIPTOR_BYTES,
+		            descriptor, sizeof(descriptor));
+	}
+	write_u16(driver, avail + RING_HEADER_BYTES + queue->avail_index % queue->size * 2, head);
+	write_u16(driver, avail + 2, ++queue->avail_index);
+	return head;
+}
+
+struct kick {
+	struct virtio_device *vdev;
+	unsigned int queue_index;
+};
+
+static void kick(void *ctx)
+{
+	struct kick *kick = ctx;
+
+	virtio_queue_kicked(kick->vdev, kick->queue_index);
+}
+
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+void fake_driver_settle(struct fake_driver *driver)
+{
+	for (unsigned int i = 0; i < 4; i++)
+		event_loop_call(driver->vdev->loop, nothing, NULL);
+}
+
+void fake_driver_kick(struct fake_driver *driver, unsigned int queue_index)
+{
+	struct kick arguments = { driver->vdev, queue_index };
+
+	event_loop_call(driver->vdev->loop, kick, &arguments);
+	fake_driver_settle(driver);
+}
+
+bool fake_driver_take_used(struct fake_driver *driver, unsigned int queue_index, uint32_t *ret_head,
+                           uint32_t *ret_size_bytes)
+{
+	struct fake_driver_queue *queue = &driver->queues[queue_index];
+	gpa_t used = fake_driver_used(driver, queue_index);
+	gpa_t entry = used + RING_HEADER_BYTES +
+	              (gpa_t)(queue->used_index % queue->size) * USED_ENTRY_BYTES;
+
+	if ((uint16_t)(read_u32(driver, used) >> 16) == queue->used_index)
+		return false;
+	queue->used_index++;
+	*ret_head = read_u32(driver, entry);
+	*ret_size_bytes = read_u32(driver, entry + 4);
+	return true;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What tests see of the faked life of a VM: requests and events are counted, nothing happens. */
+#ifndef FAKE_VM_H
+#define FAKE_VM_H
+
+#include "ebb/vm.h"
+
+struct fake_vm {
+	unsigned int events[VM_EVENT_COUNT];
+	uint64_t event_values[VM_EVENT_COUNT];
+	unsigned int resets, powerdowns, panics;
+	enum vm_end end;
+	uint32_t debug_exit_value;
+};
+
+extern struct fake_vm fake_vm;
+
+void fake_vm_clear(void);
+
+#endif
