@@ -3,12 +3,13 @@
  * A PCI host bridge with one bus: configuration space by ECAM and CF8/CFC, BARs, capabilities,
  * MSI-X, INTx.
  *
- * Conventional PCI 3.0 configuration space with the PCI Express ECAM window. Functions are numbered
- * in order of creation, from device 1, function 0. BARs are assigned and decoding before the guest
- * runs; a guest may move them.
+ * Conventional PCI 3.0 configuration space with the PCI Express ECAM window. The bridge is device
+ * 0; functions are numbered in order of creation, from device 1, function 0. BARs are assigned and
+ * decoding before the guest runs; a guest may move them.
  *
- * Threads: config space and BAR accesses come on vCPU threads; each function has one lock, held by
- * the bridge around config accesses and the hooks below, not around BAR accesses.
+ * Threads: config space and BAR accesses come on vCPU threads. A function has two locks: `lock`
+ * around its configuration space and bar_mapped, and below it `interrupt_lock`, which is held for
+ * moments only and may be taken with guest memory's lock held. BAR accesses run with neither.
  */
 #ifndef EBB_PCI_H
 #define EBB_PCI_H
@@ -24,8 +25,14 @@ struct vm;
 struct pci_host;
 struct pci_function;
 
-#define PCI_SLOTS_MAX 32
-#define PCI_BARS_MAX  6
+#define PCI_SLOTS_MAX        32
+#define PCI_BARS_MAX         6
+#define PCI_CONFIG_BYTES     256 /* header and capabilities; the rest of 4 KiB reads as 0 */
+#define PCI_MSIX_VECTORS_MAX 128 /* one page of table and pending bits */
+
+/* Port BARs come from here (where there are ports). */
+#define PCI_IO_WINDOW_BASE  0xc000
+#define PCI_IO_WINDOW_BYTES 0x1000
 
 struct pci_host_layout { /* the architecture's */
 	gpa_t ecam_gpa;  /* 1 MiB for the one bus, 1 MiB aligned */
@@ -40,6 +47,9 @@ EBB_MUST_CHECK int pci_host_create(struct vm *vm, const struct pci_host_layout *
 void pci_host_destroy(struct pci_host *host);
 const struct pci_host_layout *pci_host_layout(const struct pci_host *host);
 
+/* BARs that the guest put where something else is: they are not mapped until the place is free. */
+uint64_t pci_host_overlap_count(const struct pci_host *host);
+
 struct pci_identity {
 	uint16_t vendor_id, device_id, subsystem_vendor_id, subsystem_id;
 	uint32_t class_code; /* 24 bits: class, subclass, interface */
@@ -51,13 +61,21 @@ struct pci_function_ops {
 	 * function's lock. May be NULL. */
 	void (*bar_mapped)(struct pci_function *function, unsigned int bar, gpa_t gpa,
 	                   bool enabled);
-	/* A config access in a capability that the function asked to see (pci_add_capability with
-	 * watched). Under the lock. May be NULL. read: before the value is taken. write: after the
-	 * bytes changed. offset is absolute. */
+	/* A config access to writable bytes of a capability (pci_add_capability with a mask). No
+	 * lock is held. May be NULL. read: before the value is taken. write: after the bytes
+	 * changed. offset is absolute. */
 	void (*config_read)(struct pci_function *function, unsigned int offset,
 	                    unsigned int size_bytes);
 	void (*config_write)(struct pci_function *function, unsigned int offset,
 	                     unsigned int size_bytes);
+};
+
+struct pci_bar {
+	uint64_t size_bytes; /* 0: none */
+	gpa_t gpa;           /* where it is on the bus now, if mapped */
+	bool mapped, is_64bit, is_io;
+	const struct bus_ops *bus_ops;
+	void *ctx;
 };
 
 struct pci_function { /* embedded in a device's own struct; fields are pci's */
@@ -65,29 +83,30 @@ struct pci_function { /* embedded in a device's own struct; fields are pci's */
 	struct pci_host *host;
 	const struct pci_function_ops *ops;
 	unsigned int slot;
-	pthread_mutex_t lock;
-	uint8_t config[256];          /* header and capabilities; the rest of 4 KiB reads as 0 */
-	uint8_t config_writable[256]; /* mask of bits that the guest may write */
-	uint8_t config_watched[256 / 8];
-	unsigned int capability_end;
-	struct {
-		uint64_t size_bytes; /* 0: none */
-		gpa_t gpa;           /* where it is on the bus now, if mapped */
-		bool mapped, is_64bit, is_io;
-		const struct bus_ops *bus_ops;
-		void *ctx;
-	} bars[PCI_BARS_MAX];
+	pthread_mutex_t lock; /* the bytes, BARs */
+	uint8_t config[PCI_CONFIG_BYTES];
+	uint8_t config_initial[PCI_CONFIG_BYTES];     /* as after power-on */
+	uint8_t config_writable[PCI_CONFIG_BYTES];    /* mask of bits that the guest may write */
+	bool config_watched[PCI_CONFIG_BYTES / 4];    /* dwords that ops want to see */
+	unsigned int capability_last, capability_end; /* offsets; 0: none yet */
+	struct pci_bar bars[PCI_BARS_MAX];
+	pthread_mutex_t interrupt_lock; /* the rest */
 	struct pci_msix *msix;
 	struct irq_line *intx;
+	bool intx_level, intx_disabled;
 };
 
+/* Zeroed by the caller. On failure everything is undone. */
 EBB_MUST_CHECK int pci_function_init(struct pci_function *function, struct vm *vm,
                                      const struct pci_identity *identity,
                                      const struct pci_function_ops *ops, struct error *err);
-void pci_function_fini(struct pci_function *function);
+void pci_function_fini(struct pci_function *function); /* a zeroed one is fine */
 
-/* size_bytes: a power of two, at least 4 KiB for memory (16 for ports). Assigned from the host's
- * window at once. */
+/*
+ * size_bytes: a power of two, at least 4 KiB for memory (16 for ports). Assigned from the host's
+ * window at once, and mapped. A memory BAR above 16 MiB is a 64-bit one, and takes two indexes,
+ * where the layout has such a window. -ENOSPC: the window is full.
+ */
 EBB_MUST_CHECK int pci_add_memory_bar(struct pci_function *function, unsigned int bar,
                                       uint64_t size_bytes, const struct bus_ops *bus_ops, void *ctx,
                                       struct error *err);
@@ -95,20 +114,34 @@ EBB_MUST_CHECK int pci_add_io_bar(struct pci_function *function, unsigned int ba
                                   uint64_t size_bytes, const struct bus_ops *bus_ops, void *ctx,
                                   struct error *err);
 
-/* Appends a capability (header included in bytes; next pointer is filled in); returns its offset or
- * -ENOSPC. */
-EBB_MUST_CHECK int pci_add_capability(struct pci_function *function, const void *bytes,
-                                      size_t size_bytes, bool watched);
-
-/* MSI-X with its table and pending bits in a BAR of its own (exclusive). Vectors are irq vectors.
+/*
+ * Appends a capability (header included in bytes; next pointer is filled in); returns its offset or
+ * -ENOSPC. writable: the bits that the guest may write, size_bytes of them, watched by the
+ * function's ops; NULL: none.
  */
+EBB_MUST_CHECK int pci_add_capability(struct pci_function *function, const void *bytes,
+                                      const uint8_t *writable, size_t size_bytes);
+
+/* Bytes of configuration space, whatever the guest may write. Takes the function's lock. */
+void pci_config_get(struct pci_function *function, unsigned int offset, void *data,
+                    size_t size_bytes);
+void pci_config_set(struct pci_function *function, unsigned int offset, const void *data,
+                    size_t size_bytes);
+
+/* MSI-X with its table and pending bits in a BAR of its own. Vectors are irq vectors, made when
+ * first needed. */
 EBB_MUST_CHECK int pci_add_msix(struct pci_function *function, unsigned int bar,
                                 unsigned int vector_count, struct error *err);
-bool pci_msix_is_enabled(struct pci_function *function);
-struct irq_vector *pci_msix_vector(struct pci_function *function,
-                                   unsigned int index); /* NULL: out of range */
 
-/* INTx, level; ignored while the guest set Interrupt Disable or MSI-X is on. Sets the status bit.
+/* Sends vector `index` (none when out of range) if MSI-X is on, else false: INTx is to be used. Any
+ * thread; one write(2). */
+bool pci_msix_trigger(struct pci_function *function, unsigned int index);
+
+/* The eventfd that sends a vector, for vhost; owned by the vector. -ENOTSUP: MSI-X is off, or no
+ * such vector. -errno of making it. */
+int pci_msix_fd(struct pci_function *function, unsigned int index);
+
+/* INTx, level; held back while the guest set Interrupt Disable or MSI-X is on. Sets the status bit.
  * Any thread. */
 void pci_set_intx(struct pci_function *function, bool level);
 

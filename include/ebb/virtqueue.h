@@ -7,8 +7,8 @@
  * length. All of it is guest-controlled.
  *
  * Threads: one thread at a time uses a queue between activate and deactivate (the device's loop),
- * holding the shared lock of guest memory from pop to push (virtio.c holds it around queue_notify).
- * Set-up happens only while the queue is not in use.
+ * holding the shared lock of guest memory from pop to push (virtio.c holds it around queue_notify;
+ * whoever pushes at another time takes it). Set-up happens only while the queue is not in use.
  */
 #ifndef EBB_VIRTQUEUE_H
 #define EBB_VIRTQUEUE_H
@@ -18,13 +18,21 @@
 #include "ebb/guest_memory.h"
 #include "ebb/types.h"
 
-#define VIRTQUEUE_SIZE_MAX       1024
-#define VIRTQ_CHAIN_SEGMENTS_MAX 1024
+#define VIRTQUEUE_SIZE_MAX 1024
 
 struct virtqueue;
 
-/* One popped chain. Lives in the caller; its segments in the queue, valid until the next pop of the
- * same queue unless the queue was made with room for several (virtqueue_create). */
+struct virtq_cursor { /* virtqueue.c's own */
+	unsigned int segment;
+	size_t offset_bytes;
+};
+
+/*
+ * One popped chain. Lives in the caller. Its segments live in the queue, until the next pop of the
+ * same queue: a device that holds several chains copies what it needs first; pushing needs
+ * head_index and written_bytes alone. A descriptor of no bytes has no segment; one that lies in two
+ * neighbouring regions has two.
+ */
 struct virtq_chain {
 	uint16_t head_index;
 	struct iovec *segments; /* readable ones first */
@@ -32,9 +40,10 @@ struct virtq_chain {
 	unsigned int readable_count, writable_count;
 	size_t readable_bytes, writable_bytes; /* in all */
 	size_t read_bytes, written_bytes;      /* so far */
+	struct virtq_cursor reader, writer;
 };
 
-/* size_max: a power of two up to VIRTQUEUE_SIZE_MAX. memory is borrowed. */
+/* size_max: a power of two up to VIRTQUEUE_SIZE_MAX. memory is borrowed. -ENOMEM. */
 EBB_MUST_CHECK int virtqueue_create(struct guest_memory *memory, uint16_t size_max,
                                     struct virtqueue **ret_queue);
 void virtqueue_destroy(struct virtqueue *vq);
@@ -50,14 +59,17 @@ struct virtqueue_config {
 
 uint16_t virtqueue_size_max(const struct virtqueue *vq);
 
-/* -EINVAL: size, alignment (2.7: 16, 2, 4); -EFAULT: a ring outside guest memory. Starts at index
- * 0. */
+/* -EINVAL: size, alignment (2.7: 16, 2, 4); -EFAULT: a ring that does not lie in one region of
+ * guest memory. Starts at index 0. */
 EBB_MUST_CHECK int virtqueue_enable(struct virtqueue *vq, const struct virtqueue_config *config);
-void virtqueue_disable(struct virtqueue *vq); /* forgets everything */
+void virtqueue_disable(struct virtqueue *vq); /* forgets everything, popped chains too */
 bool virtqueue_is_enabled(const struct virtqueue *vq);
 
-/* 1 got one, 0 empty, -EPROTO the driver broke VIRTIO (the queue then answers -EPROTO until
- * disabled), -EFAULT is never returned. */
+/*
+ * 1 got one, 0 empty (or the queue is not enabled), -EPROTO the driver broke VIRTIO; the queue then
+ * answers -EPROTO until it is disabled. A queue never has more chains out than its size. When it is
+ * empty, the driver has been asked to notify (unless the device declined notifications).
+ */
 EBB_MUST_CHECK int virtqueue_pop(struct virtqueue *vq, struct virtq_chain *ret_chain);
 
 static inline size_t virtq_chain_readable_bytes(const struct virtq_chain *chain)
@@ -75,24 +87,24 @@ static inline size_t virtq_chain_writable_bytes(const struct virtq_chain *chain)
 EBB_MUST_CHECK int virtq_chain_read(struct virtq_chain *chain, void *buf, size_t size_bytes);
 EBB_MUST_CHECK int virtq_chain_write(struct virtq_chain *chain, const void *buf, size_t size_bytes);
 
-/* Direct access for paths without copies: the writable segments as iovecs; the device then says how
- * much it wrote. */
+/* Direct access for paths without copies: all writable segments as iovecs, from the first byte. The
+ * device then says how much it wrote (at most what is left). */
 struct iovec *virtq_chain_writable_segments(struct virtq_chain *chain, unsigned int *ret_count);
 void virtq_chain_note_written(struct virtq_chain *chain, size_t size_bytes);
 
-/* A used entry with the bytes written; visible to the driver after virtqueue_flush. At most
- * queue-size entries between flushes. */
+/* Gives a popped chain back, with the bytes written; visible to the driver after virtqueue_flush.
+ * Any order. Ignored once the queue was disabled. */
 void virtqueue_push(struct virtqueue *vq, const struct virtq_chain *chain);
 
 /* Publishes the pushed entries with one index store. */
 void virtqueue_flush(struct virtqueue *vq);
 
-/* Whether the driver wants a used-buffer notification for what was published since the last time
- * this said true (2.7.7, 2.7.10). */
+/* Whether the driver wants a used-buffer notification for what was published since the last call
+ * (2.7.7). */
 bool virtqueue_should_notify(struct virtqueue *vq);
 
-/* Asks the driver for (or against) available-buffer notifications. After enabling, pop once more:
- * true when buffers came meanwhile. */
+/* Asks the driver for (or against) available-buffer notifications (2.7.10); on from the start.
+ * Enabling says true when buffers are there that it will not notify of: pop on. */
 bool virtqueue_enable_notification(struct virtqueue *vq);
 void virtqueue_disable_notification(struct virtqueue *vq);
 
