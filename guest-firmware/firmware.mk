@@ -34,8 +34,9 @@ FIRMWARE_TESTS := $(patsubst %.c,$(FIRMWARE_BUILD)/tests/%.elf,$(notdir $(FIRMWA
 FIRMWARE_BARE_TESTS := $(patsubst %.c,$(FIRMWARE_BUILD)/tests/%.elf,$(notdir $(FIRMWARE_BARE_SOURCES)))
 FIRMWARE_SELFTEST := $(FIRMWARE_BUILD)/selftest.elf
 
-.PHONY: firmware
-firmware: $(FIRMWARE_TESTS) $(FIRMWARE_BARE_TESTS) $(FIRMWARE_SELFTEST)
+.PHONY: firmware firmware-tests
+firmware: firmware-tests
+firmware-tests: $(FIRMWARE_TESTS) $(FIRMWARE_BARE_TESTS) $(FIRMWARE_SELFTEST)
 
 $(FIRMWARE_BUILD)/%.c.o: $(FIRMWARE_DIR)/%.c $(FIRMWARE_DIR)/firmware.mk $(FIRMWARE_ARCH_DIR)/arch.mk
 	@mkdir -p $(@D)

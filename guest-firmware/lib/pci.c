@@ -10,7 +10,7 @@
 #include "mmio.h"
 #include "platform.h"
 
-#define BAR_WINDOW_GPA 0xe8000000
+#define BAR_WINDOW_GPA 0xc8000000
 #define BAR_IO 1
 #define BAR_WIDE 4
 #define BAR_PREFETCHABLE 8
