@@ -43,6 +43,7 @@ void error_prefix(struct error *err, const char *format, ...)
 {
 	char message[ERROR_MESSAGE_MAX];
 	va_list args;
+	size_t used;
 	int length;
 
 	if (!err || !err->code)
@@ -51,7 +52,12 @@ void error_prefix(struct error *err, const char *format, ...)
 	va_start(args, format);
 	length = vsnprintf(err->message, sizeof(err->message), format, args);
 	va_end(args);
-	if (length < 0 || (size_t)length >= sizeof(err->message))
+	if (length < 0)
 		return;
-	snprintf(err->message + length, sizeof(err->message) - (size_t)length, ": %s", message);
+	used = strlen(err->message);
+	for (const char *from = ": "; *from && used < sizeof(err->message) - 1; from++)
+		err->message[used++] = *from;
+	for (const char *from = message; *from && used < sizeof(err->message) - 1; from++)
+		err->message[used++] = *from;
+	err->message[used] = '\0';
 }
