@@ -87,7 +87,7 @@ make_tools() {
 	local out=$1 program
 	mkdir "$out.d"
 	for program in strace jq socat; do
-		add_program "$out.d" "$(command -v $program)"
+		[ -z "$(command -v $program)" ] || add_program "$out.d" "$(command -v $program)"
 	done
 	pack "$out" "$out.d"
 	rm -rf "$out.d"
@@ -124,8 +124,8 @@ prepare_common() {
 	for source in "$here"/programs/*.c; do
 		once "$host_dir/programs/$(basename "$source" .c)" "$(key_of "$source")" make_program "$source"
 	done
-	once "$host_dir/tools.cpio" "$(key_of "$here/image.sh" "$(command -v strace)" "$(command -v jq)" \
-		"$(command -v socat)")" make_tools
+	once "$host_dir/tools.cpio" "$(key_of "$here/image.sh" "$(command -v strace jq socat | xargs -r ls -lL --time-style=full-iso)")" \
+		make_tools
 }
 
 # prepare_guest SUITE-FLAVOUR: $host_dir/guests/SUITE-FLAVOUR/{vmlinuz,initrd}
