@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The architecture contract for x86-64: the hooks of ebb/arch.h in their order, each a few lines;
+ * the rest is in their rooms. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ebb/arch.h"
+#include "ebb/irq.h"
+#include "layout.h"
+#include "x86.h"
+
+const struct arch_info arch_info = {
+	.name = "x86",
+	.has_pio = true,
+	.irqchip_pins = X86_IRQCHIP_PINS,
+};
+
+struct needed_capability {
+	int number;
+	const char *name;
+	const char *remedy;
+};
+
+/* What came late (immediate_exit: Linux 4.12), or can be left out of a kernel; the rest of what ebb
+ * uses is older. */
+static const struct needed_capability needed[] = {
+	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", "Linux 4.12 or newer has it" },
+	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP", "a kernel with CONFIG_KVM_IOAPIC has it" },
+	{ KVM_CAP_PIT2, "KVM_CAP_PIT2", "a kernel with CONFIG_KVM_IOAPIC has it" },
+	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD", "a kernel with CONFIG_EVENTFD has it" },
+	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD", "a kernel with CONFIG_EVENTFD has it" },
+};
+
+int arch_check_host(struct kvm *kvm, const struct vm_config *config, struct error *err)
+{
+	int cpus_max;
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
+		if (kvm_check_extension(kvm, needed[i].number) <= 0)
+			return error_set(err, -ENOTSUP, "/dev/kvm: this host's KVM lacks %s (%s)",
+			                 needed[i].name, needed[i].remedy);
+	if (config->cpu_count == 1)
+		return 0;
+	cpus_max = kvm_check_extension(kvm, KVM_CAP_MAX_VCPUS);
+	if (cpus_max > 0 && config->cpu_count > (unsigned int)cpus_max)
+		return error_set(err, -EINVAL,
+		                 "--cpus %u: this host's KVM gives a guest at most %d",
+		                 config->cpu_count, cpus_max);
+	return 0;
+}
+
+int arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map, struct error *err)
+{
+	struct arch_memory_map map = { .range_count = 1 };
+
+	if (size_bytes < VM_MEMORY_MIN_BYTES || size_bytes > X86_RAM_MAX_BYTES ||
+	    !is_aligned(size_bytes, PAGE_4K_BYTES))
+		return error_set(
+			err, -EINVAL,
+			"--mem %llu bytes: must be a multiple of 4 KiB from %llu MiB to %llu TiB",
+			(unsigned long long)size_bytes,
+			(unsigned long long)(VM_MEMORY_MIN_BYTES / MIB),
+			(unsigned long long)(X86_RAM_MAX_BYTES / TIB));
+	map.ranges[0].size_bytes = boot_ram_low_bytes(size_bytes);
+	if (boot_ram_high_bytes(size_bytes)) {
+		map.ranges[1].gpa = X86_RAM_HIGH_GPA;
+		map.ranges[1].size_bytes = boot_ram_high_bytes(size_bytes);
+		map.range_count = 2;
+	}
+	*ret_map = map;
+	return 0;
+}
+
+/* RAM that the CPU cannot address would be silently missing. */
+static int check_address_bits(const struct vm *vm, struct error *err)
+{
+	uint64_t ram_bytes = vm->config->memory.size_bytes;
+	unsigned int bits = x86_cpuid_physical_bits(vm->arch->cpuid);
+	uint64_t high_bytes = boot_ram_high_bytes(ram_bytes);
+
+	if (!high_bytes || bits >= 52 || X86_RAM_HIGH_GPA + high_bytes <= UINT64_C(1) << bits)
+		return 0;
+	return error_set(err, -EINVAL,
+	                 "--mem %llu MiB: this host's CPU addresses %u bits, at most %llu MiB",
+	                 (unsigned long long)(ram_bytes / MIB), bits,
+	                 (unsigned long long)(((UINT64_C(1) << bits) - GIB) / MIB));
+}
+
+int arch_vm_create(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	vm->arch = calloc(1, sizeof(*vm->arch));
+	if (!vm->arch)
+		return error_set_errno(err, -ENOMEM, "virtual machine");
+	rc = x86_cpuid_create(vm->kvm, vm->config->cpu_count, &vm->arch->cpuid, err);
+	if (!rc)
+		rc = check_address_bits(vm, err);
+	if (!rc)
+		rc = kvm_vm_create(vm->kvm, 0, &vm->kvm_vm, err);
+	if (!rc)
+		rc = x86_irqchip_create(vm->kvm_vm, err);
+	if (rc)
+		arch_vm_destroy(vm);
+	return rc;
+}
+
+void arch_vm_destroy(struct vm *vm)
+{
+	kvm_vm_destroy(vm->kvm_vm);
+	vm->kvm_vm = NULL;
+	if (!vm->arch)
+		return;
+	x86_close_images(vm->arch);
+	free(vm->arch->cpuid);
+	free(vm->arch);
+	vm->arch = NULL;
+}
+
+int arch_vcpu_create(struct vcpu *vcpu, struct error *err)
+{
+	int rc;
+
+	vcpu->arch = calloc(1, sizeof(*vcpu->arch));
+	if (!vcpu->arch)
+		return error_set_errno(err, -ENOMEM, "vCPU %u", vcpu->index);
+	rc = kvm_vcpu_create(vcpu->vm->kvm_vm, vcpu->index, &vcpu->kvm, err);
+	if (!rc)
+		rc = x86_cpuid_apply(vcpu->kvm, vcpu->vm->arch->cpuid, vcpu->index, err);
+	if (rc)
+		arch_vcpu_destroy(vcpu);
+	return rc;
+}
+
+void arch_vcpu_destroy(struct vcpu *vcpu)
+{
+	kvm_vcpu_destroy(vcpu->kvm);
+	vcpu->kvm = NULL;
+	free(vcpu->arch);
+	vcpu->arch = NULL;
+}
+
+int arch_vcpu_reset(struct vcpu *vcpu)
+{
+	return x86_vcpu_set_power_on_state(vcpu);
+}
+
+enum vcpu_verdict arch_vcpu_handle_exit(struct vcpu *vcpu, enum vcpu_exit *ret_exit)
+{
+	return x86_vcpu_handle_exit(vcpu, ret_exit);
+}
+
+void arch_vcpu_dump(struct vcpu *vcpu)
+{
+	x86_vcpu_dump(vcpu);
+}
+
+int arch_irq_set_level(struct vm *vm, unsigned int gsi, bool level)
+{
+	return kvm_vm_set_irq_line(vm->kvm_vm, gsi, level);
+}
+
+void arch_msi_route(const struct msi_message *message, unsigned int gsi,
+                    struct kvm_irq_routing_entry *ret_entry)
+{
+	x86_msi_route(message, gsi, ret_entry);
+}
+
+size_t arch_pin_routes(struct kvm_irq_routing_entry *entries, size_t max)
+{
+	return x86_pin_routes(entries, max);
+}
+
+int arch_platform_create(struct vm *vm, struct error *err)
+{
+	return x86_platform_create(vm, err);
+}
+
+void arch_platform_destroy(struct vm *vm)
+{
+	x86_platform_destroy(vm);
+}
+
+int arch_load_images(struct vm *vm, struct error *err)
+{
+	return x86_load_images(vm, err);
+}
+
+int arch_describe_machine(struct vm *vm, struct error *err)
+{
+	return x86_platform_describe(vm, err);
+}
