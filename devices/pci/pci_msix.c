@@ -5,7 +5,7 @@
  * A BAR of one page holds the table in its lower and the pending bits in its upper half. A vector
  * is connected to KVM while MSI-X is on and neither the function nor the vector is masked; its
  * message reaches irq.c only then, so that a guest that fills in a masked table costs nothing. What
- * a masked vector is sent waits in its eventfd, and shows as its pending bit.
+ * a masked vector is sent waits in it, and shows as its pending bit.
  *
  * All under the function's interrupt lock.
  */
@@ -20,7 +20,7 @@
 #define MSIX_PBA_OFFSET (MSIX_BAR_BYTES / 2)
 
 struct msix_vector {
-	struct irq_vector *irq; /* made when first needed */
+	struct irq_vector *irq;
 	bool connected;
 };
 
@@ -39,11 +39,6 @@ bool pci_msix_is_enabled(const struct pci_function *function)
 	return function->msix && function->msix->enabled;
 }
 
-static int make_vector(struct pci_msix *msix, struct msix_vector *vector)
-{
-	return vector->irq ? 0 : irq_vector_create(msix->function->vm->irq, &vector->irq);
-}
-
 /* Connects, changes or disconnects a vector as the table and the control word say. */
 static void update_vector(struct pci_msix *msix, unsigned int index)
 {
@@ -60,9 +55,7 @@ static void update_vector(struct pci_msix *msix, unsigned int index)
 
 	if (!wanted && !vector->connected)
 		return;
-	ret = make_vector(msix, vector);
-	if (!ret)
-		ret = irq_vector_configure(vector->irq, &message, wanted);
+	ret = irq_vector_configure(vector->irq, &message, wanted);
 	vector->connected = wanted && !ret;
 	if (ret)
 		log_message_limited(msix->function->vm->log, &msix->log_limit, LOG_WARN,
@@ -87,10 +80,9 @@ static uint8_t read_byte(struct pci_msix *msix, uint64_t offset)
 	if (offset < MSIX_PBA_OFFSET)
 		return 0;
 	for (unsigned int bit = 0; bit < 8 && first + bit < msix->vector_count; bit++) {
-		struct irq_vector *irq = msix->vectors[first + bit].irq;
+		bool is_pending = irq_vector_is_pending(msix->vectors[first + bit].irq);
 
-		if (irq && irq_vector_is_pending(irq))
-			pending |= (uint8_t)(1U << bit);
+		pending |= (uint8_t)(is_pending << bit);
 	}
 	return pending;
 }
@@ -134,33 +126,59 @@ static void init_table(struct pci_msix *msix)
 			PCI_MSIX_ENTRY_CTRL_MASKBIT);
 }
 
+/* Half-built is fine: pci_msix_destroy follows. */
+static int create_vectors(struct pci_msix *msix)
+{
+	msix->table = calloc(msix->vector_count, PCI_MSIX_ENTRY_SIZE);
+	msix->vectors = calloc(msix->vector_count, sizeof(*msix->vectors));
+	if (!msix->table || !msix->vectors)
+		return -ENOMEM;
+	init_table(msix);
+	for (unsigned int i = 0; i < msix->vector_count; i++) {
+		int ret = irq_vector_create(msix->function->vm->irq, &msix->vectors[i].irq);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int add_capability(struct pci_msix *msix, unsigned int bar)
+{
+	uint8_t bytes[PCI_CAP_MSIX_SIZEOF] = { [PCI_CAP_LIST_ID] = PCI_CAP_ID_MSIX };
+	int ret;
+
+	store_le16(bytes + PCI_MSIX_FLAGS, (uint16_t)(msix->vector_count - 1));
+	store_le32(bytes + PCI_MSIX_TABLE, bar);
+	store_le32(bytes + PCI_MSIX_PBA, MSIX_PBA_OFFSET | bar);
+	ret = pci_add_capability(msix->function, bytes, NULL, sizeof(bytes));
+	if (ret < 0)
+		return ret;
+	msix->capability = (unsigned int)ret;
+	store_le16(&msix->function->config_writable[msix->capability + PCI_MSIX_FLAGS],
+	           PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	return 0;
+}
+
 int pci_add_msix(struct pci_function *function, unsigned int bar, unsigned int vector_count,
                  struct error *err)
 {
-	uint8_t capability[PCI_CAP_MSIX_SIZEOF] = { [PCI_CAP_LIST_ID] = PCI_CAP_ID_MSIX };
 	struct pci_msix *msix = calloc(1, sizeof(*msix));
 	int ret;
 
 	assert(vector_count && vector_count <= PCI_MSIX_VECTORS_MAX && !function->msix);
 	if (!msix)
 		return error_set_errno(err, -ENOMEM, "pci: MSI-X");
-	function->msix = msix; /* pci_function_fini frees it, whatever happens below */
 	msix->function = function;
 	msix->vector_count = vector_count;
-	msix->table = calloc(vector_count, PCI_MSIX_ENTRY_SIZE);
-	msix->vectors = calloc(vector_count, sizeof(*msix->vectors));
-	if (!msix->table || !msix->vectors)
-		return error_set_errno(err, -ENOMEM, "pci: MSI-X");
-	init_table(msix);
-	store_le16(capability + PCI_MSIX_FLAGS, (uint16_t)(vector_count - 1));
-	store_le32(capability + PCI_MSIX_TABLE, bar);
-	store_le32(capability + PCI_MSIX_PBA, MSIX_PBA_OFFSET | bar);
-	ret = pci_add_capability(function, capability, NULL, sizeof(capability));
-	if (ret < 0)
+	ret = create_vectors(msix);
+	if (!ret)
+		ret = add_capability(msix, bar);
+	if (ret) {
+		pci_msix_destroy(msix);
 		return error_set_errno(err, ret, "pci: MSI-X");
-	msix->capability = (unsigned int)ret;
-	store_le16(&function->config_writable[msix->capability + PCI_MSIX_FLAGS],
-	           PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	}
+	function->msix = msix; /* pci_function_fini's from here on */
 	return pci_add_memory_bar(function, bar, MSIX_BAR_BYTES, &msix_ops, msix, err);
 }
 
@@ -207,8 +225,7 @@ void pci_msix_reset(struct pci_function *function)
 	init_table(msix);
 	update_vectors(msix);
 	for (unsigned int i = 0; i < msix->vector_count; i++)
-		if (msix->vectors[i].irq)
-			irq_vector_clear(msix->vectors[i].irq);
+		irq_vector_clear(msix->vectors[i].irq);
 	pthread_mutex_unlock(&function->interrupt_lock);
 }
 
@@ -219,7 +236,7 @@ bool pci_msix_trigger(struct pci_function *function, unsigned int index)
 
 	pthread_mutex_lock(&function->interrupt_lock);
 	enabled = pci_msix_is_enabled(function);
-	if (enabled && index < msix->vector_count && !make_vector(msix, &msix->vectors[index]))
+	if (enabled && index < msix->vector_count)
 		irq_vector_trigger(msix->vectors[index].irq);
 	pthread_mutex_unlock(&function->interrupt_lock);
 	return enabled;
@@ -231,11 +248,8 @@ int pci_msix_fd(struct pci_function *function, unsigned int index)
 	int ret = -ENOTSUP;
 
 	pthread_mutex_lock(&function->interrupt_lock);
-	if (pci_msix_is_enabled(function) && index < msix->vector_count) {
-		ret = make_vector(msix, &msix->vectors[index]);
-		if (!ret)
-			ret = irq_vector_fd(msix->vectors[index].irq);
-	}
+	if (pci_msix_is_enabled(function) && index < msix->vector_count)
+		ret = irq_vector_fd(msix->vectors[index].irq);
 	pthread_mutex_unlock(&function->interrupt_lock);
 	return ret;
 }

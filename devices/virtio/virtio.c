@@ -84,7 +84,7 @@ int virtio_device_init(struct virtio_device *vdev, struct vm *vm,
 	vdev->initialised = true;
 	ret = create_queues(vdev);
 	if (ret)
-		error_set_errno(err, ret, "%s: queues", vdev->device.id);
+		error_set_errno(err, ret, "queues");
 	else if (vm->config->transport == TRANSPORT_PCI)
 		ret = virtio_pci_create(vdev, &vdev->transport, err);
 	else

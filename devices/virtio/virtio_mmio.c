@@ -302,11 +302,11 @@ static int build(struct virtio_mmio *mmio, struct error *err)
 	int ret = take_slot(mmio, vm);
 
 	if (ret < 0)
-		return error_set_errno(err, ret, "%s: virtio-mmio slot", device->id);
+		return error_set_errno(err, ret, "virtio-mmio slot");
 	gsi = vm->virtio_mmio->gsis[ret];
 	ret = irq_line_create(vm->irq, gsi, &mmio->line);
 	if (ret)
-		return error_set_errno(err, ret, "%s: interrupt %u", device->id, gsi);
+		return error_set_errno(err, ret, "interrupt %u", gsi);
 	device_add_resource(device, DEVICE_RESOURCE_MMIO, mmio->gpa, REGISTER_BYTES);
 	device_add_resource(device, DEVICE_RESOURCE_GSI, gsi, 1);
 	device->compatible = "virtio,mmio";
@@ -320,7 +320,7 @@ int virtio_mmio_create(struct virtio_device *vdev, struct virtio_transport **ret
 	int ret;
 
 	if (!mmio)
-		return error_set_errno(err, -ENOMEM, "%s", vdev->device.id);
+		return error_set_errno(err, -ENOMEM, "virtio-mmio");
 	mmio->transport.ops = &transport_ops;
 	mmio->transport.vdev = vdev;
 	pthread_mutex_init(&mmio->interrupt_lock, NULL);

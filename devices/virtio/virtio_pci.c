@@ -581,13 +581,12 @@ int virtio_pci_create(struct virtio_device *vdev, struct virtio_transport **ret_
 	int ret;
 
 	if (!pci)
-		return error_set_errno(err, -ENOMEM, "%s", vdev->device.id);
+		return error_set_errno(err, -ENOMEM, "virtio-pci");
 	pci->transport.ops = &transport_ops;
 	pci->transport.vdev = vdev;
 	pthread_mutex_init(&pci->interrupt_lock, NULL);
 	ret = build(pci, err);
 	if (ret) {
-		error_prefix(err, "%s", vdev->device.id);
 		destroy(&pci->transport);
 		return ret;
 	}

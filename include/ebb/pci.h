@@ -128,8 +128,7 @@ void pci_config_get(struct pci_function *function, unsigned int offset, void *da
 void pci_config_set(struct pci_function *function, unsigned int offset, const void *data,
                     size_t size_bytes);
 
-/* MSI-X with its table and pending bits in a BAR of its own. Vectors are irq vectors, made when
- * first needed. */
+/* MSI-X with its table and pending bits in a BAR of its own. Vectors are irq vectors. */
 EBB_MUST_CHECK int pci_add_msix(struct pci_function *function, unsigned int bar,
                                 unsigned int vector_count, struct error *err);
 
@@ -138,7 +137,7 @@ EBB_MUST_CHECK int pci_add_msix(struct pci_function *function, unsigned int bar,
 bool pci_msix_trigger(struct pci_function *function, unsigned int index);
 
 /* The eventfd that sends a vector, for vhost; owned by the vector. -ENOTSUP: MSI-X is off, or no
- * such vector. -errno of making it. */
+ * such vector. */
 int pci_msix_fd(struct pci_function *function, unsigned int index);
 
 /* INTx, level; held back while the guest set Interrupt Disable or MSI-X is on. Sets the status bit.

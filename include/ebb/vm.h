@@ -10,12 +10,13 @@
  *
  * THE LOCK ORDER. Take from the top to the bottom, never upwards; hold none while waiting for a
  * thread:
- *   1. device lock (a device's own mutex; struct virtio_device's lock; PCI function lock)
+ *   1. device lock (a device's own mutex; PCI function lock)
  *   2. guest memory, shared or exclusive
  *   3. reclaim batch lock
- *   4. bus lock
- *   5. irq router lock
- *   6. event loop lock, console lock
+ *   4. struct virtio_device's lock: a queue's handler, which has 2, takes it
+ *   5. bus lock
+ *   6. interrupts: a transport's interrupt lock, a PCI function's, irq router lock
+ *   7. event loop lock, console lock
  * event_loop_call counts as waiting for a thread.
  */
 #ifndef EBB_VM_H
