@@ -3,10 +3,10 @@
 #include "ebb/config.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cmdline.h"
 #include "ebb/device.h"
 
 #define MEMORY_DEFAULT_BYTES (512 * MIB)
@@ -83,19 +83,16 @@ void vm_config_init(struct vm_config *config)
 static int check_memory(const struct vm_config *config, struct error *err)
 {
 	uint64_t size_bytes = config->memory.size_bytes;
+	char text[SIZE_TEXT_MAX];
 
+	cmdline_format_size(size_bytes, text);
 	if (size_bytes < VM_MEMORY_MIN_BYTES)
-		return error_set(err, -EINVAL,
-		                 "--mem %" PRIu64 "K: too little memory (give 1M to 16T)",
-		                 size_bytes / KIB);
+		return error_set(err, -EINVAL, "--mem %s: too little memory (give 1M to 16T)", text);
 	if (size_bytes > VM_MEMORY_MAX_BYTES)
-		return error_set(err, -EINVAL,
-		                 "--mem %" PRIu64 "M: too much memory (give 1M to 16T)",
-		                 size_bytes / MIB);
+		return error_set(err, -EINVAL, "--mem %s: too much memory (give 1M to 16T)", text);
 	if (!is_aligned(size_bytes, PAGE_4K_BYTES))
-		return error_set(err, -EINVAL,
-		                 "--mem %" PRIu64 "K: not whole pages (give a multiple of 4K)",
-		                 size_bytes / KIB);
+		return error_set(err, -EINVAL, "--mem %s: not whole pages (give a multiple of 4K)",
+		                 text);
 	return 0;
 }
 

@@ -102,11 +102,14 @@ void vm_listen(struct vm *vm, struct vm_listener *listener)
 {
 	(void)vm;
 	list_init(&listener->node);
+	fake_vm.listener = listener;
 }
 
 void vm_unlisten(struct vm_listener *listener)
 {
 	list_remove(&listener->node);
+	if (fake_vm.listener == listener)
+		fake_vm.listener = NULL;
 }
 
 void vm_emit(struct vm *vm, enum vm_event event, uint64_t value)

@@ -11,6 +11,7 @@ struct fake_vm {
 	unsigned int resets, powerdowns, panics;
 	enum vm_end end;
 	uint32_t debug_exit_value;
+	struct vm_listener *listener; /* the last that listens */
 };
 
 extern struct fake_vm fake_vm;

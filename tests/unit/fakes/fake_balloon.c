@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A balloon in memory: see fake_balloon.h. */
+#include "fake_balloon.h"
+
+#include <errno.h>
+
+void balloon_query(struct balloon *balloon, struct balloon_status *ret_status)
+{
+	*ret_status = balloon->status;
+}
+
+int balloon_set_target(struct balloon *balloon, uint64_t target_bytes, struct error *err)
+{
+	if (balloon->result)
+		return error_set(err, balloon->result, "the fake balloon refuses");
+	if (balloon->ram_bytes && target_bytes > balloon->ram_bytes)
+		return error_set(err, -EINVAL, "above RAM");
+	balloon->status.target_bytes = target_bytes;
+	return 0;
+}
+
+int balloon_set_stats_interval(struct balloon *balloon, uint64_t seconds, struct error *err)
+{
+	if (balloon->result)
+		return error_set(err, balloon->result, "the fake balloon refuses");
+	balloon->status.stats_interval_s = seconds;
+	return 0;
+}
+
+const char *balloon_feature_name(unsigned int bit)
+{
+	return bit == 5 ? "free-page-reporting" : bit == 1 ? "stats" : NULL;
+}
+
+const char *balloon_stat_name(unsigned int tag)
+{
+	static const char *const names[] = { "stat-swap-in", "stat-swap-out", "stat-major-faults",
+		                             "stat-minor-faults", "stat-free-memory" };
+
+	return tag < ARRAY_SIZE(names) ? names[tag] : NULL;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A table of three device classes: stands in for devices/device_table.c (`fakes:
+ * fake_device_table`). */
+#include <errno.h>
+#include <string.h>
+
+#include "ebb/device.h"
+
+static int create(struct vm *vm, const struct device_config *config, struct device **ret_device,
+                  struct error *err)
+{
+	(void)vm;
+	(void)config;
+	(void)ret_device;
+	return error_set(err, -ENODEV, "a class of the fake table");
+}
+
+static void destroy(struct device *device)
+{
+	(void)device;
+}
+
+static const struct device_option balloon_options[] = {
+	{ .key = "free-page-reporting",
+	  .help = "report",
+	  .type = DEVICE_OPTION_BOOL,
+	  .default_value = true },
+	{ .key = "target", .help = "size", .type = DEVICE_OPTION_SIZE, .max = 8 * GIB },
+	{ .key = "stats-interval", .help = "seconds", .type = DEVICE_OPTION_UINT, .max = 3600 },
+	{ .key = "label", .help = "text", .type = DEVICE_OPTION_STRING },
+	{ .key = "hidden", .type = DEVICE_OPTION_UINT },
+};
+
+static const struct device_class platform_class = {
+	.name = "platform",
+	.help = "no option of its own",
+	.create = create,
+	.destroy = destroy,
+};
+
+static const struct device_class console_class = {
+	.name = "virtio-console",
+	.help = "console",
+	.create = create,
+	.destroy = destroy,
+};
+
+static const struct device_class rng_class = {
+	.name = "virtio-rng",
+	.help = "random numbers",
+	.option = "rng",
+	.create = create,
+	.destroy = destroy,
+};
+
+static const struct device_class balloon_class = {
+	.name = "virtio-balloon",
+	.help = "balloon",
+	.option = "balloon",
+	.on_by_default = true,
+	.options = balloon_options,
+	.option_count = ARRAY_SIZE(balloon_options),
+	.create = create,
+	.destroy = destroy,
+};
+
+static const struct device_class *const classes[] = { &platform_class, &console_class, &rng_class,
+	                                              &balloon_class };
+
+const struct device_class *const *device_classes(size_t *ret_count)
+{
+	*ret_count = ARRAY_SIZE(classes);
+	return classes;
+}
+
+const struct device_class *device_class_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++) {
+		if (strcmp(classes[i]->name, name) == 0)
+			return classes[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An accounting in memory: see fake_reclaim.h. */
+#include "fake_reclaim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *reclaim_source_name(enum reclaim_source source)
+{
+	static const char *const names[] = { "inflate", "report", "hint", "unplug", "reset" };
+
+	return names[source];
+}
+
+int reclaim_create(struct guest_memory *memory, struct reclaim **ret_reclaim, struct error *err)
+{
+	struct reclaim *reclaim = calloc(1, sizeof(*reclaim));
+
+	(void)memory;
+	if (!reclaim)
+		return error_set(err, -ENOMEM, "the fake reclaim engine");
+	*ret_reclaim = reclaim;
+	return 0;
+}
+
+void reclaim_destroy(struct reclaim *reclaim)
+{
+	free(reclaim);
+}
+
+int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
+                    struct reclaim_range *ranges, size_t count,
+                    struct reclaim_outcome *ret_outcome)
+{
+	(void)ranges;
+	reclaim->stats.sources[source].requests++;
+	reclaim->stats.sources[source].ranges_in += count;
+	*ret_outcome = (struct reclaim_outcome){ 0 };
+	return 0;
+}
+
+int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
+{
+	reclaim->stats.sources[source].requests++;
+	return 0;
+}
+
+void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source,
+                             uint64_t range_count, uint64_t size_bytes)
+{
+	reclaim->stats.sources[source].ranges_in += range_count;
+	reclaim->stats.sources[source].bytes_refused += size_bytes;
+}
+
+void reclaim_inhibit(struct reclaim *reclaim)
+{
+	(void)reclaim;
+}
+
+void reclaim_allow(struct reclaim *reclaim)
+{
+	(void)reclaim;
+}
+
+void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
+{
+	*ret_stats = reclaim->stats;
+}
+
+uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
+{
+	return reclaim->resident_bytes;
+}
+
+int reclaim_trace_open(struct reclaim *reclaim, const char *path, struct log *log,
+                       struct error *err)
+{
+	(void)reclaim;
+	(void)path;
+	(void)log;
+	(void)err;
+	return 0;
+}

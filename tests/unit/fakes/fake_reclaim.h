@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An accounting in memory: stands in for src/reclaim.c (`fakes: fake_reclaim`). Releases nothing. */
+#ifndef FAKE_RECLAIM_H
+#define FAKE_RECLAIM_H
+
+#include "ebb/reclaim.h"
+
+struct reclaim {
+	struct reclaim_stats stats; /* what reclaim_query answers */
+	uint64_t resident_bytes;
+};
+
+#endif
