@@ -533,8 +533,7 @@ static int check_target(const struct balloon *balloon, uint64_t target_bytes, st
 {
 	if (target_bytes <= balloon->ram_bytes)
 		return 0;
-	return error_set(err, -EINVAL,
-	                 "balloon target %llu MiB: more than the guest's memory (at most %llu MiB)",
+	return error_set(err, -EINVAL, "target %llu MiB is more than the guest's memory, %llu MiB",
 	                 (unsigned long long)(target_bytes / MIB),
 	                 (unsigned long long)(balloon->ram_bytes / MIB));
 }
@@ -640,7 +639,7 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 	int r;
 
 	if (!balloon)
-		return error_set_errno(err, -ENOMEM, "balloon");
+		return error_set_errno(err, -ENOMEM, "state");
 	balloon->ram_bytes = gmem_total_bytes(vm->memory);
 	balloon->start_target_pages = balloon->target_pages = to_pages(target_bytes);
 	balloon->stats_interval_s = device_config_number(config, "stats-interval");

@@ -295,7 +295,7 @@ static int console_device_create(struct vm *vm, const struct device_config *conf
 	int r;
 
 	if (!port)
-		return error_set_errno(err, -ENOMEM, "virtio-console");
+		return error_set_errno(err, -ENOMEM, "state");
 	init_port(port, vm);
 	r = virtio_device_init(&port->vdev, vm, config, &console_info, &console_ops, vm->io_loop,
 	                       chosen ? console_info.device_features : 0, err);

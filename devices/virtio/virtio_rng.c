@@ -88,7 +88,7 @@ static int rng_create(struct vm *vm, const struct device_config *config, struct 
 	int r;
 
 	if (!rng)
-		return error_set_errno(err, -ENOMEM, "virtio-rng");
+		return error_set_errno(err, -ENOMEM, "state");
 	event_work_init(&rng->another_turn, vm->io_loop, run_another_turn, rng);
 	r = virtio_device_init(&rng->vdev, vm, config, &rng_info, &rng_ops, vm->io_loop, 0, err);
 	if (r < 0) {

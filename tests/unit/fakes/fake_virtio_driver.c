@@ -196,8 +196,9 @@ uint16_t fake_driver_add(struct fake_driver *driver, unsigned int queue_index,
 		queue->next_descriptor = (uint16_t)((index + 1) % queue->size);
 		store_le64(descriptor, buffers[i].gpa);
 		store_le32(descriptor + 8, buffers[i].size_bytes);
-		store_le16(descriptor + 12, (uint16_t)((i + 1 < count ? DESCRIPTOR_NEXT : 0) |
-		                                       (buffers[i].writable ? DESCRIPTOR_WRITE : 0)));
+		store_le16(descriptor + 12,
+		           (uint16_t)((i + 1 < count ? DESCRIPTOR_NEXT : 0) |
+		                      (buffers[i].writable ? DESCRIPTOR_WRITE : 0)));
 		store_le16(descriptor + 14, queue->next_descriptor);
 		write_bytes(driver,
 		            fake_driver_descriptors(driver, queue_index) + index * DESCRIPTOR_BYTES,
