@@ -5,14 +5,14 @@
 #include "string.h"
 
 #define RSDP_SCAN_START 0xe0000
-#define RSDP_SCAN_END 0x100000
+#define RSDP_SCAN_END   0x100000
 
-#define AML_BYTE_PREFIX 0x0a
-#define AML_PACKAGE_OP 0x12
-#define AML_MEMORY32_FIXED 0x86
+#define AML_BYTE_PREFIX        0x0a
+#define AML_PACKAGE_OP         0x12
+#define AML_MEMORY32_FIXED     0x86
 #define AML_EXTENDED_INTERRUPT 0x89
 
-#define MADT_LOCAL_APIC 0
+#define MADT_LOCAL_APIC   0
 #define MADT_LOCAL_X2APIC 9
 
 static const void *at(uint64_t gpa)
@@ -103,13 +103,15 @@ const struct acpi_header *acpi_dsdt(void)
 
 	if (!fadt)
 		return NULL;
-	if (fadt->header.length_bytes >= offsetof(struct acpi_fadt, x_pm1a_event) && fadt->x_dsdt_gpa)
+	if (fadt->header.length_bytes >= offsetof(struct acpi_fadt, x_pm1a_event) &&
+	    fadt->x_dsdt_gpa)
 		return at(fadt->x_dsdt_gpa);
 	return fadt->dsdt_gpa ? at(fadt->dsdt_gpa) : NULL;
 }
 
 /* Bytes of AML from offset on that start with pattern; NULL when there is none. */
-static const uint8_t *find_bytes(const uint8_t *from, const uint8_t *end, const char *pattern, size_t length)
+static const uint8_t *find_bytes(const uint8_t *from, const uint8_t *end, const char *pattern,
+                                 size_t length)
 {
 	for (; from + length <= end; from++)
 		if (*from == (uint8_t)*pattern && !memcmp(from, pattern, length))
@@ -130,7 +132,7 @@ int acpi_s5_sleep_type(void)
 		return -1;
 	p += 5;
 	p += (*p >> 6) + 1; /* the package's length: 1 to 4 bytes */
-	p++;		    /* number of elements */
+	p++;                /* number of elements */
 	return *p == AML_BYTE_PREFIX ? p[1] : *p;
 }
 
@@ -143,7 +145,8 @@ static uint32_t little32(const uint8_t *bytes)
 }
 
 /* Resources between from and the next device of the same kind. */
-static bool parse_resources(const uint8_t *from, const uint8_t *end, struct acpi_device_resources *ret)
+static bool parse_resources(const uint8_t *from, const uint8_t *end,
+                            struct acpi_device_resources *ret)
 {
 	static const char memory_header[] = { (char)AML_MEMORY32_FIXED, 9, 0 };
 	static const char interrupt_header[] = { (char)AML_EXTENDED_INTERRUPT, 6, 0 };
@@ -158,7 +161,8 @@ static bool parse_resources(const uint8_t *from, const uint8_t *end, struct acpi
 	return true;
 }
 
-bool acpi_find_device(const char *hardware_id, unsigned int index, struct acpi_device_resources *ret_resources)
+bool acpi_find_device(const char *hardware_id, unsigned int index,
+                      struct acpi_device_resources *ret_resources)
 {
 	size_t length = strlen(hardware_id);
 	unsigned int i, count = acpi_table_count();
@@ -170,7 +174,8 @@ bool acpi_find_device(const char *hardware_id, unsigned int index, struct acpi_d
 		if (!table || (i && memcmp(table->signature, "SSDT", 4)))
 			continue;
 		end = (const uint8_t *)table + table->length_bytes;
-		for (p = (const uint8_t *)(table + 1); (p = find_bytes(p, end, hardware_id, length)); p++) {
+		for (p = (const uint8_t *)(table + 1);
+		     (p = find_bytes(p, end, hardware_id, length)); p++) {
 			if (index--)
 				continue;
 			next = find_bytes(p + 1, end, hardware_id, length);
@@ -180,7 +185,8 @@ bool acpi_find_device(const char *hardware_id, unsigned int index, struct acpi_d
 	return false;
 }
 
-/* Walks the MADT to the index-th enabled CPU; returns how many it passed, index included where it is there. */
+/* Walks the MADT to the index-th enabled CPU; returns how many it passed, index included where it
+ * is there. */
 static unsigned int walk_cpus(unsigned int index, uint32_t *ret_id)
 {
 	const struct acpi_madt *madt = acpi_find("APIC");
@@ -197,7 +203,8 @@ static unsigned int walk_cpus(unsigned int index, uint32_t *ret_id)
 		offset += entry[1];
 		if (entry[0] == MADT_LOCAL_APIC && entry[1] >= 8 && (little32(entry + 4) & 1))
 			*ret_id = entry[3];
-		else if (entry[0] == MADT_LOCAL_X2APIC && entry[1] >= 16 && (little32(entry + 8) & 1))
+		else if (entry[0] == MADT_LOCAL_X2APIC && entry[1] >= 16 &&
+		         (little32(entry + 8) & 1))
 			*ret_id = little32(entry + 4);
 		else
 			continue;

@@ -40,8 +40,10 @@ struct acpi_fadt {
 	uint16_t sci_gsi;
 	uint32_t smi_command_port;
 	uint8_t acpi_enable, acpi_disable, s4bios, pstate;
-	uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1;
-	uint8_t pm1_event_bytes, pm1_control_bytes, pm2_control_bytes, pm_timer_bytes, gpe0_bytes, gpe1_bytes;
+	uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0,
+		gpe1;
+	uint8_t pm1_event_bytes, pm1_control_bytes, pm2_control_bytes, pm_timer_bytes, gpe0_bytes,
+		gpe1_bytes;
 	uint8_t gpe1_base, cstate;
 	uint16_t latency2, latency3, flush_size, flush_stride;
 	uint8_t duty_offset, duty_width, day_alarm, month_alarm, century;
@@ -53,14 +55,15 @@ struct acpi_fadt {
 	uint16_t arm_boot_flags;
 	uint8_t minor_version;
 	uint64_t x_facs_gpa, x_dsdt_gpa;
-	struct acpi_gas x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2_control, x_pm_timer;
+	struct acpi_gas x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2_control,
+		x_pm_timer;
 	struct acpi_gas x_gpe0, x_gpe1;
 } __attribute__((packed));
 
 #define ACPI_FADT_RESET_SUPPORTED (1u << 10)
-#define ACPI_FADT_TIMER_32BIT (1u << 8)
-#define ACPI_SPACE_MEMORY 0
-#define ACPI_SPACE_IO 1
+#define ACPI_FADT_TIMER_32BIT     (1u << 8)
+#define ACPI_SPACE_MEMORY         0
+#define ACPI_SPACE_IO             1
 
 struct acpi_madt {
 	struct acpi_header header;
@@ -96,19 +99,21 @@ const struct acpi_header *acpi_dsdt(void);
 bool acpi_checksum_good(const void *table, size_t size_bytes);
 
 /*
- * The sleep type of \_S5 in the DSDT, or -1. It is found by the shape of its bytes (a name, a package, a small integer), as
- * nothing here interprets AML.
+ * The sleep type of \_S5 in the DSDT, or -1. It is found by the shape of its bytes (a name, a
+ * package, a small integer), as nothing here interprets AML.
  */
 int acpi_s5_sleep_type(void);
 
-/* One device found by the shape of its bytes: its _HID and, behind it, a fixed memory range and an interrupt. */
+/* One device found by the shape of its bytes: its _HID and, behind it, a fixed memory range and an
+ * interrupt. */
 struct acpi_device_resources {
 	uint64_t gpa;
 	uint32_t size_bytes;
 	uint32_t gsi;
 };
 /* The index-th device of this hardware id in DSDT and SSDTs, from 0. False when there is none. */
-bool acpi_find_device(const char *hardware_id, unsigned int index, struct acpi_device_resources *ret_resources);
+bool acpi_find_device(const char *hardware_id, unsigned int index,
+                      struct acpi_device_resources *ret_resources);
 
 /* Enabled CPUs in the MADT, and the index-th one's hardware id. */
 unsigned int acpi_cpu_count(void);

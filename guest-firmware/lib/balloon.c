@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Balloon requests. */
-#include <stddef.h>
 #include "balloon.h"
 #include "memory.h"
 #include "platform.h"
+#include <stddef.h>
 
 uint16_t balloon_stats_queue(const struct virtio_device *vdev)
 {
@@ -27,8 +27,8 @@ uint16_t balloon_reporting_queue(const struct virtio_device *vdev)
 uint16_t balloon_queue_count(const struct virtio_device *vdev)
 {
 	return (uint16_t)(2 + virtio_has_feature(vdev, VIRTIO_BALLOON_F_STATS_VQ) +
-			  virtio_has_feature(vdev, VIRTIO_BALLOON_F_FREE_PAGE_HINT) +
-			  virtio_has_feature(vdev, VIRTIO_BALLOON_F_REPORTING));
+	                  virtio_has_feature(vdev, VIRTIO_BALLOON_F_FREE_PAGE_HINT) +
+	                  virtio_has_feature(vdev, VIRTIO_BALLOON_F_REPORTING));
 }
 
 bool balloon_setup_queues(struct virtio_device *vdev, uint16_t size)
@@ -41,7 +41,8 @@ bool balloon_setup_queues(struct virtio_device *vdev, uint16_t size)
 	return true;
 }
 
-bool balloon_send_pages(struct virtio_device *vdev, uint16_t queue, uint64_t first_gpa, unsigned int count)
+bool balloon_send_pages(struct virtio_device *vdev, uint16_t queue, uint64_t first_gpa,
+                        unsigned int count)
 {
 	uint32_t pfns[BALLOON_REQUEST_MAX], pfn = (uint32_t)(first_gpa >> VIRTIO_BALLOON_PFN_SHIFT);
 	struct virtq_buffer buffer = { (uintptr_t)pfns, count * 4, false };
@@ -63,7 +64,7 @@ bool balloon_report_blocks(struct virtio_device *vdev, uint64_t first_gpa, unsig
 		return false;
 	for (i = 0; i < count; i++)
 		buffers[i] = (struct virtq_buffer){ first_gpa + (uint64_t)i * BALLOON_BLOCK_BYTES,
-						    BALLOON_BLOCK_BYTES, true };
+			                            BALLOON_BLOCK_BYTES, true };
 	return virtq_transfer(&vdev->queues[balloon_reporting_queue(vdev)], buffers, count, NULL);
 }
 

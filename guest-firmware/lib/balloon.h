@@ -3,13 +3,13 @@
 #ifndef FIRMWARE_BALLOON_H
 #define FIRMWARE_BALLOON_H
 
-#include <linux/virtio_balloon.h>
 #include "virtio.h"
+#include <linux/virtio_balloon.h>
 
-#define BALLOON_PAGE_BYTES 4096u
+#define BALLOON_PAGE_BYTES  4096u
 #define BALLOON_BLOCK_BYTES (2u << 20) /* what guests report: pageblock order */
-#define BALLOON_REPORT_MAX 32	       /* blocks in one report of a Linux guest */
-#define BALLOON_REQUEST_MAX 256	       /* page numbers in one request of a Linux guest */
+#define BALLOON_REPORT_MAX  32         /* blocks in one report of a Linux guest */
+#define BALLOON_REQUEST_MAX 256        /* page numbers in one request of a Linux guest */
 
 #define BALLOON_QUEUE_INFLATE 0
 #define BALLOON_QUEUE_DEFLATE 1
@@ -23,9 +23,12 @@ uint16_t balloon_queue_count(const struct virtio_device *vdev);
 /* Sets up every queue the negotiated features call for, with size entries (0: the maximum). */
 bool balloon_setup_queues(struct virtio_device *vdev, uint16_t size);
 
-/* Sends count consecutive page numbers from first_gpa, descending as Linux does, on one queue; waits for the answer. */
-bool balloon_send_pages(struct virtio_device *vdev, uint16_t queue, uint64_t first_gpa, unsigned int count);
-/* Reports count blocks of BALLOON_BLOCK_BYTES from first_gpa in one chain and waits for the answer. */
+/* Sends count consecutive page numbers from first_gpa, descending as Linux does, on one queue;
+ * waits for the answer. */
+bool balloon_send_pages(struct virtio_device *vdev, uint16_t queue, uint64_t first_gpa,
+                        unsigned int count);
+/* Reports count blocks of BALLOON_BLOCK_BYTES from first_gpa in one chain and waits for the answer.
+ */
 bool balloon_report_blocks(struct virtio_device *vdev, uint64_t first_gpa, unsigned int count);
 
 uint32_t balloon_num_pages(struct virtio_device *vdev);

@@ -13,7 +13,8 @@ static const char *find_word(const char *name)
 	while (*at) {
 		while (*at == ' ')
 			at++;
-		if (!strncmp(at, name, length) && (!at[length] || at[length] == ' ' || at[length] == '='))
+		if (!strncmp(at, name, length) &&
+		    (!at[length] || at[length] == ' ' || at[length] == '='))
 			return at + length;
 		while (*at && *at != ' ')
 			at++;

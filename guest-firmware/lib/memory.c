@@ -40,7 +40,7 @@ static void find_pool(void)
 	}
 	for (j = 0; j < boot_info.module_count; j++)
 		keep_clear(&pool.next_gpa, boot_info.modules[j].gpa,
-			   boot_info.modules[j].gpa + boot_info.modules[j].size_bytes);
+		           boot_info.modules[j].gpa + boot_info.modules[j].size_bytes);
 }
 
 uint64_t memory_reserve(uint64_t size_bytes, uint64_t alignment_bytes)
@@ -60,7 +60,8 @@ uint64_t memory_reserve(uint64_t size_bytes, uint64_t alignment_bytes)
 
 void *memory_alloc(size_t size_bytes, size_t alignment_bytes)
 {
-	return memset((void *)(uintptr_t)memory_reserve(size_bytes, alignment_bytes), 0, size_bytes);
+	return memset((void *)(uintptr_t)memory_reserve(size_bytes, alignment_bytes), 0,
+	              size_bytes);
 }
 
 uint64_t memory_left_bytes(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory from the largest RAM range below 4 GiB behind the program: handed out once, never given back. */
+/* Memory from the largest RAM range below 4 GiB behind the program: handed out once, never given
+ * back. */
 #ifndef FIRMWARE_MEMORY_H
 #define FIRMWARE_MEMORY_H
 

@@ -5,14 +5,14 @@
 
 #include <stdint.h>
 
-#define MMIO_ACCESSORS(bits)                                                          \
-	static inline uint##bits##_t mmio_read##bits(uint64_t gpa)                    \
-	{                                                                             \
-		return *(const volatile uint##bits##_t *)(uintptr_t)gpa;              \
-	}                                                                             \
-	static inline void mmio_write##bits(uint64_t gpa, uint##bits##_t value)       \
-	{                                                                             \
-		*(volatile uint##bits##_t *)(uintptr_t)gpa = value;                   \
+#define MMIO_ACCESSORS(bits) \
+	static inline uint##bits##_t mmio_read##bits(uint64_t gpa) \
+	{ \
+		return *(const volatile uint##bits##_t *)(uintptr_t)gpa; \
+	} \
+	static inline void mmio_write##bits(uint64_t gpa, uint##bits##_t value) \
+	{ \
+		*(volatile uint##bits##_t *)(uintptr_t)gpa = value; \
 	}
 
 MMIO_ACCESSORS(8)

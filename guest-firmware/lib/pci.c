@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PCI configuration (PCI Local Bus 3.0, chapter 6; PCI Express Base, section 7.2.2 for ECAM). Bus 0 only.
+ * PCI configuration (PCI Local Bus 3.0, chapter 6; PCI Express Base, section 7.2.2 for ECAM). Bus 0
+ * only.
  *
- * A VMM without PCI firmware may leave BARs at zero for the operating system to place. They get addresses from a window that
- * no machine we run on uses otherwise.
+ * A VMM without PCI firmware may leave BARs at zero for the operating system to place. They get
+ * addresses from a window that no machine we run on uses otherwise.
  */
 #include "pci.h"
 #include "acpi.h"
 #include "mmio.h"
 #include "platform.h"
 
-#define BAR_WINDOW_GPA 0xc8000000
-#define BAR_IO 1
-#define BAR_WIDE 4
+#define BAR_WINDOW_GPA   0xc8000000
+#define BAR_IO           1
+#define BAR_WIDE         4
 #define BAR_PREFETCHABLE 8
 
 static struct {
@@ -42,7 +43,9 @@ uint32_t pci_read(uint16_t bdf, unsigned int offset, unsigned int size_bytes)
 
 	if (!pci.ecam_gpa)
 		return platform_pci_read(bdf, offset, size_bytes);
-	return size_bytes == 1 ? mmio_read8(gpa) : size_bytes == 2 ? mmio_read16(gpa) : mmio_read32(gpa);
+	return size_bytes == 1   ? mmio_read8(gpa)
+	       : size_bytes == 2 ? mmio_read16(gpa)
+	                         : mmio_read32(gpa);
 }
 
 void pci_write(uint16_t bdf, unsigned int offset, unsigned int size_bytes, uint32_t value)
@@ -104,12 +107,15 @@ struct pci_bar pci_bar(uint16_t bdf, unsigned int index)
 {
 	uint32_t low = pci_read(bdf, PCI_REG_BAR(index), 4);
 	uint16_t command = (uint16_t)pci_read(bdf, PCI_REG_COMMAND, 2);
-	struct pci_bar bar = { .io = low & BAR_IO, .wide = (low & 7) == BAR_WIDE, .prefetchable = (low & 9) == 8 };
+	struct pci_bar bar = { .io = low & BAR_IO,
+		               .wide = (low & 7) == BAR_WIDE,
+		               .prefetchable = (low & 9) == 8 };
 	uint64_t mask = bar.io ? 3 : 15, value = low, sized;
 
 	if (bar.wide)
 		value |= (uint64_t)pci_read(bdf, PCI_REG_BAR(index + 1), 4) << 32;
-	pci_write(bdf, PCI_REG_COMMAND, 2, command & ~(uint32_t)(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+	pci_write(bdf, PCI_REG_COMMAND, 2,
+	          command & ~(uint32_t)(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
 	sized = write_and_read_bar(bdf, index, bar.wide, ~0ull) & ~mask;
 	if (!bar.wide && sized)
 		sized |= bar.io ? 0xffffffffffff0000 : 0xffffffff00000000;
@@ -194,7 +200,8 @@ bool pci_msix_pending(const struct pci_msix *msix, unsigned int entry)
 void pci_msix_enable(uint16_t bdf, const struct pci_msix *msix, bool enabled)
 {
 	unsigned int offset = msix->capability + PCI_MSIX_CONTROL;
-	uint32_t control = pci_read(bdf, offset, 2) & ~(uint32_t)(PCI_MSIX_ENABLE | PCI_MSIX_MASK_ALL);
+	uint32_t control =
+		pci_read(bdf, offset, 2) & ~(uint32_t)(PCI_MSIX_ENABLE | PCI_MSIX_MASK_ALL);
 
 	pci_write(bdf, offset, 2, control | (enabled ? PCI_MSIX_ENABLE : 0));
 }

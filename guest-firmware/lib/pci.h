@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PCI configuration space: ECAM where ACPI has an MCFG, else the architecture's own way; BARs, capabilities, MSI-X. */
+/* PCI configuration space: ECAM where ACPI has an MCFG, else the architecture's own way; BARs,
+ * capabilities, MSI-X. */
 #ifndef FIRMWARE_PCI_H
 #define FIRMWARE_PCI_H
 
@@ -8,29 +9,29 @@
 
 #define PCI_BDF(bus, device, function) ((uint16_t)((bus) << 8 | (device) << 3 | (function)))
 
-#define PCI_REG_VENDOR 0x00
-#define PCI_REG_DEVICE 0x02
-#define PCI_REG_COMMAND 0x04
-#define PCI_REG_STATUS 0x06
-#define PCI_REG_CLASS 0x0a
-#define PCI_REG_HEADER_TYPE 0x0e
-#define PCI_REG_BAR(n) (0x10 + 4 * (n))
-#define PCI_REG_SUBSYSTEM 0x2e
-#define PCI_REG_CAPABILITIES 0x34
+#define PCI_REG_VENDOR         0x00
+#define PCI_REG_DEVICE         0x02
+#define PCI_REG_COMMAND        0x04
+#define PCI_REG_STATUS         0x06
+#define PCI_REG_CLASS          0x0a
+#define PCI_REG_HEADER_TYPE    0x0e
+#define PCI_REG_BAR(n)         (0x10 + 4 * (n))
+#define PCI_REG_SUBSYSTEM      0x2e
+#define PCI_REG_CAPABILITIES   0x34
 #define PCI_REG_INTERRUPT_LINE 0x3c
-#define PCI_REG_INTERRUPT_PIN 0x3d
+#define PCI_REG_INTERRUPT_PIN  0x3d
 
-#define PCI_COMMAND_IO 0x1
-#define PCI_COMMAND_MEMORY 0x2
-#define PCI_COMMAND_MASTER 0x4
-#define PCI_COMMAND_INTX_OFF 0x400
-#define PCI_STATUS_INTERRUPT 0x08
+#define PCI_COMMAND_IO          0x1
+#define PCI_COMMAND_MEMORY      0x2
+#define PCI_COMMAND_MASTER      0x4
+#define PCI_COMMAND_INTX_OFF    0x400
+#define PCI_STATUS_INTERRUPT    0x08
 #define PCI_STATUS_CAPABILITIES 0x10
 
-#define PCI_CAP_MSIX 0x11
-#define PCI_CAP_VENDOR 0x09
-#define PCI_MSIX_CONTROL 2
-#define PCI_MSIX_ENABLE 0x8000
+#define PCI_CAP_MSIX      0x11
+#define PCI_CAP_VENDOR    0x09
+#define PCI_MSIX_CONTROL  2
+#define PCI_MSIX_ENABLE   0x8000
 #define PCI_MSIX_MASK_ALL 0x4000
 
 /* Base of the ECAM window of bus 0, 0 when there is none. */
@@ -52,7 +53,8 @@ struct pci_bar {
 struct pci_bar pci_bar(uint16_t bdf, unsigned int index);
 void pci_bar_move(uint16_t bdf, unsigned int index, uint64_t gpa);
 
-/* Offset of the first capability of this id behind after (0: from the start); 0 when there is none. */
+/* Offset of the first capability of this id behind after (0: from the start); 0 when there is none.
+ */
 unsigned int pci_find_capability(uint16_t bdf, unsigned int id, unsigned int after);
 
 struct pci_msix {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an architecture gives the library and the tests: boot information, console, clock, interrupts, CPUs, exit. */
+/* What an architecture gives the library and the tests: boot information, console, clock,
+ * interrupts, CPUs, exit. */
 #ifndef FIRMWARE_PLATFORM_H
 #define FIRMWARE_PLATFORM_H
 
@@ -9,8 +10,8 @@
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
-#define MEMORY_MAP_MAX 32
-#define MEMORY_MAP_RAM 1 /* the type number of usable RAM; others are reserved in some way */
+#define MEMORY_MAP_MAX  32
+#define MEMORY_MAP_RAM  1 /* the type number of usable RAM; others are reserved in some way */
 #define BOOT_MODULE_MAX 8
 
 struct memory_map_entry {
@@ -41,7 +42,8 @@ extern struct boot_info boot_info;
 /* Start and end of the program, stacks and tables included; page aligned. */
 extern char firmware_start[], firmware_end[];
 
-/* Every program has one. Returning from it prints the summary and ends the guest with the verdict. */
+/* Every program has one. Returning from it prints the summary and ends the guest with the verdict.
+ */
 void test_main(void);
 
 /* console: polled, one byte at a time; getc returns -1 when nothing has come */
@@ -67,8 +69,8 @@ void cpu_relax(void);
 void memory_barrier(void);
 
 /*
- * Interrupts. A handler runs with interrupts off on the interrupted CPU's stack. Vectors are handed out in order and
- * never given back; -1 when none is left. They arrive at the boot CPU.
+ * Interrupts. A handler runs with interrupts off on the interrupted CPU's stack. Vectors are handed
+ * out in order and never given back; -1 when none is left. They arrive at the boot CPU.
  */
 typedef void (*irq_handler)(void *opaque);
 int irq_vector_alloc(irq_handler handler, void *opaque);
@@ -81,7 +83,8 @@ void irq_enable(void);
 void irq_disable(void);
 
 /* Waits until *counter is at least target, with interrupts on. False after timeout_ms. */
-bool wait_for_count(const volatile unsigned int *counter, unsigned int target, unsigned int timeout_ms);
+bool wait_for_count(const volatile unsigned int *counter, unsigned int target,
+                    unsigned int timeout_ms);
 
 /* Makes [gpa, gpa + size_bytes) reachable at the same address (the first 4 GiB always are). */
 void platform_map(uint64_t gpa, uint64_t size_bytes);
@@ -92,8 +95,8 @@ uint32_t platform_pci_read(uint16_t bdf, unsigned int offset, unsigned int size_
 void platform_pci_write(uint16_t bdf, unsigned int offset, unsigned int size_bytes, uint32_t value);
 
 /*
- * Starts another CPU, by its hardware id, in entry(index), index counting from 0 in the order they come up; the CPU
- * halts when entry returns. Returns false when it did not answer within a second.
+ * Starts another CPU, by its hardware id, in entry(index), index counting from 0 in the order they
+ * come up; the CPU halts when entry returns. Returns false when it did not answer within a second.
  */
 bool cpu_start(uint32_t hardware_id, void (*entry)(unsigned int index));
 /* The hardware id of the CPU this runs on. */

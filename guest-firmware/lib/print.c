@@ -36,7 +36,8 @@ static void emit_field(struct sink *sink, const char *text, size_t length, const
 		emit(sink, ' ');
 }
 
-static void emit_number(struct sink *sink, uint64_t value, unsigned int base, bool negative, struct spec *spec)
+static void emit_number(struct sink *sink, uint64_t value, unsigned int base, bool negative,
+                        struct spec *spec)
 {
 	char digits[24];
 	unsigned int at = sizeof(digits);
@@ -82,9 +83,11 @@ int string_vformat(char *buf, size_t size_bytes, const char *format, va_list arg
 		if (*format == 'd' || *format == 'i') {
 			int64_t value = spec.longs ? va_arg(args, long) : va_arg(args, int);
 
-			emit_number(&sink, value < 0 ? -(uint64_t)value : (uint64_t)value, 10, value < 0, &spec);
+			emit_number(&sink, value < 0 ? -(uint64_t)value : (uint64_t)value, 10,
+			            value < 0, &spec);
 		} else if (*format == 'u' || *format == 'x' || *format == 'X') {
-			uint64_t value = spec.longs ? va_arg(args, unsigned long) : va_arg(args, unsigned int);
+			uint64_t value = spec.longs ? va_arg(args, unsigned long)
+			                            : va_arg(args, unsigned int);
 
 			emit_number(&sink, value, *format == 'u' ? 10 : 16, false, &spec);
 		} else if (*format == 'p') {

@@ -98,7 +98,8 @@ unsigned int report_skipped(void)
 
 uint8_t report_summary(void)
 {
-	print("SUMMARY: %u passed, %u failed, %u skipped\n", tally.passed, tally.failed, tally.skipped);
+	print("SUMMARY: %u passed, %u failed, %u skipped\n", tally.passed, tally.failed,
+	      tally.skipped);
 	if (tally.failed || !(tally.passed || tally.skipped))
 		return EXIT_FAIL;
 	return tally.passed ? EXIT_PASS : EXIT_SKIP;

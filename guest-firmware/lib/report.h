@@ -22,17 +22,18 @@ void report_skip(const char *name, const char *why, ...) __attribute__((format(p
 bool report_check(const char *name, bool ok, const char *why);
 bool report_equal(const char *name, uint64_t got, uint64_t want);
 
-#define CHECK(name, condition) report_check(name, condition, "not true: " #condition)
+#define CHECK(name, condition)       report_check(name, condition, "not true: " #condition)
 #define CHECK_EQUAL(name, got, want) report_equal(name, (uint64_t)(got), (uint64_t)(want))
 
 /*
- * For loops: expect() is silent while things are right, prints FAIL when they are not, and the caller ends the loop's
- * section with report_section(), which prints PASS when no expect() failed since the last one.
+ * For loops: expect() is silent while things are right, prints FAIL when they are not, and the
+ * caller ends the loop's section with report_section(), which prints PASS when no expect() failed
+ * since the last one.
  */
 bool expect(const char *name, bool ok, const char *why);
 bool expect_equal(const char *name, uint64_t got, uint64_t want);
 void report_section(const char *name);
-#define EXPECT(name, condition) expect(name, condition, "not true: " #condition)
+#define EXPECT(name, condition)       expect(name, condition, "not true: " #condition)
 #define EXPECT_EQUAL(name, got, want) expect_equal(name, (uint64_t)(got), (uint64_t)(want))
 
 unsigned int report_passed(void);

@@ -9,7 +9,8 @@
 /* The architecture's own. */
 void *memcpy(void *to, const void *from, size_t size_bytes);
 void *memset(void *to, int byte, size_t size_bytes);
-/* Stores value in count words; counts the words at from equal to value before the first other one. */
+/* Stores value in count words; counts the words at from equal to value before the first other one.
+ */
 void memory_fill64(void *to, uint64_t value, size_t count);
 size_t memory_scan64(const void *from, uint64_t value, size_t count);
 

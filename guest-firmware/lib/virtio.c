@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What both transports share: initialization (VIRTIO 1.2, section 3.1), discovery by type, interrupts. */
+/* What both transports share: initialization (VIRTIO 1.2, section 3.1), discovery by type,
+ * interrupts. */
 #include "virtio.h"
 #include "mmio.h"
 #include "platform.h"
@@ -25,11 +26,14 @@ bool virtio_find(uint32_t device_id, unsigned int index, struct virtio_device *r
 
 const char *virtio_device_name(uint32_t device_id)
 {
-	static const char *const names[] = { [VIRTIO_ID_NET] = "virtio-net",	     [VIRTIO_ID_BLOCK] = "virtio-blk",
-					     [VIRTIO_ID_CONSOLE] = "virtio-console", [VIRTIO_ID_RNG] = "virtio-rng",
-					     [VIRTIO_ID_BALLOON] = "virtio-balloon", [VIRTIO_ID_MEM] = "virtio-mem" };
+	static const char *const names[] = {
+		[VIRTIO_ID_NET] = "virtio-net",         [VIRTIO_ID_BLOCK] = "virtio-blk",
+		[VIRTIO_ID_CONSOLE] = "virtio-console", [VIRTIO_ID_RNG] = "virtio-rng",
+		[VIRTIO_ID_BALLOON] = "virtio-balloon", [VIRTIO_ID_MEM] = "virtio-mem"
+	};
 
-	return device_id < ARRAY_SIZE(names) && names[device_id] ? names[device_id] : "virtio-device";
+	return device_id < ARRAY_SIZE(names) && names[device_id] ? names[device_id]
+	                                                         : "virtio-device";
 }
 
 bool virtio_reset(struct virtio_device *vdev)
@@ -58,7 +62,8 @@ bool virtio_begin(struct virtio_device *vdev)
 
 bool virtio_negotiate_exactly(struct virtio_device *vdev, uint64_t features)
 {
-	uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK;
+	uint8_t status =
+		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK;
 
 	vdev->driver_features = features;
 	vdev->transport->write_driver_features(vdev, features);
@@ -68,7 +73,8 @@ bool virtio_negotiate_exactly(struct virtio_device *vdev, uint64_t features)
 
 bool virtio_negotiate(struct virtio_device *vdev, uint64_t wanted)
 {
-	return virtio_negotiate_exactly(vdev, (wanted | FEATURE(VIRTIO_F_VERSION_1)) & vdev->device_features);
+	return virtio_negotiate_exactly(vdev, (wanted | FEATURE(VIRTIO_F_VERSION_1)) &
+	                                              vdev->device_features);
 }
 
 bool virtio_has_feature(const struct virtio_device *vdev, unsigned int bit)
@@ -90,7 +96,8 @@ struct virtqueue *virtio_queue_setup(struct virtio_device *vdev, uint16_t index,
 void virtio_ready(struct virtio_device *vdev)
 {
 	vdev->transport->write_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
-						    VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+	                                            VIRTIO_CONFIG_S_FEATURES_OK |
+	                                            VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 bool virtio_start(struct virtio_device *vdev, uint64_t wanted, uint16_t queue_count)
@@ -153,7 +160,8 @@ bool virtio_use_msix(struct virtio_device *vdev)
 	if (!vdev->has_msix)
 		return false;
 	pci_msix_enable(vdev->bdf, &vdev->msix, true);
-	vdev->config_cpu_vector = irq_vector_alloc(count_interrupt, (void *)&vdev->config_interrupts);
+	vdev->config_cpu_vector =
+		irq_vector_alloc(count_interrupt, (void *)&vdev->config_interrupts);
 	pci_msix_set(&vdev->msix, 0, vdev->config_cpu_vector);
 	for (i = 0; i < VIRTIO_QUEUE_MAX && i + 1 < vdev->msix.vector_count; i++) {
 		struct virtqueue *vq = &vdev->queues[i];

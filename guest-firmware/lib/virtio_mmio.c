@@ -2,19 +2,20 @@
 /*
  * virtio over MMIO, version 2 (VIRTIO 1.2, section 4.2).
  *
- * Devices are the LNRO0005 nodes of ACPI; where there is none, the 32 slots of a fixed window are tried.
+ * Devices are the LNRO0005 nodes of ACPI; where there is none, the 32 slots of a fixed window are
+ * tried.
  */
-#include <linux/virtio_mmio.h>
-#include "virtio.h"
 #include "acpi.h"
 #include "mmio.h"
 #include "platform.h"
 #include "string.h"
+#include "virtio.h"
+#include <linux/virtio_mmio.h>
 
 #define SLOT_WINDOW_GPA 0xd0000000
-#define SLOT_BYTES 0x1000
-#define SLOT_COUNT 32
-#define MMIO_MAGIC 0x74726976
+#define SLOT_BYTES      0x1000
+#define SLOT_COUNT      32
+#define MMIO_MAGIC      0x74726976
 
 static uint32_t reg_read(struct virtio_device *vdev, unsigned int reg)
 {
@@ -115,7 +116,8 @@ static bool find_slot(unsigned int index, struct acpi_device_resources *ret)
 
 	for (i = 0; in_acpi ? acpi_find_device("LNRO0005", i, ret) : i < SLOT_COUNT; i++) {
 		if (!in_acpi)
-			*ret = (struct acpi_device_resources){ SLOT_WINDOW_GPA + i * SLOT_BYTES, SLOT_BYTES, 0 };
+			*ret = (struct acpi_device_resources){ SLOT_WINDOW_GPA + i * SLOT_BYTES,
+				                               SLOT_BYTES, 0 };
 		platform_map(ret->gpa, SLOT_BYTES);
 		if (mmio_read32(ret->gpa + VIRTIO_MMIO_MAGIC_VALUE) != MMIO_MAGIC)
 			continue;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio over PCI, modern only (VIRTIO 1.2, section 4.1). */
-#include <linux/virtio_pci.h>
-#include "virtio.h"
 #include "mmio.h"
 #include "platform.h"
 #include "string.h"
+#include "virtio.h"
+#include <linux/virtio_pci.h>
 
-#define VIRTIO_PCI_VENDOR 0x1af4
+#define VIRTIO_PCI_VENDOR      0x1af4
 #define VIRTIO_PCI_MODERN_BASE 0x1040
 
 static uint8_t read_status(struct virtio_device *vdev)
@@ -62,8 +62,9 @@ static void queue_enable(struct virtqueue *vq)
 	write_gpa(common + VIRTIO_PCI_COMMON_Q_DESCLO, vq->descriptors);
 	write_gpa(common + VIRTIO_PCI_COMMON_Q_AVAILLO, vq->available);
 	write_gpa(common + VIRTIO_PCI_COMMON_Q_USEDLO, vq->used);
-	vq->notify_gpa = vq->vdev->notify_gpa +
-			 (uint64_t)mmio_read16(common + VIRTIO_PCI_COMMON_Q_NOFF) * vq->vdev->notify_multiplier;
+	vq->notify_gpa =
+		vq->vdev->notify_gpa + (uint64_t)mmio_read16(common + VIRTIO_PCI_COMMON_Q_NOFF) *
+					       vq->vdev->notify_multiplier;
 	if (vq->msix_entry > 0) {
 		mmio_write16(common + VIRTIO_PCI_COMMON_MSIX, 0);
 		mmio_write16(common + VIRTIO_PCI_COMMON_Q_MSIX, (uint16_t)vq->msix_entry);
@@ -112,13 +113,15 @@ static void read_capabilities(struct virtio_device *vdev)
 
 		if (bar > 5 || type < VIRTIO_PCI_CAP_COMMON_CFG || type > VIRTIO_PCI_CAP_DEVICE_CFG)
 			continue;
-		gpa = pci_bar(vdev->bdf, bar).gpa + pci_read(vdev->bdf, cap + VIRTIO_PCI_CAP_OFFSET, 4);
+		gpa = pci_bar(vdev->bdf, bar).gpa +
+		      pci_read(vdev->bdf, cap + VIRTIO_PCI_CAP_OFFSET, 4);
 		if (type == VIRTIO_PCI_CAP_COMMON_CFG && !vdev->common_gpa) {
 			vdev->common_gpa = gpa;
 		} else if (type == VIRTIO_PCI_CAP_NOTIFY_CFG && !vdev->notify_gpa) {
 			vdev->notify_gpa = gpa;
 			vdev->notify_size_bytes = size_bytes;
-			vdev->notify_multiplier = pci_read(vdev->bdf, cap + VIRTIO_PCI_NOTIFY_CAP_MULT, 4);
+			vdev->notify_multiplier =
+				pci_read(vdev->bdf, cap + VIRTIO_PCI_NOTIFY_CAP_MULT, 4);
 		} else if (type == VIRTIO_PCI_CAP_ISR_CFG && !vdev->isr_gpa) {
 			vdev->isr_gpa = gpa;
 		} else if (type == VIRTIO_PCI_CAP_DEVICE_CFG && !vdev->config_gpa) {
@@ -137,8 +140,8 @@ bool virtio_pci_open(unsigned int index, struct virtio_device *ret_vdev)
 		return false;
 	id = (uint16_t)pci_read(bdf, PCI_REG_DEVICE, 2);
 	/* transitional devices have ids of their own and the type in the subsystem */
-	ret_vdev->device_id = id >= VIRTIO_PCI_MODERN_BASE ? (uint32_t)id - VIRTIO_PCI_MODERN_BASE :
-							     pci_read(bdf, PCI_REG_SUBSYSTEM, 2);
+	ret_vdev->device_id = id >= VIRTIO_PCI_MODERN_BASE ? (uint32_t)id - VIRTIO_PCI_MODERN_BASE
+	                                                   : pci_read(bdf, PCI_REG_SUBSYSTEM, 2);
 	ret_vdev->transport = &virtio_pci_transport;
 	ret_vdev->bdf = bdf;
 	read_capabilities(ret_vdev);

@@ -2,16 +2,18 @@
 /*
  * The driver's side of a split virtqueue (VIRTIO 1.2, section 2.7).
  *
- * Descriptors are taken round robin and never tracked: tests have few chains in flight and know them.
+ * Descriptors are taken round robin and never tracked: tests have few chains in flight and know
+ * them.
  */
-#include "virtio.h"
 #include "memory.h"
 #include "platform.h"
+#include "virtio.h"
 
 void virtq_init(struct virtqueue *vq, struct virtio_device *vdev, uint16_t index, uint16_t size)
 {
 	uint8_t *memory;
-	size_t descriptors_bytes = 16u * size, available_bytes = 6 + 2u * size, used_bytes = 6 + 8u * size;
+	size_t descriptors_bytes = 16u * size, available_bytes = 6 + 2u * size,
+	       used_bytes = 6 + 8u * size;
 	size_t used_offset = (descriptors_bytes + available_bytes + 3) & ~(size_t)3;
 
 	memory = memory_alloc(used_offset + used_bytes, 4096);
@@ -56,11 +58,13 @@ void virtq_add_head(struct virtqueue *vq, uint16_t head)
 	vq->available->ring[vq->available_index++ & (vq->size - 1)] = head;
 }
 
-static void fill(struct vring_desc *descriptor, const struct virtq_buffer *buffer, uint16_t next, bool last)
+static void fill(struct vring_desc *descriptor, const struct virtq_buffer *buffer, uint16_t next,
+                 bool last)
 {
 	descriptor->addr = buffer->gpa;
 	descriptor->len = buffer->size_bytes;
-	descriptor->flags = (uint16_t)((buffer->device_writes ? VRING_DESC_F_WRITE : 0) | (last ? 0 : VRING_DESC_F_NEXT));
+	descriptor->flags = (uint16_t)((buffer->device_writes ? VRING_DESC_F_WRITE : 0) |
+	                               (last ? 0 : VRING_DESC_F_NEXT));
 	descriptor->next = last ? 0 : next;
 }
 
@@ -69,7 +73,8 @@ int virtq_add(struct virtqueue *vq, const struct virtq_buffer *buffers, unsigned
 	uint16_t head = vq->next_descriptor, at = head;
 	unsigned int i;
 
-	if (!count || count > vq->size || (uint16_t)(vq->available_index - vq->used_index) >= vq->size)
+	if (!count || count > vq->size ||
+	    (uint16_t)(vq->available_index - vq->used_index) >= vq->size)
 		return -1;
 	for (i = 0; i < count; i++) {
 		uint16_t next = (uint16_t)(at + 1) & (vq->size - 1);
@@ -82,8 +87,8 @@ int virtq_add(struct virtqueue *vq, const struct virtq_buffer *buffers, unsigned
 	return head;
 }
 
-int virtq_add_indirect(struct virtqueue *vq, struct vring_desc *table, const struct virtq_buffer *buffers,
-		       unsigned int count)
+int virtq_add_indirect(struct virtqueue *vq, struct vring_desc *table,
+                       const struct virtq_buffer *buffers, unsigned int count)
 {
 	uint16_t head = vq->next_descriptor;
 	unsigned int i;
@@ -93,7 +98,8 @@ int virtq_add_indirect(struct virtqueue *vq, struct vring_desc *table, const str
 	for (i = 0; i < count; i++)
 		fill(&table[i], &buffers[i], (uint16_t)(i + 1), i == count - 1);
 	vq->descriptors[head] =
-		(struct vring_desc){ (uintptr_t)table, count * (uint32_t)sizeof(*table), VRING_DESC_F_INDIRECT, 0 };
+		(struct vring_desc){ (uintptr_t)table, count * (uint32_t)sizeof(*table),
+		                     VRING_DESC_F_INDIRECT, 0 };
 	vq->next_descriptor = (uint16_t)(head + 1) & (vq->size - 1);
 	virtq_add_head(vq, head);
 	return head;
@@ -137,7 +143,8 @@ bool virtq_take_used(struct virtqueue *vq, uint32_t *ret_head, uint32_t *ret_siz
 	return true;
 }
 
-bool virtq_wait_used(struct virtqueue *vq, uint32_t *ret_head, uint32_t *ret_size_bytes, unsigned int timeout_ms)
+bool virtq_wait_used(struct virtqueue *vq, uint32_t *ret_head, uint32_t *ret_size_bytes,
+                     unsigned int timeout_ms)
 {
 	uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000;
 	bool taken;
@@ -148,7 +155,7 @@ bool virtq_wait_used(struct virtqueue *vq, uint32_t *ret_head, uint32_t *ret_siz
 }
 
 bool virtq_transfer(struct virtqueue *vq, const struct virtq_buffer *buffers, unsigned int count,
-		    uint32_t *ret_size_bytes)
+                    uint32_t *ret_size_bytes)
 {
 	int head = virtq_add(vq, buffers, count);
 	uint32_t used_head;

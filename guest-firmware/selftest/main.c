@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The selftest guest: brings up every virtio device that ebb has, gives memory back, and prints a table with the figures.
+ * The selftest guest: brings up every virtio device that ebb has, gives memory back, and prints a
+ * table with the figures.
  *
- * Ends with an orderly power-off when all is well, and through the debug-exit port when something failed.
+ * Ends with an orderly power-off when all is well, and through the debug-exit port when something
+ * failed.
  */
 #include "acpi.h"
 #include "balloon.h"
@@ -13,18 +15,19 @@
 #include "report.h"
 #include "string.h"
 
-#define HELD_BYTES (4u << 20)
-#define HELD_PATTERN 0x5a17ed0f5eedf00dull
+#define HELD_BYTES    (4u << 20)
+#define HELD_PATTERN  0x5a17ed0f5eedf00dull
 #define FREED_PATTERN 0xfeedfacecafebeefull
 #define INFLATE_PAGES 1024u
-#define CONSOLE_TEXT "hello from the selftest guest\n"
+#define CONSOLE_TEXT  "hello from the selftest guest\n"
 
 static struct {
 	unsigned int failed;
 	void *held;
 } selftest;
 
-static void row(const char *verdict, const char *what, const char *figures, ...) __attribute__((format(printf, 3, 4)));
+static void row(const char *verdict, const char *what, const char *figures, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static void row(const char *verdict, const char *what, const char *figures, ...)
 {
@@ -60,7 +63,7 @@ static unsigned int count_pages(uint64_t gpa, uint64_t size_bytes, uint64_t patt
 
 	for (offset = 0; offset < size_bytes; offset += PAGE_SIZE)
 		count += *(volatile uint64_t *)(uintptr_t)(gpa + offset) ==
-			 (zero ? 0 : pattern ^ (gpa + offset));
+		         (zero ? 0 : pattern ^ (gpa + offset));
 	return count;
 }
 
@@ -72,14 +75,16 @@ static void test_machine(void)
 	for (i = 0; i < boot_info.memory_map_count; i++)
 		if (boot_info.memory_map[i].type == MEMORY_MAP_RAM)
 			ram_bytes += boot_info.memory_map[i].size_bytes;
-	row(verdict(acpi_cpu_count() > 0 && ram_bytes > HELD_BYTES), "machine", "%u CPUs, %lu MiB RAM, %u ACPI tables",
-	    acpi_cpu_count(), ram_bytes >> 20, acpi_table_count());
+	row(verdict(acpi_cpu_count() > 0 && ram_bytes > HELD_BYTES), "machine",
+	    "%u CPUs, %lu MiB RAM, %u ACPI tables", acpi_cpu_count(), ram_bytes >> 20,
+	    acpi_table_count());
 }
 
 static void test_rng(void)
 {
 	static uint8_t draws[2][64];
-	struct virtq_buffer buffers[2] = { { (uintptr_t)draws[0], 64, true }, { (uintptr_t)draws[1], 64, true } };
+	struct virtq_buffer buffers[2] = { { (uintptr_t)draws[0], 64, true },
+		                           { (uintptr_t)draws[1], 64, true } };
 	struct virtio_device vdev;
 	uint32_t got[2] = { 0, 0 };
 	struct virtqueue *vq;
@@ -90,17 +95,20 @@ static void test_rng(void)
 		return;
 	}
 	ok = virtio_begin(&vdev) && virtio_negotiate(&vdev, 0);
-	if (!ok || !(virtio_use_msix(&vdev) || virtio_use_line(&vdev)) || !(vq = virtio_queue_setup(&vdev, 0, 8))) {
+	if (!ok || !(virtio_use_msix(&vdev) || virtio_use_line(&vdev)) ||
+	    !(vq = virtio_queue_setup(&vdev, 0, 8))) {
 		row("FAIL", "virtio-rng", "does not come up");
 		return;
 	}
 	virtio_ready(&vdev);
-	ok = virtq_transfer(vq, &buffers[0], 1, &got[0]) && wait_for_count(&vq->interrupts, 1, 1000);
-	ok = ok && virtq_transfer(vq, &buffers[1], 1, &got[1]) && wait_for_count(&vq->interrupts, 2, 1000);
+	ok = virtq_transfer(vq, &buffers[0], 1, &got[0]) &&
+	     wait_for_count(&vq->interrupts, 1, 1000);
+	ok = ok && virtq_transfer(vq, &buffers[1], 1, &got[1]) &&
+	     wait_for_count(&vq->interrupts, 2, 1000);
 	ok = ok && got[0] == 64 && got[1] == 64 && memcmp(draws[0], draws[1], 64);
 	virtio_reset(&vdev);
-	row(verdict(ok), "virtio-rng", "%u bytes in 2 requests, %u interrupts over %s", got[0] + got[1],
-	    vq->interrupts, vdev.transport->name);
+	row(verdict(ok), "virtio-rng", "%u bytes in 2 requests, %u interrupts over %s",
+	    got[0] + got[1], vq->interrupts, vdev.transport->name);
 }
 
 static void test_console(void)
@@ -116,15 +124,17 @@ static void test_console(void)
 	}
 	ok = virtio_start(&vdev, 0, 2) && virtq_transfer(&vdev.queues[1], &buffer, 1, NULL);
 	virtio_reset(&vdev);
-	row(verdict(ok), "virtio-console", "%u bytes written over %s", ok ? buffer.size_bytes : 0, vdev.transport->name);
+	row(verdict(ok), "virtio-console", "%u bytes written over %s", ok ? buffer.size_bytes : 0,
+	    vdev.transport->name);
 }
 
 static bool start_balloon(struct virtio_device *vdev)
 {
 	uint64_t wanted = FEATURE(VIRTIO_BALLOON_F_STATS_VQ) | FEATURE(VIRTIO_BALLOON_F_REPORTING) |
-			  FEATURE(VIRTIO_BALLOON_F_MUST_TELL_HOST);
+	                  FEATURE(VIRTIO_BALLOON_F_MUST_TELL_HOST);
 
-	if (!virtio_begin(vdev) || !virtio_negotiate(vdev, wanted) || !balloon_setup_queues(vdev, 0))
+	if (!virtio_begin(vdev) || !virtio_negotiate(vdev, wanted) ||
+	    !balloon_setup_queues(vdev, 0))
 		return false;
 	virtio_ready(vdev);
 	return true;
@@ -132,16 +142,19 @@ static bool start_balloon(struct virtio_device *vdev)
 
 static void test_inflate(struct virtio_device *vdev)
 {
-	uint64_t size_bytes = INFLATE_PAGES * PAGE_SIZE, gpa = memory_reserve(size_bytes, BALLOON_BLOCK_BYTES), offset;
+	uint64_t size_bytes = INFLATE_PAGES * PAGE_SIZE,
+		 gpa = memory_reserve(size_bytes, BALLOON_BLOCK_BYTES), offset;
 	unsigned int inflated = 0, deflated = 0, zero, kept;
 
 	mark_pages(gpa, size_bytes, FREED_PATTERN);
 	for (offset = 0; offset < size_bytes; offset += BALLOON_REQUEST_MAX * PAGE_SIZE)
-		if (balloon_send_pages(vdev, BALLOON_QUEUE_INFLATE, gpa + offset, BALLOON_REQUEST_MAX))
+		if (balloon_send_pages(vdev, BALLOON_QUEUE_INFLATE, gpa + offset,
+		                       BALLOON_REQUEST_MAX))
 			inflated += BALLOON_REQUEST_MAX;
 	balloon_set_actual(vdev, inflated);
 	for (offset = 0; offset < size_bytes; offset += BALLOON_REQUEST_MAX * PAGE_SIZE)
-		if (balloon_send_pages(vdev, BALLOON_QUEUE_DEFLATE, gpa + offset, BALLOON_REQUEST_MAX))
+		if (balloon_send_pages(vdev, BALLOON_QUEUE_DEFLATE, gpa + offset,
+		                       BALLOON_REQUEST_MAX))
 			deflated += BALLOON_REQUEST_MAX;
 	balloon_set_actual(vdev, inflated - deflated);
 	zero = count_pages(gpa, size_bytes, 0, true);
@@ -149,13 +162,15 @@ static void test_inflate(struct virtio_device *vdev)
 	row(verdict(inflated == INFLATE_PAGES && zero + kept == INFLATE_PAGES), "balloon inflate",
 	    "%u pages (%u MiB) inflated, %u came back empty", inflated, inflated / 256, zero);
 	mark_pages(gpa, size_bytes, HELD_PATTERN);
-	row(verdict(deflated == INFLATE_PAGES && count_pages(gpa, size_bytes, HELD_PATTERN, false) == INFLATE_PAGES),
+	row(verdict(deflated == INFLATE_PAGES &&
+	            count_pages(gpa, size_bytes, HELD_PATTERN, false) == INFLATE_PAGES),
 	    "balloon deflate", "%u pages deflated, written and read again", deflated);
 }
 
 static void test_reporting(struct virtio_device *vdev)
 {
-	unsigned int blocks = (unsigned int)(memory_left_bytes() / BALLOON_BLOCK_BYTES), pages, zero;
+	unsigned int blocks = (unsigned int)(memory_left_bytes() / BALLOON_BLOCK_BYTES), pages,
+		     zero;
 	uint64_t gpa, size_bytes;
 	bool ok;
 
@@ -170,8 +185,9 @@ static void test_reporting(struct virtio_device *vdev)
 	mark_pages(gpa, size_bytes, FREED_PATTERN);
 	ok = balloon_report_blocks(vdev, gpa, blocks);
 	zero = count_pages(gpa, size_bytes, 0, true);
-	row(verdict(ok && blocks && zero == pages), "free page reporting", "%lu MiB in %u blocks reported, %u of %u pages empty",
-	    size_bytes >> 20, blocks, zero, pages);
+	row(verdict(ok && blocks && zero == pages), "free page reporting",
+	    "%lu MiB in %u blocks reported, %u of %u pages empty", size_bytes >> 20, blocks, zero,
+	    pages);
 }
 
 static void test_balloon(void)

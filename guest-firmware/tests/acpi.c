@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ACPI tables: checksums, sizes, places, and what the operating system needs from them (ACPI 6.5, chapter 5). */
+/* ACPI tables: checksums, sizes, places, and what the operating system needs from them (ACPI 6.5,
+ * chapter 5). */
 #include "acpi.h"
 #include "command_line.h"
 #include "mmio.h"
@@ -8,7 +9,7 @@
 #include "report.h"
 #include "string.h"
 
-#define MADT_IOAPIC 1
+#define MADT_IOAPIC   1
 #define MADT_OVERRIDE 2
 
 static bool in_ram(uint64_t gpa, uint64_t size_bytes)
@@ -39,7 +40,8 @@ static bool test_rsdp(void)
 	CHECK_EQUAL("RSDP revision", rsdp->revision, 2);
 	CHECK_EQUAL("RSDP length", rsdp->length_bytes, sizeof(*rsdp));
 	CHECK("RSDP extended checksum", acpi_checksum_good(rsdp, sizeof(*rsdp)));
-	return CHECK("XSDT is there", rsdp->xsdt_gpa && !memcmp((const void *)rsdp->xsdt_gpa, "XSDT", 4));
+	return CHECK("XSDT is there",
+	             rsdp->xsdt_gpa && !memcmp((const void *)rsdp->xsdt_gpa, "XSDT", 4));
 }
 
 static void check_table(const struct acpi_header *table)
@@ -73,10 +75,12 @@ static void test_fadt(void)
 	if (!CHECK("FADT is there", fadt != NULL))
 		return;
 	CHECK("FADT: PM timer", fadt->pm_timer && fadt->pm_timer_bytes == 4);
-	CHECK("FADT: PM1a event and control", fadt->pm1a_event && fadt->pm1a_control && fadt->pm1_event_bytes >= 4 &&
-						      fadt->pm1_control_bytes >= 2);
+	CHECK("FADT: PM1a event and control", fadt->pm1a_event && fadt->pm1a_control &&
+	                                              fadt->pm1_event_bytes >= 4 &&
+	                                              fadt->pm1_control_bytes >= 2);
 	CHECK("FADT: an SCI", fadt->sci_gsi > 0 && fadt->sci_gsi < 24);
-	CHECK("FADT: reset register", (fadt->flags & ACPI_FADT_RESET_SUPPORTED) && fadt->reset_register.gpa);
+	CHECK("FADT: reset register",
+	      (fadt->flags & ACPI_FADT_RESET_SUPPORTED) && fadt->reset_register.gpa);
 	CHECK("FADT: FACS aligned", !(fadt->facs_gpa & 63));
 	CHECK("DSDT has \\_S5", acpi_s5_sleep_type() >= 0 && acpi_s5_sleep_type() <= 7);
 }
@@ -91,7 +95,8 @@ static void test_madt(void)
 		return;
 	CHECK_EQUAL("MADT: local APIC address", madt->lapic_gpa, 0xfee00000);
 	size_bytes = madt->header.length_bytes - (uint32_t)sizeof(*madt);
-	for (offset = 0; offset + 2 <= size_bytes && madt->entries[offset + 1] >= 2; offset += madt->entries[offset + 1]) {
+	for (offset = 0; offset + 2 <= size_bytes && madt->entries[offset + 1] >= 2;
+	     offset += madt->entries[offset + 1]) {
 		const uint8_t *entry = madt->entries + offset;
 
 		ioapics += entry[0] == MADT_IOAPIC;
@@ -117,7 +122,8 @@ static void test_mcfg(void)
 		report_skip("MCFG", "not there");
 		return;
 	}
-	CHECK("MCFG: one entry or more", mcfg->header.length_bytes >= sizeof(*mcfg) + sizeof(mcfg->entries[0]));
+	CHECK("MCFG: one entry or more",
+	      mcfg->header.length_bytes >= sizeof(*mcfg) + sizeof(mcfg->entries[0]));
 	CHECK_EQUAL("MCFG: aligned", mcfg->entries[0].gpa & 0xfffff, 0);
 	CHECK("MCFG: segment 0, bus 0", !mcfg->entries[0].segment && !mcfg->entries[0].bus_start);
 	platform_map(mcfg->entries[0].gpa, 0x100000);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Broken descriptor chains against every queue of every virtio device (VIRTIO 1.2, sections 2.7.5 and 2.1.2).
+ * Broken descriptor chains against every queue of every virtio device (VIRTIO 1.2, sections 2.7.5
+ * and 2.1.2).
  *
- * The device may answer, ignore or ask for a reset, in any order it likes: what counts is that it neither hangs nor touches
- * memory it was not given, and that it works after a reset.
+ * The device may answer, ignore or ask for a reset, in any order it likes: what counts is that it
+ * neither hangs nor touches memory it was not given, and that it works after a reset.
  */
 #include "balloon.h"
 #include "memory.h"
@@ -12,16 +13,16 @@
 #include "report.h"
 #include "string.h"
 
-#define RING_SIZE 8
-#define BUFFER_BYTES PAGE_SIZE
+#define RING_SIZE     8
+#define BUFFER_BYTES  PAGE_SIZE
 #define GUARD_PATTERN 0x6a6a6a6a6a6a6a6aull
-#define OUTSIDE_GPA 0x7ffffffff000ull
-#define HOLE_GPA 0xfd000000 /* no RAM below 4 GiB is there on any machine we run on */
-#define SETTLE_MS 10
+#define OUTSIDE_GPA   0x7ffffffff000ull
+#define HOLE_GPA      0xfd000000 /* no RAM below 4 GiB is there on any machine we run on */
+#define SETTLE_MS     10
 
 struct arena {
 	uint64_t guard_before_gpa, buffer_gpa, guard_after_gpa; /* one page each */
-	struct vring_desc *table;				/* for indirect chains: one page */
+	struct vring_desc *table;                               /* for indirect chains: one page */
 };
 
 struct hostile_case {
@@ -30,7 +31,8 @@ struct hostile_case {
 	bool indirect; /* needs VIRTIO_RING_F_INDIRECT_DESC */
 };
 
-static void set(struct vring_desc *descriptor, uint64_t gpa, uint32_t size_bytes, unsigned int flags, unsigned int next)
+static void set(struct vring_desc *descriptor, uint64_t gpa, uint32_t size_bytes,
+                unsigned int flags, unsigned int next)
 {
 	*descriptor = (struct vring_desc){ gpa, size_bytes, (uint16_t)flags, (uint16_t)next };
 }
@@ -46,7 +48,8 @@ static void build_loop(struct virtqueue *vq, const struct arena *arena)
 	unsigned int i;
 
 	for (i = 0; i < vq->size; i++)
-		set(&vq->descriptors[i], arena->buffer_gpa, 4, VRING_DESC_F_NEXT, (i + 1) % vq->size);
+		set(&vq->descriptors[i], arena->buffer_gpa, 4, VRING_DESC_F_NEXT,
+		    (i + 1) % vq->size);
 	virtq_add_head(vq, 0);
 }
 
@@ -84,8 +87,8 @@ static void build_past_ram(struct virtqueue *vq, const struct arena *arena)
 		if (boot_info.memory_map[i].type == MEMORY_MAP_RAM &&
 		    (!last || boot_info.memory_map[i].gpa > last->gpa))
 			last = &boot_info.memory_map[i];
-	set(&vq->descriptors[0], last ? last->gpa + last->size_bytes - BUFFER_BYTES : OUTSIDE_GPA, 0x80000000,
-	    VRING_DESC_F_WRITE, 0);
+	set(&vq->descriptors[0], last ? last->gpa + last->size_bytes - BUFFER_BYTES : OUTSIDE_GPA,
+	    0x80000000, VRING_DESC_F_WRITE, 0);
 	virtq_add_head(vq, 0);
 }
 
@@ -133,7 +136,8 @@ static void build_writable_first(struct virtqueue *vq, const struct arena *arena
 static void build_length_overflow(struct virtqueue *vq, const struct arena *arena)
 {
 	set(&vq->descriptors[0], arena->buffer_gpa, 4, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1);
-	set(&vq->descriptors[1], arena->buffer_gpa, 0xffffffff, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 2);
+	set(&vq->descriptors[1], arena->buffer_gpa, 0xffffffff,
+	    VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 2);
 	set(&vq->descriptors[2], arena->buffer_gpa, 0xffffffff, VRING_DESC_F_WRITE, 0);
 	virtq_add_head(vq, 0);
 }
@@ -150,9 +154,11 @@ static void build_index_backwards(struct virtqueue *vq, const struct arena *aren
 	vq->available_index--;
 }
 
-static void add_indirect(struct virtqueue *vq, const struct arena *arena, uint32_t size_bytes, unsigned int more_flags)
+static void add_indirect(struct virtqueue *vq, const struct arena *arena, uint32_t size_bytes,
+                         unsigned int more_flags)
 {
-	set(&vq->descriptors[0], (uintptr_t)arena->table, size_bytes, VRING_DESC_F_INDIRECT | more_flags, 1);
+	set(&vq->descriptors[0], (uintptr_t)arena->table, size_bytes,
+	    VRING_DESC_F_INDIRECT | more_flags, 1);
 	set(&vq->descriptors[1], arena->buffer_gpa, 4, 0, 0);
 	virtq_add_head(vq, 0);
 }
@@ -281,7 +287,8 @@ static void prepare(const struct arena *arena)
 
 static bool guards_intact(const struct arena *arena)
 {
-	return memory_scan64((void *)(uintptr_t)arena->guard_before_gpa, GUARD_PATTERN, 512) == 512 &&
+	return memory_scan64((void *)(uintptr_t)arena->guard_before_gpa, GUARD_PATTERN, 512) ==
+	               512 &&
 	       memory_scan64((void *)(uintptr_t)arena->guard_after_gpa, GUARD_PATTERN, 512) == 512;
 }
 
@@ -297,7 +304,7 @@ static void settle(struct virtqueue *vq)
 
 /* Against one queue: false when there is no such queue. */
 static bool try_case(struct virtio_device *vdev, const struct hostile_case *hostile, uint16_t queue,
-		     const struct arena *arena, unsigned int *resets)
+                     const struct arena *arena, unsigned int *resets)
 {
 	uint16_t count = start(vdev, hostile->indirect);
 
@@ -324,7 +331,8 @@ static void try_device(struct virtio_device *vdev, const struct arena *arena)
 	for (i = 0; i < ARRAY_SIZE(hostile_cases); i++) {
 		for (queue = 0; try_case(vdev, &hostile_cases[i], queue, arena, &resets); queue++)
 			tried++;
-		expect(hostile_cases[i].name, works(vdev, arena), "the device does not work after it");
+		expect(hostile_cases[i].name, works(vdev, arena),
+		       "the device does not work after it");
 		report_section(hostile_cases[i].name);
 	}
 	virtio_reset(vdev);
@@ -340,10 +348,10 @@ void test_main(void)
 	unsigned int i;
 
 	arena = (struct arena){ gpa, gpa + PAGE_SIZE, gpa + 2 * PAGE_SIZE,
-				(struct vring_desc *)(uintptr_t)(gpa + 3 * PAGE_SIZE) };
+		                (struct vring_desc *)(uintptr_t)(gpa + 3 * PAGE_SIZE) };
 	for (i = 0; virtio_enumerate(i, &vdev); i++) {
 		string_format(prefix, sizeof(prefix), "%s/%s: ", virtio_device_name(vdev.device_id),
-			      vdev.transport->name);
+		              vdev.transport->name);
 		report_prefix(prefix);
 		try_device(&vdev, &arena);
 	}

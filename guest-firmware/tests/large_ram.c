@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RAM on both sides of the 32-bit hole: the map adds up, and each end of each range holds what is written, at its own place.
- * "ram-mib=N": how much there must be, but for the few hundred KiB below 1 MiB that a PC keeps to itself.
+ * RAM on both sides of the 32-bit hole: the map adds up, and each end of each range holds what is
+ * written, at its own place. "ram-mib=N": how much there must be, but for the few hundred KiB below
+ * 1 MiB that a PC keeps to itself.
  */
 #include "command_line.h"
 #include "memory.h"
@@ -10,7 +11,7 @@
 #include "report.h"
 
 #define PC_RESERVED_BYTES (1u << 20)
-#define PLACES_MAX (2 * MEMORY_MAP_MAX)
+#define PLACES_MAX        (2 * MEMORY_MAP_MAX)
 
 static volatile uint64_t *places[PLACES_MAX];
 static unsigned int place_count;
@@ -41,8 +42,10 @@ void test_main(void)
 		add_place(entry->gpa + entry->size_bytes - 8);
 	}
 	if (wanted_bytes) {
-		CHECK("the map adds up", ram_bytes <= wanted_bytes && ram_bytes + PC_RESERVED_BYTES >= wanted_bytes);
-		CHECK("RAM above 4 GiB where there is much", wanted_bytes < 0x100000000 || above_4g_bytes);
+		CHECK("the map adds up",
+		      ram_bytes <= wanted_bytes && ram_bytes + PC_RESERVED_BYTES >= wanted_bytes);
+		CHECK("RAM above 4 GiB where there is much",
+		      wanted_bytes < 0x100000000 || above_4g_bytes);
 	}
 	for (i = 0; i < place_count; i++)
 		EXPECT_EQUAL("RAM is empty at first", *places[i], 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PCI configuration space: host bridge, BARs, decoding, absent functions, and both ways in alike. */
+/* PCI configuration space: host bridge, BARs, decoding, absent functions, and both ways in alike.
+ */
 #include "mmio.h"
 #include "platform.h"
 #include "print.h"
@@ -7,7 +8,7 @@
 #include "virtio.h"
 
 #define CLASS_HOST_BRIDGE 0x0600
-#define BAR_MAX 64
+#define BAR_MAX           64
 
 struct placed_bar {
 	uint64_t gpa, size_bytes;
@@ -33,9 +34,12 @@ static void collect_bars(uint16_t bdf)
 		struct pci_bar bar = pci_bar(bdf, i);
 
 		if (bar.present && bar_count < BAR_MAX) {
-			EXPECT("BARs are powers of two, aligned", !(bar.size_bytes & (bar.size_bytes - 1)));
-			EXPECT("BARs are powers of two, aligned", bar.size_bytes >= (bar.io ? 4 : 16));
-			EXPECT("BARs are powers of two, aligned", !(bar.gpa & (bar.size_bytes - 1)));
+			EXPECT("BARs are powers of two, aligned",
+			       !(bar.size_bytes & (bar.size_bytes - 1)));
+			EXPECT("BARs are powers of two, aligned",
+			       bar.size_bytes >= (bar.io ? 4 : 16));
+			EXPECT("BARs are powers of two, aligned",
+			       !(bar.gpa & (bar.size_bytes - 1)));
 			EXPECT("BARs are powers of two, aligned", pci_bar(bdf, i).gpa == bar.gpa);
 			bars[bar_count++] = (struct placed_bar){ bar.gpa, bar.size_bytes, bar.io };
 		}
@@ -68,9 +72,10 @@ static void test_bars(void)
 	for (i = 0; i < bar_count; i++) {
 		EXPECT("BARs do not overlap", bars[i].io || !overlaps_ram(&bars[i]));
 		for (j = 0; j < i; j++)
-			EXPECT("BARs do not overlap", bars[i].io != bars[j].io ||
-							      bars[i].gpa + bars[i].size_bytes <= bars[j].gpa ||
-							      bars[j].gpa + bars[j].size_bytes <= bars[i].gpa);
+			EXPECT("BARs do not overlap",
+			       bars[i].io != bars[j].io ||
+			               bars[i].gpa + bars[i].size_bytes <= bars[j].gpa ||
+			               bars[j].gpa + bars[j].size_bytes <= bars[i].gpa);
 	}
 	report_section("BARs do not overlap each other or RAM");
 }
@@ -100,7 +105,8 @@ static void test_absent(void)
 	CHECK_EQUAL("absent function: 2 bytes", pci_read(bdf, 0x2e, 2), 0xffff);
 	CHECK_EQUAL("absent function: 1 byte", pci_read(bdf, 0x3d, 1), 0xff);
 	pci_write(bdf, PCI_REG_COMMAND, 2, 7);
-	CHECK_EQUAL("absent function: writes do nothing", pci_read(bdf, PCI_REG_COMMAND, 2), 0xffff);
+	CHECK_EQUAL("absent function: writes do nothing", pci_read(bdf, PCI_REG_COMMAND, 2),
+	            0xffff);
 }
 
 static void test_ways_agree(void)
@@ -114,13 +120,15 @@ static void test_ways_agree(void)
 	}
 	for (bdf = 0; pci_next(&bdf); bdf++) {
 		for (offset = 0; offset < 256; offset += 4)
-			EXPECT_EQUAL("both ways agree", platform_pci_read(bdf, offset, 4), pci_read(bdf, offset, 4));
+			EXPECT_EQUAL("both ways agree", platform_pci_read(bdf, offset, 4),
+			             pci_read(bdf, offset, 4));
 		for (offset = 0; offset < 64; offset++) {
 			EXPECT_EQUAL("both ways agree, bytes", platform_pci_read(bdf, offset, 1),
-				     pci_read(bdf, offset, 1));
+			             pci_read(bdf, offset, 1));
 			if (!(offset & 1))
-				EXPECT_EQUAL("both ways agree, words", platform_pci_read(bdf, offset, 2),
-					     pci_read(bdf, offset, 2));
+				EXPECT_EQUAL("both ways agree, words",
+				             platform_pci_read(bdf, offset, 2),
+				             pci_read(bdf, offset, 2));
 		}
 	}
 	report_section("both ways agree");
@@ -152,7 +160,8 @@ static uint64_t free_place(uint64_t size_bytes)
 	unsigned int i;
 
 	for (i = 0; i < bar_count; i++)
-		if (!bars[i].io && bars[i].gpa < 0x100000000 && bars[i].gpa + bars[i].size_bytes > end)
+		if (!bars[i].io && bars[i].gpa < 0x100000000 &&
+		    bars[i].gpa + bars[i].size_bytes > end)
 			end = bars[i].gpa + bars[i].size_bytes;
 	if (!end)
 		end = 0xc0000000;
@@ -166,7 +175,8 @@ static unsigned int common_bar_index(struct virtio_device *vdev)
 	for (i = 0; i < 6; i++) {
 		struct pci_bar bar = pci_bar(vdev->bdf, i);
 
-		if (bar.present && !bar.io && vdev->common_gpa >= bar.gpa && vdev->common_gpa < bar.gpa + bar.size_bytes)
+		if (bar.present && !bar.io && vdev->common_gpa >= bar.gpa &&
+		    vdev->common_gpa < bar.gpa + bar.size_bytes)
 			return i;
 		i += bar.wide;
 	}
@@ -191,12 +201,14 @@ static void test_move(struct virtio_device *vdev)
 	CHECK_EQUAL("moved: all-ones at the old one", mmio_read32(old_common + 20), 0xffffffff);
 
 	/* the whole device works there, notification included */
-	CHECK("moved: found again", virtio_find(VIRTIO_ID_RNG, 0, vdev) && vdev->common_gpa == new_common);
+	CHECK("moved: found again",
+	      virtio_find(VIRTIO_ID_RNG, 0, vdev) && vdev->common_gpa == new_common);
 	if (CHECK("moved: comes up", virtio_start(vdev, 0, 1))) {
 		static uint8_t data[16];
 		struct virtq_buffer buffer = { (uintptr_t)data, sizeof(data), true };
 
-		CHECK("moved: answers a request", virtq_transfer(&vdev->queues[0], &buffer, 1, NULL));
+		CHECK("moved: answers a request",
+		      virtq_transfer(&vdev->queues[0], &buffer, 1, NULL));
 	}
 	pci_write(vdev->bdf, PCI_REG_COMMAND, 2, 0);
 	pci_bar_move(vdev->bdf, index, bar.gpa);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All CPUs of the MADT start, are who they say, and run at once. "cpus=N": how many there must be. */
+/* All CPUs of the MADT start, are who they say, and run at once. "cpus=N": how many there must be.
+ */
 #include "acpi.h"
 #include "command_line.h"
 #include "platform.h"
@@ -7,7 +8,7 @@
 #include "report.h"
 
 #define CPU_MAX 64
-#define ROUNDS 200u
+#define ROUNDS  200u
 
 static volatile uint32_t hardware_ids[CPU_MAX];
 static volatile unsigned int waiting, counter;

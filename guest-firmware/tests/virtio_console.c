@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-console (VIRTIO 1.2, section 5.3): features, size, output, and, with the word "input" on the command line, a line of
- * input that comes back in brackets.
+ * virtio-console (VIRTIO 1.2, section 5.3): features, size, output, and, with the word "input" on
+ * the command line, a line of input that comes back in brackets.
  */
-#include <linux/virtio_console.h>
-#include <stddef.h>
 #include "command_line.h"
 #include "platform.h"
 #include "report.h"
 #include "string.h"
 #include "virtio.h"
+#include <linux/virtio_console.h>
+#include <stddef.h>
 
-#define QUEUE_RECEIVE 0
-#define QUEUE_TRANSMIT 1
-#define LINE_MAX 80
+#define QUEUE_RECEIVE    0
+#define QUEUE_TRANSMIT   1
+#define LINE_MAX         80
 #define INPUT_TIMEOUT_MS 10000
 
 static const char greeting[] = "virtio-console: output works\n";
@@ -30,11 +30,13 @@ static bool say(struct virtio_device *vdev, const char *text, size_t length)
 static void test_output(struct virtio_device *vdev)
 {
 	struct virtq_buffer halves[] = { { (uintptr_t)greeting, 10, false },
-					 { (uintptr_t)(greeting + 10), sizeof(greeting) - 11, false } };
+		                         { (uintptr_t)(greeting + 10), sizeof(greeting) - 11,
+		                           false } };
 	unsigned int i;
 
 	CHECK("output: one buffer", say(vdev, greeting, sizeof(greeting) - 1));
-	CHECK("output: two buffers", virtq_transfer(&vdev->queues[QUEUE_TRANSMIT], halves, 2, NULL));
+	CHECK("output: two buffers",
+	      virtq_transfer(&vdev->queues[QUEUE_TRANSMIT], halves, 2, NULL));
 	for (i = 0; i < 100; i++)
 		EXPECT("output: 100 times", say(vdev, ".", 1));
 	EXPECT("output: 100 times", say(vdev, "\n", 1));
@@ -48,7 +50,8 @@ static void offer_buffer(struct virtqueue *vq, unsigned int index)
 	virtq_add(vq, &buffer, 1);
 }
 
-/* Buffers go out in order and chains are one descriptor each: the head is the buffer's number modulo 4. */
+/* Buffers go out in order and chains are one descriptor each: the head is the buffer's number
+ * modulo 4. */
 static size_t receive_line(struct virtqueue *vq)
 {
 	uint32_t head, size_bytes;
@@ -98,19 +101,23 @@ void test_main(void)
 	}
 	virtio_begin(&vdev);
 	if (!option_present("lenient"))
-		CHECK("multiport is not offered", !(vdev.device_features & FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)));
+		CHECK("multiport is not offered",
+		      !(vdev.device_features & FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)));
 	CHECK("comes up", virtio_negotiate(&vdev, FEATURE(VIRTIO_CONSOLE_F_SIZE)));
 	CHECK("receive queue", virtio_queue_setup(&vdev, QUEUE_RECEIVE, 4) != NULL);
 	CHECK("transmit queue", virtio_queue_setup(&vdev, QUEUE_TRANSMIT, 64) != NULL);
 	virtio_ready(&vdev);
 	if (virtio_has_feature(&vdev, VIRTIO_CONSOLE_F_SIZE)) {
-		uint16_t columns = virtio_config_read16(&vdev, offsetof(struct virtio_console_config, cols));
-		uint16_t rows = virtio_config_read16(&vdev, offsetof(struct virtio_console_config, rows));
+		uint16_t columns =
+			virtio_config_read16(&vdev, offsetof(struct virtio_console_config, cols));
+		uint16_t rows =
+			virtio_config_read16(&vdev, offsetof(struct virtio_console_config, rows));
 
 		CHECK("size: both or neither", !columns == !rows);
 	}
 	test_output(&vdev);
 	test_input(&vdev);
 	CHECK("reset", virtio_reset(&vdev));
-	CHECK("works after reset", virtio_start(&vdev, 0, 2) && say(&vdev, greeting, sizeof(greeting) - 1));
+	CHECK("works after reset",
+	      virtio_start(&vdev, 0, 2) && say(&vdev, greeting, sizeof(greeting) - 1));
 }

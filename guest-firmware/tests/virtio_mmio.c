@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registers of virtio over MMIO, of every device, and its interrupt (VIRTIO 1.2, section 4.2). */
-#include <linux/virtio_mmio.h>
+/* The registers of virtio over MMIO, of every device, and its interrupt (VIRTIO 1.2, section 4.2).
+ */
 #include "mmio.h"
 #include "platform.h"
 #include "print.h"
 #include "report.h"
 #include "virtio.h"
+#include <linux/virtio_mmio.h>
 
 static uint32_t reg(struct virtio_device *vdev, unsigned int offset)
 {
@@ -52,7 +53,8 @@ static void test_queue_registers(struct virtio_device *vdev)
 	CHECK_EQUAL("queue: not ready after reset", reg(vdev, VIRTIO_MMIO_QUEUE_READY), 0);
 	set_reg(vdev, VIRTIO_MMIO_QUEUE_SEL, 0xffffffff);
 	CHECK_EQUAL("queue: wild number has no entries", reg(vdev, VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
-	CHECK_EQUAL("interrupt status is 0 after reset", reg(vdev, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	CHECK_EQUAL("interrupt status is 0 after reset", reg(vdev, VIRTIO_MMIO_INTERRUPT_STATUS),
+	            0);
 }
 
 static void test_bad_queues(struct virtio_device *vdev)
@@ -110,9 +112,11 @@ static void test_interrupt(struct virtio_device *vdev)
 	CHECK("interrupt: arrives again", wait_for_count(&vq->interrupts, 2, 1000));
 	irq_mask_gsi(vdev->gsi);
 	CHECK("interrupt: request answered, masked", virtq_transfer(vq, &buffer, 1, NULL));
-	CHECK_EQUAL("interrupt status says queue", reg(vdev, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_ISR_QUEUE);
+	CHECK_EQUAL("interrupt status says queue", reg(vdev, VIRTIO_MMIO_INTERRUPT_STATUS),
+	            VIRTIO_ISR_QUEUE);
 	set_reg(vdev, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_ISR_QUEUE);
-	CHECK_EQUAL("interrupt status falls when acknowledged", reg(vdev, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	CHECK_EQUAL("interrupt status falls when acknowledged",
+	            reg(vdev, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 }
 
 void test_main(void)

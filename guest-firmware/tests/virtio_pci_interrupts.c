@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Interrupts of virtio over PCI: MSI-X with masking and pending bits, and the line as fall-back; on virtio-rng. */
+/* Interrupts of virtio over PCI: MSI-X with masking and pending bits, and the line as fall-back; on
+ * virtio-rng. */
 #include "platform.h"
 #include "report.h"
 #include "virtio.h"
@@ -20,7 +21,8 @@ static void quiet(void)
 	irq_disable();
 }
 
-static struct virtqueue *start(struct virtio_device *vdev, bool (*use_interrupts)(struct virtio_device *vdev))
+static struct virtqueue *start(struct virtio_device *vdev,
+                               bool (*use_interrupts)(struct virtio_device *vdev))
 {
 	struct virtqueue *vq;
 
@@ -40,7 +42,8 @@ static void test_msix(struct virtio_device *vdev)
 		return;
 	}
 	CHECK("MSI-X: request answered", draw(vq));
-	CHECK("MSI-X: one interrupt", wait_for_count(&vq->interrupts, 1, 1000) && vq->interrupts == 1);
+	CHECK("MSI-X: one interrupt",
+	      wait_for_count(&vq->interrupts, 1, 1000) && vq->interrupts == 1);
 	CHECK("MSI-X: request answered, 2nd", draw(vq));
 	CHECK("MSI-X: another interrupt", wait_for_count(&vq->interrupts, 2, 1000));
 	quiet();
@@ -86,7 +89,8 @@ static void test_msix_retarget(struct virtio_device *vdev)
 	pci_msix_mask(&vdev->msix, 1, true);
 	pci_msix_set(&vdev->msix, 1, vdev->config_cpu_vector);
 	CHECK("retarget: request answered, 2nd", draw(vq));
-	CHECK("retarget: arrives by the new vector", wait_for_count(&vdev->config_interrupts, 1, 1000));
+	CHECK("retarget: arrives by the new vector",
+	      wait_for_count(&vdev->config_interrupts, 1, 1000));
 	CHECK_EQUAL("retarget: not by the old one", vq->interrupts, 1);
 }
 
@@ -118,16 +122,19 @@ static void test_line(struct virtio_device *vdev)
 	CHECK("line: request answered", draw(vq));
 	CHECK("line: the interrupt arrives", wait_for_count(&vq->interrupts, 1, 1000));
 	quiet();
-	CHECK_EQUAL("line: it falls when the ISR is read", vq->interrupts + vdev->spurious_interrupts, 1);
+	CHECK_EQUAL("line: it falls when the ISR is read",
+	            vq->interrupts + vdev->spurious_interrupts, 1);
 	CHECK("line: request answered, 2nd", draw(vq));
 	CHECK("line: the interrupt arrives again", wait_for_count(&vq->interrupts, 2, 1000));
 
 	irq_mask_gsi(vdev->gsi);
 	CHECK("line: request answered, polled", draw(vq));
-	CHECK("line: interrupt bit of the PCI status", pci_read(vdev->bdf, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT);
+	CHECK("line: interrupt bit of the PCI status",
+	      pci_read(vdev->bdf, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT);
 	CHECK_EQUAL("line: ISR says queue", vdev->transport->take_isr(vdev), VIRTIO_ISR_QUEUE);
 	CHECK_EQUAL("line: ISR is cleared by reading", vdev->transport->take_isr(vdev), 0);
-	CHECK("line: interrupt bit falls", !(pci_read(vdev->bdf, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT));
+	CHECK("line: interrupt bit falls",
+	      !(pci_read(vdev->bdf, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT));
 }
 
 void test_main(void)

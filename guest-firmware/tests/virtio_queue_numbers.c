@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Queue numbers follow the negotiated features (VIRTIO 1.2, section 5.5.2): each combination of the balloon's queues.
+ * Queue numbers follow the negotiated features (VIRTIO 1.2, section 5.5.2): each combination of the
+ * balloon's queues.
  *
- * The reporting queue proves itself by emptying a block, the statistics queue by keeping what it is given.
+ * The reporting queue proves itself by emptying a block, the statistics queue by keeping what it is
+ * given.
  */
-#include <stddef.h>
 #include "balloon.h"
 #include "memory.h"
 #include "platform.h"
 #include "print.h"
 #include "report.h"
+#include <stddef.h>
 
-static const unsigned int queue_bits[] = { VIRTIO_BALLOON_F_STATS_VQ, VIRTIO_BALLOON_F_FREE_PAGE_HINT,
-					   VIRTIO_BALLOON_F_REPORTING };
+static const unsigned int queue_bits[] = { VIRTIO_BALLOON_F_STATS_VQ,
+	                                   VIRTIO_BALLOON_F_FREE_PAGE_HINT,
+	                                   VIRTIO_BALLOON_F_REPORTING };
 
 static void check_stats(struct virtio_device *vdev, const char *name)
 {
@@ -43,16 +46,19 @@ static void try_combination(struct virtio_device *vdev, unsigned int mask, uint6
 
 	for (i = 0; i < ARRAY_SIZE(queue_bits); i++)
 		features |= mask >> i & 1 ? FEATURE(queue_bits[i]) : 0;
-	string_format(name, sizeof(name), "queues: inflate deflate%s%s%s", mask & 1 ? " statistics" : "",
-		      mask & 2 ? " hinting" : "", mask & 4 ? " reporting" : "");
+	string_format(name, sizeof(name), "queues: inflate deflate%s%s%s",
+	              mask & 1 ? " statistics" : "", mask & 2 ? " hinting" : "",
+	              mask & 4 ? " reporting" : "");
 	virtio_begin(vdev);
 	if ((features & vdev->device_features) != features)
 		return;
 	EXPECT(name, virtio_negotiate_exactly(vdev, features));
 	EXPECT(name, balloon_setup_queues(vdev, 0));
 	virtio_ready(vdev);
-	EXPECT(name, balloon_send_pages(vdev, BALLOON_QUEUE_INFLATE, block_gpa + BALLOON_BLOCK_BYTES, 4));
-	EXPECT(name, balloon_send_pages(vdev, BALLOON_QUEUE_DEFLATE, block_gpa + BALLOON_BLOCK_BYTES, 4));
+	EXPECT(name,
+	       balloon_send_pages(vdev, BALLOON_QUEUE_INFLATE, block_gpa + BALLOON_BLOCK_BYTES, 4));
+	EXPECT(name,
+	       balloon_send_pages(vdev, BALLOON_QUEUE_DEFLATE, block_gpa + BALLOON_BLOCK_BYTES, 4));
 	if (mask & 1)
 		check_stats(vdev, name);
 	if (mask & 4)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio-rng (VIRTIO 1.2, section 5.4): requests of several sizes are filled, and differently each time. */
+/* virtio-rng (VIRTIO 1.2, section 5.4): requests of several sizes are filled, and differently each
+ * time. */
 #include "platform.h"
 #include "report.h"
 #include "string.h"
@@ -40,7 +41,8 @@ static void test_bounds(struct virtqueue *vq)
 
 static void test_chain(struct virtqueue *vq)
 {
-	struct virtq_buffer buffers[] = { { (uintptr_t)data[0], 16, true }, { (uintptr_t)data[1], 16, true } };
+	struct virtq_buffer buffers[] = { { (uintptr_t)data[0], 16, true },
+		                          { (uintptr_t)data[1], 16, true } };
 	uint32_t got = 0;
 
 	memset(data, 0, sizeof(data));
@@ -69,5 +71,6 @@ void test_main(void)
 	test_chain(&vdev.queues[0]);
 	CHECK_EQUAL("no other queue", vdev.transport->queue_size_max(&vdev, 1), 0);
 	CHECK("reset", virtio_reset(&vdev));
-	CHECK("works after reset", virtio_start(&vdev, 0, 1) && draw(&vdev.queues[0], data[0], 64, &got[0]));
+	CHECK("works after reset",
+	      virtio_start(&vdev, 0, 1) && draw(&vdev.queues[0], data[0], 64, &got[0]));
 }

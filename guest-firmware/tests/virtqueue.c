@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The split ring itself (VIRTIO 1.2, section 2.7): full rings, sizes, indirect chains, event index, wrap-around; on virtio-rng,
- * which answers whatever it is given.
+ * The split ring itself (VIRTIO 1.2, section 2.7): full rings, sizes, indirect chains, event index,
+ * wrap-around; on virtio-rng, which answers whatever it is given.
  */
 #include "memory.h"
 #include "platform.h"
@@ -11,7 +11,8 @@
 
 static uint8_t data[4096];
 
-static struct virtqueue *start(struct virtio_device *vdev, uint64_t features, uint16_t size, bool interrupts)
+static struct virtqueue *start(struct virtio_device *vdev, uint64_t features, uint16_t size,
+                               bool interrupts)
 {
 	struct virtqueue *vq;
 
@@ -81,7 +82,8 @@ static void test_heads(struct virtio_device *vdev)
 	add_requests(vq, vq->size);
 	virtq_publish(vq);
 	for (i = 0; i < vq->size; i++) {
-		if (!EXPECT("each head comes back once", virtq_wait_used(vq, &head, &size_bytes, 2000)))
+		if (!EXPECT("each head comes back once",
+		            virtq_wait_used(vq, &head, &size_bytes, 2000)))
 			break;
 		EXPECT("each head comes back once", head < vq->size && !(seen >> head & 1));
 		EXPECT_EQUAL("each head comes back once", size_bytes, 1);
@@ -112,7 +114,8 @@ static void test_indirect(struct virtio_device *vdev)
 	CHECK_EQUAL("indirect: 64 bytes", size_bytes, 64);
 	CHECK("indirect: the last buffer is filled", memory_scan64(&data[192], 0, 2) < 2);
 	CHECK("indirect: nothing between the buffers", memory_scan64(&data[16], 0, 6) == 6);
-	/* a table may be longer than the ring only where the device says so: 4 entries at most here */
+	/* a table may be longer than the ring only where the device says so: 4 entries at most here
+	 */
 	for (i = 0; i < 8; i++) {
 		virtq_add_indirect(vq, table, buffers, 1 + i % 4);
 		virtq_publish(vq);
@@ -134,7 +137,8 @@ static void test_no_interrupt_flag(struct virtio_device *vdev)
 	struct virtqueue *vq = start(vdev, 0, 16, true);
 
 	if (!vq) {
-		report_skip("interrupt suppression", "no interrupts over %s", vdev->transport->name);
+		report_skip("interrupt suppression", "no interrupts over %s",
+		            vdev->transport->name);
 		return;
 	}
 	virtq_want_interrupts(vq, false);
@@ -180,7 +184,8 @@ static void test_event_index(struct virtio_device *vdev)
 	CHECK_EQUAL("event index: none at elements 9 to 12", vq->interrupts, 2);
 }
 
-/* 65536 + a few elements through a ring whose slots all name the same one-byte chain: the guest only moves the index. */
+/* 65536 + a few elements through a ring whose slots all name the same one-byte chain: the guest
+ * only moves the index. */
 static void test_wrap(struct virtio_device *vdev)
 {
 	struct virtqueue *vq = start(vdev, 0, 256, false);
@@ -198,7 +203,8 @@ static void test_wrap(struct virtio_device *vdev)
 		while (*used_index != vq->available_index && clock_ns() < end)
 			cpu_relax();
 	}
-	CHECK_EQUAL("used index after 65536 elements and more", *used_index, (uint16_t)(batches * vq->size));
+	CHECK_EQUAL("used index after 65536 elements and more", *used_index,
+	            (uint16_t)(batches * vq->size));
 	vq->used_index = vq->available_index;
 	add_requests(vq, 3);
 	virtq_publish(vq);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the first C line to the test, and from its return to the exit. */
+#include "io.h"
 #include "platform.h"
 #include "platform_x86.h"
-#include "io.h"
 #include "report.h"
 
 struct boot_info boot_info;

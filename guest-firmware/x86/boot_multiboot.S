@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Entry by multiboot 1: 32-bit, paging off, EAX = magic, EBX = information; keeps the state it was entered with. */
 
+#include "layout.h"
+
 #define MULTIBOOT_MAGIC 0x1badb002
 #define MULTIBOOT_FLAGS 0		/* as small kernels ask: nothing; the loader gives memory sizes all the same */
 
@@ -32,6 +34,13 @@ boot_entry:
 	pushfl
 	popl	%eax
 	movl	%eax, entry_state + 32
+	/* flat segments reach 4 GiB: a smaller limit faults here, with no gate to catch it */
+	movl	%ds:LAPIC_GPA + 0x30, %eax
+	movl	%eax, entry_state + 36
+	movl	%es:LAPIC_GPA + 0x30, %eax
+	movl	%eax, entry_state + 40
+	movl	%ss:LAPIC_GPA + 0x30, %eax
+	movl	%eax, entry_state + 44
 	cli
 	cld
 	movl	%ebx, boot_argument

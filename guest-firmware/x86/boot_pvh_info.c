@@ -48,7 +48,8 @@ void boot_info_load(uint32_t argument)
 	boot_info.loader_info_gpa = argument;
 	boot_info.rsdp_gpa = start->rsdp_gpa;
 	if (start->command_line_gpa)
-		string_copy(boot_info.command_line, at(start->command_line_gpa), sizeof(boot_info.command_line));
+		string_copy(boot_info.command_line, at(start->command_line_gpa),
+		            sizeof(boot_info.command_line));
 	if (start->version < 1 || !start->memory_map_count) {
 		boot_info_problem = "no memory map in struct hvm_start_info";
 		return;
@@ -60,6 +61,7 @@ void boot_info_load(uint32_t argument)
 	boot_info.memory_map_count = i;
 	modules = at(start->module_list_gpa);
 	for (i = 0; i < start->module_count && i < BOOT_MODULE_MAX; i++)
-		boot_info.modules[i] = (struct boot_module){ modules[i].gpa, modules[i].size_bytes, "" };
+		boot_info.modules[i] =
+			(struct boot_module){ modules[i].gpa, modules[i].size_bytes, "" };
 	boot_info.module_count = i;
 }

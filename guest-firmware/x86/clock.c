@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The clock: the time stamp counter, measured once against channel 2 of the PIT. */
+#include "io.h"
 #include "platform.h"
 #include "platform_x86.h"
-#include "io.h"
 
-#define PIT_HZ 1193182
-#define PIT_CHANNEL2 0x42
-#define PIT_MODE 0x43
-#define PIT_GATE 0x61
+#define PIT_HZ            1193182
+#define PIT_CHANNEL2      0x42
+#define PIT_MODE          0x43
+#define PIT_GATE          0x61
 #define CALIBRATION_TICKS 2386 /* 2 ms */
 
 static uint64_t khz;
@@ -29,7 +29,7 @@ uint64_t tsc_khz(void)
 	if (khz)
 		return khz;
 	out8(PIT_GATE, (uint8_t)((in8(PIT_GATE) & ~2) | 1)); /* gate on, speaker off */
-	out8(PIT_MODE, 0xb4);				     /* channel 2, both bytes, mode 2 */
+	out8(PIT_MODE, 0xb4);                                /* channel 2, both bytes, mode 2 */
 	out8(PIT_CHANNEL2, 0xff);
 	out8(PIT_CHANNEL2, 0xff);
 	start = pit_count();
@@ -59,7 +59,8 @@ void delay_us(unsigned int us)
 		cpu_relax();
 }
 
-bool wait_for_count(const volatile unsigned int *counter, unsigned int target, unsigned int timeout_ms)
+bool wait_for_count(const volatile unsigned int *counter, unsigned int target,
+                    unsigned int timeout_ms)
 {
 	uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000;
 	bool reached;

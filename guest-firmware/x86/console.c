@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The console: a polled 16550 at 0x3f8. */
+#include "io.h"
 #include "platform.h"
 #include "platform_x86.h"
-#include "io.h"
 
-#define UART_LSR 5
+#define UART_LSR            5
 #define UART_LSR_DATA_READY 0x01
-#define UART_LSR_THR_EMPTY 0x20
+#define UART_LSR_THR_EMPTY  0x20
 
 void platform_putc(char c)
 {

@@ -62,14 +62,17 @@ static inline uint64_t read_msr(uint32_t index)
 
 static inline void write_msr(uint32_t index, uint64_t value)
 {
-	__asm__ volatile("wrmsr" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(index) : "memory");
+	__asm__ volatile("wrmsr"
+	                 :
+	                 : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(index)
+	                 : "memory");
 }
 
 static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
 	__asm__ volatile("cpuid"
-			 : "=a"(regs[0]), "=b"(regs[1]), "=c"(regs[2]), "=d"(regs[3])
-			 : "a"(leaf), "c"(subleaf));
+	                 : "=a"(regs[0]), "=b"(regs[1]), "=c"(regs[2]), "=d"(regs[3])
+	                 : "a"(leaf), "c"(subleaf));
 }
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PCI configuration space by ports 0xcf8 and 0xcfc. */
-#include "platform.h"
 #include "io.h"
+#include "platform.h"
 
 #define PCI_CONFIG_SELECT 0xcf8
-#define PCI_CONFIG_DATA 0xcfc
+#define PCI_CONFIG_DATA   0xcfc
 
 static uint16_t select(uint16_t bdf, unsigned int offset)
 {

@@ -5,13 +5,16 @@
 
 #include <stdint.h>
 
-#define PORT_SERIAL 0x3f8
+#define PORT_SERIAL     0x3f8
 #define PORT_DEBUG_EXIT 0xf4
 
-/* What multiboot's entry found; all zero under PVH. */
+/* What multiboot's entry found (boot_multiboot.S); the last is a word above 3 GiB read through DS,
+ * ES and SS. */
 struct entry_state {
 	uint32_t eax, ebx, cr0, esp, cs, ds, es, ss, eflags;
+	uint32_t high_word[3];
 };
+extern const struct entry_state entry_state;
 
 /* boot_pvh_info.c or boot_multiboot_info.c, whichever is linked: fills boot_info. */
 void boot_info_load(uint32_t argument);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting other CPUs: INIT and start-up interrupts (Intel SDM volume 3, section 8.4). */
+#include "layout.h"
 #include "platform.h"
 #include "platform_x86.h"
-#include "layout.h"
 #include "string.h"
 
-#define LAPIC_REG_ICR_LOW 0x300
+#define LAPIC_REG_ICR_LOW  0x300
 #define LAPIC_REG_ICR_HIGH 0x310
-#define ICR_INIT 0x4500
-#define ICR_STARTUP 0x4600
-#define ICR_ALL_BUT_SELF 0xc0000
+#define ICR_INIT           0x4500
+#define ICR_STARTUP        0x4600
+#define ICR_ALL_BUT_SELF   0xc0000
 
 extern const char ap_trampoline[], ap_trampoline_end[];
 

@@ -2,14 +2,15 @@
 /*
  * Exceptions and interrupts: the IDT, the local APIC and the I/O APIC.
  *
- * An exception is reported and ends the guest. An interrupt runs the handler given to irq_vector_alloc() and is then
- * acknowledged at the local APIC. Intel SDM volume 3, chapters 6 and 11; I/O APIC data sheet.
+ * An exception is reported and ends the guest. An interrupt runs the handler given to
+ * irq_vector_alloc() and is then acknowledged at the local APIC. Intel SDM volume 3, chapters 6 and
+ * 11; I/O APIC data sheet.
  */
-#include "platform.h"
-#include "platform_x86.h"
 #include "io.h"
 #include "layout.h"
 #include "mmio.h"
+#include "platform.h"
+#include "platform_x86.h"
 #include "report.h"
 
 struct trap_frame {
@@ -24,16 +25,16 @@ struct idt_entry {
 
 #define IDT_INTERRUPT_GATE 0x8e00
 
-#define LAPIC_REG_ID 0x20
-#define LAPIC_REG_TPR 0x80
-#define LAPIC_REG_EOI 0xb0
+#define LAPIC_REG_ID       0x20
+#define LAPIC_REG_TPR      0x80
+#define LAPIC_REG_EOI      0xb0
 #define LAPIC_REG_SPURIOUS 0xf0
 
-#define IOAPIC_REG_SELECT 0x00
-#define IOAPIC_REG_WINDOW 0x10
+#define IOAPIC_REG_SELECT       0x00
+#define IOAPIC_REG_WINDOW       0x10
 #define IOAPIC_REDIRECTION(gsi) (0x10 + 2 * (gsi))
-#define IOAPIC_MASKED 0x10000
-#define IOAPIC_LEVEL 0x8000
+#define IOAPIC_MASKED           0x10000
+#define IOAPIC_LEVEL            0x8000
 
 extern const char trap_stubs[];
 void trap_dispatch(struct trap_frame *frame);
@@ -65,8 +66,9 @@ void traps_init(void)
 	for (i = 0; i < VECTOR_COUNT; i++) {
 		uintptr_t stub = (uintptr_t)trap_stubs + 16 * i;
 
-		idt[i] = (struct idt_entry){ (uint16_t)stub, SELECTOR_CODE64, IDT_INTERRUPT_GATE,
-					     (uint16_t)(stub >> 16), (uint32_t)(stub >> 32), 0 };
+		idt[i] = (struct idt_entry){ (uint16_t)stub,         SELECTOR_CODE64,
+			                     IDT_INTERRUPT_GATE,     (uint16_t)(stub >> 16),
+			                     (uint32_t)(stub >> 32), 0 };
 	}
 	traps_load();
 	/* the old PIC stays masked: its vectors would hit the exceptions' */
@@ -79,8 +81,8 @@ static void report_exception(const struct trap_frame *frame)
 	uint64_t cr2;
 
 	__asm__ volatile("movq %%cr2, %0" : "=r"(cr2));
-	report_fail("exception", "vector %lu at rip 0x%lx, error code 0x%lx, cr2 0x%lx, rsp 0x%lx", frame->vector,
-		    frame->rip, frame->error_code, cr2, frame->rsp);
+	report_fail("exception", "vector %lu at rip 0x%lx, error code 0x%lx, cr2 0x%lx, rsp 0x%lx",
+	            frame->vector, frame->rip, frame->error_code, cr2, frame->rsp);
 	platform_exit(report_summary());
 }
 

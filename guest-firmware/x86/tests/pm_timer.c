@@ -33,6 +33,6 @@ void test_main(void)
 	CHECK("bits above its width are 0", !(now & ~mask));
 	/* two clocks side by side: within a quarter, however busy the machine is */
 	CHECK("its rate", ticks * 1000000000ull / PM_TIMER_HZ > passed_ns * 3 / 4 &&
-				  ticks * 1000000000ull / PM_TIMER_HZ < passed_ns * 5 / 4);
+	                          ticks * 1000000000ull / PM_TIMER_HZ < passed_ns * 5 / 4);
 	print("%u ticks in %lu us\n", ticks, passed_ns / 1000);
 }

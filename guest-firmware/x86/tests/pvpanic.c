@@ -5,12 +5,13 @@
 #include "print.h"
 #include "report.h"
 
-#define PORT_PVPANIC 0x505
+#define PORT_PVPANIC     0x505
 #define PVPANIC_PANICKED 1
 
 void test_main(void)
 {
-	if (!CHECK("panicked is offered", in8(PORT_PVPANIC) != 0xff && (in8(PORT_PVPANIC) & PVPANIC_PANICKED)))
+	if (!CHECK("panicked is offered",
+	           in8(PORT_PVPANIC) != 0xff && (in8(PORT_PVPANIC) & PVPANIC_PANICKED)))
 		return;
 	print("panicking\n");
 	out8(PORT_PVPANIC, PVPANIC_PANICKED);

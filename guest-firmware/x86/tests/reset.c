@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest-requested reset by "via=1" the keyboard controller, 2 port 0xcf9, 3 ACPI's reset register: the second boot finds
- * devices and memory as after power-on. A byte of CMOS memory, which survives, tells the boots apart.
+ * A guest-requested reset by "via=1" the keyboard controller, 2 port 0xcf9, 3 ACPI's reset
+ * register: the second boot finds devices and memory as after power-on. A byte of CMOS memory,
+ * which survives, tells the boots apart.
  */
-#include <stddef.h>
 #include "acpi.h"
 #include "balloon.h"
 #include "command_line.h"
@@ -12,16 +12,17 @@
 #include "platform.h"
 #include "print.h"
 #include "report.h"
+#include <stddef.h>
 
-#define CMOS_INDEX 0x70
-#define CMOS_DATA 0x71
+#define CMOS_INDEX      0x70
+#define CMOS_DATA       0x71
 #define CMOS_BOOT_COUNT 0x51
-#define MARKER 0x0ddba11c0ffee000ull
-#define MARKER_BYTES (4u << 20)
+#define MARKER          0x0ddba11c0ffee000ull
+#define MARKER_BYTES    (4u << 20)
 
 #define VIA_KEYBOARD 1
-#define VIA_CF9 2
-#define VIA_ACPI 3
+#define VIA_CF9      2
+#define VIA_ACPI     3
 
 static uint8_t boot_count(void)
 {
@@ -50,7 +51,8 @@ static void request_reset(unsigned int via)
 	delay_us(1000000);
 }
 
-/* Leaves as much behind as a guest can: a full balloon, a device in use, interrupts on, marked memory. */
+/* Leaves as much behind as a guest can: a full balloon, a device in use, interrupts on, marked
+ * memory. */
 static void make_a_mess(uint64_t marker_gpa)
 {
 	static struct virtio_device balloon, rng;
@@ -59,14 +61,16 @@ static void make_a_mess(uint64_t marker_gpa)
 	for (offset = 0; offset < MARKER_BYTES; offset += PAGE_SIZE)
 		*(volatile uint64_t *)(uintptr_t)(marker_gpa + offset) = MARKER + offset;
 	if (virtio_find(VIRTIO_ID_BALLOON, 0, &balloon) && virtio_begin(&balloon) &&
-	    virtio_negotiate(&balloon, FEATURE(VIRTIO_BALLOON_F_STATS_VQ)) && balloon_setup_queues(&balloon, 0)) {
+	    virtio_negotiate(&balloon, FEATURE(VIRTIO_BALLOON_F_STATS_VQ)) &&
+	    balloon_setup_queues(&balloon, 0)) {
 		virtio_ready(&balloon);
-		CHECK("before: inflated", balloon_send_pages(&balloon, BALLOON_QUEUE_INFLATE,
-							     memory_reserve(256 * PAGE_SIZE, PAGE_SIZE), 256));
+		CHECK("before: inflated",
+		      balloon_send_pages(&balloon, BALLOON_QUEUE_INFLATE,
+		                         memory_reserve(256 * PAGE_SIZE, PAGE_SIZE), 256));
 		balloon_set_actual(&balloon, 256);
 	}
-	if (virtio_find(VIRTIO_ID_RNG, 0, &rng) && virtio_begin(&rng) && virtio_negotiate(&rng, 0) &&
-	    virtio_use_msix(&rng) && virtio_queue_setup(&rng, 0, 8))
+	if (virtio_find(VIRTIO_ID_RNG, 0, &rng) && virtio_begin(&rng) &&
+	    virtio_negotiate(&rng, 0) && virtio_use_msix(&rng) && virtio_queue_setup(&rng, 0, 8))
 		virtio_ready(&rng);
 	irq_enable();
 }
@@ -85,7 +89,8 @@ static void check_clean(uint64_t marker_gpa)
 		unsigned int msix = pci_find_capability(bdf, PCI_CAP_MSIX, 0);
 
 		if (msix)
-			EXPECT("after: MSI-X is off", !(pci_read(bdf, msix + PCI_MSIX_CONTROL, 2) & PCI_MSIX_ENABLE));
+			EXPECT("after: MSI-X is off",
+			       !(pci_read(bdf, msix + PCI_MSIX_CONTROL, 2) & PCI_MSIX_ENABLE));
 	}
 	report_section("after: MSI-X is off");
 	for (i = 0; virtio_enumerate(i, &vdev); i++)
@@ -93,8 +98,10 @@ static void check_clean(uint64_t marker_gpa)
 	report_section("after: device status is 0");
 	if (virtio_find(VIRTIO_ID_BALLOON, 0, &vdev)) {
 		CHECK("after: balloon comes up", virtio_begin(&vdev) && virtio_negotiate(&vdev, 0));
-		CHECK_EQUAL("after: balloon is empty",
-			    virtio_config_read32(&vdev, offsetof(struct virtio_balloon_config, actual)), 0);
+		CHECK_EQUAL(
+			"after: balloon is empty",
+			virtio_config_read32(&vdev, offsetof(struct virtio_balloon_config, actual)),
+			0);
 	}
 	if (virtio_find(VIRTIO_ID_RNG, 0, &vdev))
 		CHECK("after: rng comes up", virtio_start(&vdev, 0, 1));

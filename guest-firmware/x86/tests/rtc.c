@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CMOS clock (MC146818): a sane date, that advances, without an update that never ends; and its memory. */
+/* The CMOS clock (MC146818): a sane date, that advances, without an update that never ends; and its
+ * memory. */
 #include "acpi.h"
 #include "io.h"
 #include "platform.h"
@@ -7,23 +8,23 @@
 #include "report.h"
 
 #define CMOS_INDEX 0x70
-#define CMOS_DATA 0x71
+#define CMOS_DATA  0x71
 
 #define REG_SECONDS 0
 #define REG_MINUTES 2
-#define REG_HOURS 4
-#define REG_DAY 7
-#define REG_MONTH 8
-#define REG_YEAR 9
-#define REG_A 0x0a
-#define REG_B 0x0b
-#define REG_D 0x0d
+#define REG_HOURS   4
+#define REG_DAY     7
+#define REG_MONTH   8
+#define REG_YEAR    9
+#define REG_A       0x0a
+#define REG_B       0x0b
+#define REG_D       0x0d
 #define REG_SCRATCH 0x50
 
 #define A_UPDATING 0x80
-#define B_BINARY 0x04
+#define B_BINARY   0x04
 #define B_24_HOURS 0x02
-#define D_VALID 0x80
+#define D_VALID    0x80
 
 static uint8_t cmos_read(uint8_t reg)
 {
@@ -70,8 +71,8 @@ void test_main(void)
 	CHECK("month", cmos_number(REG_MONTH) >= 1 && cmos_number(REG_MONTH) <= 12);
 	CHECK("day", cmos_number(REG_DAY) >= 1 && cmos_number(REG_DAY) <= 31);
 	CHECK("time of day", cmos_number(REG_HOURS) < 24 && cmos_number(REG_MINUTES) < 60);
-	print("%u-%02u-%02u %02u:%02u\n", year, cmos_number(REG_MONTH), cmos_number(REG_DAY), cmos_number(REG_HOURS),
-	      cmos_number(REG_MINUTES));
+	print("%u-%02u-%02u %02u:%02u\n", year, cmos_number(REG_MONTH), cmos_number(REG_DAY),
+	      cmos_number(REG_HOURS), cmos_number(REG_MINUTES));
 
 	seconds = cmos_number(REG_SECONDS);
 	CHECK("seconds", seconds < 60);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The 16550 at 0x3f8: scratch, divisor latch, FIFO bits, loop-back, interrupts. "input": a line of input comes back. */
+/* The 16550 at 0x3f8: scratch, divisor latch, FIFO bits, loop-back, interrupts. "input": a line of
+ * input comes back. */
 #include "command_line.h"
 #include "io.h"
 #include "platform.h"
@@ -16,16 +17,16 @@
 #define MSR (PORT_SERIAL + 6)
 #define SCR (PORT_SERIAL + 7)
 
-#define IER_DATA 1
+#define IER_DATA      1
 #define IER_THR_EMPTY 2
-#define IIR_NONE 0x01
+#define IIR_NONE      0x01
 #define IIR_THR_EMPTY 0x02
-#define IIR_DATA 0x04
-#define IIR_TIMEOUT 0x0c
-#define LCR_DLAB 0x80
-#define MCR_OUT2 0x08
-#define MCR_LOOP 0x10
-#define GSI_SERIAL 4
+#define IIR_DATA      0x04
+#define IIR_TIMEOUT   0x0c
+#define LCR_DLAB      0x80
+#define MCR_OUT2      0x08
+#define MCR_LOOP      0x10
+#define GSI_SERIAL    4
 
 static volatile unsigned int interrupts;
 static volatile uint8_t last_iir;

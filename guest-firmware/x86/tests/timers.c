@@ -6,16 +6,16 @@
 #include "report.h"
 
 #define PIT_CHANNEL0 0x40
-#define PIT_MODE 0x43
-#define PIT_GSI 2 /* by the MADT's override of ISA interrupt 0 */
-#define PIT_1KHZ 1193
+#define PIT_MODE     0x43
+#define PIT_GSI      2 /* by the MADT's override of ISA interrupt 0 */
+#define PIT_1KHZ     1193
 
-#define LAPIC_LVT_TIMER 0x320
+#define LAPIC_LVT_TIMER     0x320
 #define LAPIC_TIMER_INITIAL 0x380
 #define LAPIC_TIMER_CURRENT 0x390
-#define LAPIC_TIMER_DIVIDE 0x3e0
-#define LVT_MASKED 0x10000
-#define LVT_PERIODIC 0x20000
+#define LAPIC_TIMER_DIVIDE  0x3e0
+#define LVT_MASKED          0x10000
+#define LVT_PERIODIC        0x20000
 
 static volatile unsigned int pit_interrupts, lapic_interrupts;
 

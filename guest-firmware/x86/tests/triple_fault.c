@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An exception without any gate for it: the machine cannot go on. */
-#include <stdint.h>
 #include "platform.h"
 #include "print.h"
 #include "report.h"
+#include <stdint.h>
 
 void test_main(void)
 {
