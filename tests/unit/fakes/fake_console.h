@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What tests see and steer of the faked host end of the console. */
+#ifndef FAKE_CONSOLE_H
+#define FAKE_CONSOLE_H
+
+#include "ebb/console.h"
+
+#define FAKE_CONSOLE_OUTPUT_MAX 65536
+
+struct fake_console {
+	const struct console_input_ops *ops; /* attached */
+	void *ctx;
+	char output[FAKE_CONSOLE_OUTPUT_MAX + 1]; /* the first of it, with a NUL behind */
+	size_t output_bytes;                      /* in all */
+	_Atomic unsigned int ready_count;
+	uint16_t columns, rows;
+};
+
+extern struct fake_console fake_console;
+
+void fake_console_clear(void);
+
+/* As the real one: asks for room and hands over what fits. Returns how much that was. */
+size_t fake_console_type(const char *text, size_t size_bytes);
+
+#endif
