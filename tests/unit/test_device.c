@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fakes: fake_kvm fake_arch fake_vm */
+/* Device configuration, creation, order of teardown. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ebb/device.h"
+#include "ebb/vm.h"
+
+static char destroyed[16];
+
+static int probe_create(struct vm *vm, const struct device_config *config,
+                        struct device **ret_device, struct error *err)
+{
+	struct device *device;
+
+	if (device_config_bool(config, "fail"))
+		return error_set(err, -EBUSY, "no");
+	device = calloc(1, sizeof(*device));
+	assert_non_null(device);
+	device_init(device, vm, config);
+	device_add_resource(device, DEVICE_RESOURCE_GSI, device_config_number(config, "size"), 1);
+	*ret_device = device;
+	return 0;
+}
+
+static void probe_destroy(struct device *device)
+{
+	strcat(destroyed, device->id);
+	free(device);
+}
+
+static const struct device_option probe_options[] = {
+	{ .key = "fail", .type = DEVICE_OPTION_BOOL },
+	{ .key = "size", .type = DEVICE_OPTION_SIZE, .default_value = 17 },
+	{ .key = "path", .type = DEVICE_OPTION_STRING },
+};
+
+static const struct device_class probe_class = {
+	.name = "probe",
+	.options = probe_options,
+	.option_count = ARRAY_SIZE(probe_options),
+	.create = probe_create,
+	.destroy = probe_destroy,
+};
+
+static void test_config(void **state)
+{
+	struct device_config config = { .class = &probe_class };
+
+	(void)state;
+	assert_int_equal(device_config_number(&config, "size"), 17);
+	assert_false(device_config_bool(&config, "fail"));
+	assert_null(device_config_string(&config, "path"));
+	device_config_set_number(&config, "size", 4096);
+	device_config_set_number(&config, "fail", 1);
+	device_config_set_string(&config, "path", "here");
+	assert_int_equal(device_config_number(&config, "size"), 4096);
+	assert_true(device_config_bool(&config, "fail"));
+	assert_string_equal(device_config_string(&config, "path"), "here");
+	assert_int_equal(config.property_count, 3);
+	device_config_set_number(&config, "size", 8192); /* the last one counts, in the same slot */
+	assert_int_equal(device_config_number(&config, "size"), 8192);
+	assert_int_equal(config.property_count, 3);
+}
+
+static void test_config_init(void **state)
+{
+	struct device_config config;
+
+	(void)state;
+	memset(&config, 0xff, sizeof(config));
+	device_config_init(&config, "serial-16550");
+	assert_ptr_equal(config.class, device_class_find("serial-16550"));
+	assert_string_equal(config.id, "serial-16550");
+	assert_int_equal(config.property_count, 0);
+	assert_int_equal(device_config_number(&config, "base"), 0x3f8);
+}
+
+static void test_create_and_destroy(void **state)
+{
+	struct vm vm = { 0 };
+	struct device_config config = { .class = &probe_class };
+	struct error err = ERROR_INIT;
+	struct device *first;
+
+	(void)state;
+	list_init(&vm.devices);
+	destroyed[0] = '\0';
+	assert_null(device_find(&vm, "probe"));
+	assert_int_equal(device_create(&vm, &config, &err), 0); /* takes the class's name */
+	strcpy(config.id, "b");
+	device_config_set_number(&config, "size", 5);
+	assert_int_equal(device_create(&vm, &config, &err), 0);
+	first = device_find(&vm, "probe");
+	assert_string_equal(first->id, "probe");
+	assert_int_equal(first->resources[0].base, 17);
+	assert_int_equal(first->resource_count, 1);
+	device_config_set_number(&config, "fail", 1);
+	assert_int_equal(device_create(&vm, &config, &err), -EBUSY);
+	assert_string_equal(err.message, "b: no");
+	device_destroy_all(&vm);
+	assert_string_equal(destroyed, "bprobe"); /* the newest first */
+	assert_true(list_is_empty(&vm.devices));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_config_init),
+		cmocka_unit_test(test_create_and_destroy),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
