@@ -234,7 +234,8 @@ int elf_find_note(const struct image *image, const struct elf_file *elf, const c
 		rc = image_read(image, segment->file_offset, notes, bytes, err);
 		found = !rc && search_notes(notes, bytes, owner, type, &desc, &desc_bytes);
 		if (found) {
-			memcpy(buf, desc, min_u64(desc_bytes, max_bytes));
+			if (max_bytes)
+				memcpy(buf, desc, min_u64(desc_bytes, max_bytes));
 			*ret_bytes = desc_bytes;
 		}
 		free(notes);

@@ -20,7 +20,7 @@
 #include "ebb/guest_memory.h"
 
 static int load_elf(const struct boot_request *request, const struct elf_file *elf,
-                    struct boot_entry *ret_entry, enum boot_kind *ret_kind, struct error *err)
+                    struct boot_entry *ret_entry, bool *ret_is_linux, struct error *err)
 {
 	const char *name = image_name(request->kernel);
 	uint32_t multiboot_flags;
@@ -32,14 +32,14 @@ static int load_elf(const struct boot_request *request, const struct elf_file *e
 		                 "%s: is an ELF file for machine %u, not for x86 (%u or %u)", name,
 		                 elf->machine, EM_386, EM_X86_64);
 	if (!elf->is_64bit && boot_find_multiboot(request->kernel, &multiboot_flags)) {
-		*ret_kind = BOOT_KIND_MULTIBOOT;
+		*ret_is_linux = false;
 		return boot_load_multiboot(request, elf, multiboot_flags, ret_entry, err);
 	}
 	rc = boot_find_pvh_entry(request->kernel, elf, &pvh_entry_gpa, err);
 	if (rc < 0)
 		return rc;
 	if (rc) {
-		*ret_kind = BOOT_KIND_ELF_PVH;
+		*ret_is_linux = boot_elf_is_linux(request->kernel, elf);
 		return boot_load_elf_pvh(request, elf, pvh_entry_gpa, ret_entry, err);
 	}
 	if (!elf->is_64bit)
@@ -48,18 +48,18 @@ static int load_elf(const struct boot_request *request, const struct elf_file *e
 			"%s: is a 32-bit ELF file with neither a multiboot header nor a PVH "
 			"entry note",
 			name);
-	*ret_kind = BOOT_KIND_ELF_LINUX64;
+	*ret_is_linux = true;
 	return boot_load_elf_linux64(request, elf, ret_entry, err);
 }
 
-int boot_load(const struct boot_request *request, struct boot_entry *ret_entry,
-              enum boot_kind *ret_kind, struct error *err)
+int boot_load(const struct boot_request *request, struct boot_entry *ret_entry, bool *ret_is_linux,
+              struct error *err)
 {
 	struct elf_file *elf;
 	int rc;
 
 	if (boot_is_bzimage(request->kernel)) {
-		*ret_kind = BOOT_KIND_BZIMAGE;
+		*ret_is_linux = true;
 		return boot_load_bzimage(request, ret_entry, err);
 	}
 	if (!elf_is_elf(request->kernel))
@@ -73,7 +73,7 @@ int boot_load(const struct boot_request *request, struct boot_entry *ret_entry,
 		return error_set_errno(err, -ENOMEM, "%s", image_name(request->kernel));
 	rc = elf_parse(request->kernel, elf, err);
 	if (!rc)
-		rc = load_elf(request, elf, ret_entry, ret_kind, err);
+		rc = load_elf(request, elf, ret_entry, ret_is_linux, err);
 	free(elf);
 	return rc;
 }

@@ -27,13 +27,6 @@ struct boot_entry {
 	gpa_t gdt_gpa;        /* with the four descriptors of boot_write_gdt */
 };
 
-enum boot_kind {
-	BOOT_KIND_BZIMAGE,
-	BOOT_KIND_ELF_LINUX64, /* 64-bit entry, zero page */
-	BOOT_KIND_ELF_PVH,
-	BOOT_KIND_MULTIBOOT,
-};
-
 struct boot_request {
 	struct guest_memory *memory;
 	uint64_t ram_bytes;
@@ -46,11 +39,12 @@ struct boot_request {
 
 /*
  * Recognises the kernel by its content and loads it. The entry state is the caller's to put into
- * vCPU 0. Errors: -EINVAL (not a kernel, truncated, too large: the message says which value and
- * which limit), -EIO and others of pread.
+ * vCPU 0. *ret_is_linux: whether it is a Linux kernel, as far as can be told. Errors: -EINVAL (not
+ * a kernel, truncated, too large: the message says which value and which limit), -EIO and others of
+ * pread.
  */
 EBB_MUST_CHECK int boot_load(const struct boot_request *request, struct boot_entry *ret_entry,
-                             enum boot_kind *ret_kind, struct error *err);
+                             bool *ret_is_linux, struct error *err);
 
 /* ---- what the loaders share (boot_common.c) ---- */
 
@@ -129,6 +123,9 @@ EBB_MUST_CHECK int boot_load_elf_linux64(const struct boot_request *request,
 /* 1: *ret_entry_gpa is what the note says; 0: there is none; -errno. */
 EBB_MUST_CHECK int boot_find_pvh_entry(const struct image *kernel, const struct elf_file *elf,
                                        gpa_t *ret_entry_gpa, struct error *err);
+
+/* Whether an ELF file carries the note that Linux puts into its own since 4.18. */
+bool boot_elf_is_linux(const struct image *kernel, const struct elf_file *elf);
 EBB_MUST_CHECK int boot_load_elf_pvh(const struct boot_request *request, const struct elf_file *elf,
                                      gpa_t entry_gpa, struct boot_entry *ret_entry,
                                      struct error *err);

@@ -7,11 +7,13 @@
 #include "ebb/bytes.h"
 #include "layout.h"
 
-#define NOTE_OWNER        "Xen"
-#define NOTE_PHYS32_ENTRY 18 /* XEN_ELFNOTE_PHYS32_ENTRY */
-#define START_MAGIC       0x336ec578
-#define START_VERSION     1
-#define PARAMS_MAX        2047 /* a Linux kernel cuts a longer one without a word */
+#define NOTE_OWNER            "Xen"
+#define NOTE_PHYS32_ENTRY     18 /* XEN_ELFNOTE_PHYS32_ENTRY */
+#define LINUX_NOTE_OWNER      "Linux"
+#define LINUX_NOTE_BUILD_SALT 0x100
+#define START_MAGIC           0x336ec578
+#define START_VERSION         1
+#define PARAMS_MAX            2047 /* a Linux kernel cuts a longer one without a word */
 
 struct start_info { /* hvm_start_info, version 1 */
 	uint32_t magic, version, flags, module_count;
@@ -48,6 +50,15 @@ int boot_find_pvh_entry(const struct image *kernel, const struct elf_file *elf,
 		                 "%s: its PVH entry 0x%llx is in none of its segments below 4 GiB",
 		                 image_name(kernel), (unsigned long long)*ret_entry_gpa);
 	return 1;
+}
+
+bool boot_elf_is_linux(const struct image *kernel, const struct elf_file *elf)
+{
+	struct error ignored = ERROR_INIT;
+	size_t bytes;
+
+	return elf_find_note(kernel, elf, LINUX_NOTE_OWNER, LINUX_NOTE_BUILD_SALT, NULL, 0, &bytes,
+	                     &ignored) == 1;
 }
 
 static int write_memory_map(const struct boot_request *request, uint32_t *ret_count,

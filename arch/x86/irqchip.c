@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The in-kernel interrupt controllers and timer: PIC, IOAPIC, PIT; routes of pins and MSIs. */
-#include <string.h>
+#include <errno.h>
+#include <stdlib.h>
 
 #include "ebb/irq.h"
 #include "layout.h"
@@ -12,6 +13,22 @@
 #define PIT_MODE_UNPROGRAMMED     0xff
 #define PIT_COUNT_MAX             0x10000
 #define PIT_SPEAKER_CHANNEL       2
+#define PIN_ROUTES_MAX            (X86_IRQCHIP_PINS + X86_PIC_PINS)
+
+/* KVM's own routes for a new irqchip have the timer on pin 0; the irq router counts on these. */
+static int set_pin_routes(struct kvm_vm *vm)
+{
+	struct kvm_irq_routing *table =
+		calloc(1, sizeof(*table) + PIN_ROUTES_MAX * sizeof(table->entries[0]));
+	int rc;
+
+	if (!table)
+		return -ENOMEM;
+	table->nr = (uint32_t)x86_pin_routes(table->entries, PIN_ROUTES_MAX);
+	rc = kvm_vm_set_gsi_routing(vm, table);
+	free(table);
+	return rc;
+}
 
 int x86_irqchip_create(struct kvm_vm *vm, struct error *err)
 {
@@ -29,9 +46,16 @@ int x86_irqchip_create(struct kvm_vm *vm, struct error *err)
 		return error_set_errno(err, rc, "KVM_SET_TSS_ADDR");
 	rc = kvm_vm_ioctl(vm, KVM_CREATE_IRQCHIP, NULL);
 	if (rc < 0)
-		return error_set_errno(err, rc, "KVM_CREATE_IRQCHIP");
+		return error_set_errno(err, rc,
+		                       "KVM_CREATE_IRQCHIP (the host's kernel needs "
+		                       "CONFIG_KVM_IOAPIC)");
 	rc = kvm_vm_ioctl(vm, KVM_CREATE_PIT2, &pit);
-	return rc < 0 ? error_set_errno(err, rc, "KVM_CREATE_PIT2") : 0;
+	if (rc < 0)
+		return error_set_errno(err, rc,
+		                       "KVM_CREATE_PIT2 (the host's kernel needs "
+		                       "CONFIG_KVM_IOAPIC)");
+	rc = set_pin_routes(vm);
+	return rc < 0 ? error_set_errno(err, rc, "KVM_SET_GSI_ROUTING") : 0;
 }
 
 static int reset_pic(struct kvm_vm *vm, uint32_t chip_id, uint8_t elcr_mask)

@@ -51,13 +51,12 @@ static const char *default_params(const struct vm_config *config)
 	return "";
 }
 
-static void remark_on_host(struct vm *vm, enum boot_kind kind)
+static void remark_on_host(struct vm *vm, bool is_linux)
 {
 	if (vm->arch->host_checked)
 		return;
 	vm->arch->host_checked = true;
-	if (vm->config->kernel_path && kind != BOOT_KIND_MULTIBOOT &&
-	    !access(PVM_MODULE_PATH, F_OK))
+	if (is_linux && !access(PVM_MODULE_PATH, F_OK))
 		log_warn(vm->log,
 		         "this host's KVM is PVM (%s): small guests run, a stock Linux "
 		         "kernel does not come up on it",
@@ -73,7 +72,7 @@ int x86_load_images(struct vm *vm, struct error *err)
 		.params = vm->config->params ? vm->config->params : "",
 		.default_params = default_params(vm->config),
 	};
-	enum boot_kind kind = BOOT_KIND_BZIMAGE;
+	bool is_linux = false;
 	int rc = open_images(vm, err);
 
 	if (rc)
@@ -81,9 +80,9 @@ int x86_load_images(struct vm *vm, struct error *err)
 	request.kernel = arch->kernel;
 	request.initrds = arch->initrds;
 	request.initrd_count = arch->initrd_count;
-	rc = boot_load(&request, &arch->entry, &kind, err);
+	rc = boot_load(&request, &arch->entry, &is_linux, err);
 	if (!rc)
-		remark_on_host(vm, kind);
+		remark_on_host(vm, is_linux);
 	return rc;
 }
 
