@@ -369,9 +369,8 @@ static void kick(struct vcpu *vcpu)
 	if (!thread->started)
 		return;
 	set_immediate_exit(vcpu, true);
-	if (thread->parked)
-		pthread_cond_broadcast(&thread->changed);
-	else
+	pthread_cond_broadcast(&thread->changed);
+	if (!thread->parked)
 		pthread_kill(thread->thread, KICK_SIGNAL);
 }
 
@@ -404,6 +403,7 @@ void vcpu_resume(struct vcpu *vcpu)
 	if (thread->pause || thread->idle) {
 		thread->pause = false;
 		thread->idle = false;
+		thread->parked = false; /* who waits from now on waits for the next time */
 		pthread_cond_broadcast(&thread->changed);
 	}
 	pthread_mutex_unlock(&thread->lock);
