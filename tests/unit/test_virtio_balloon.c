@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-balloon, driven by a fake driver on real memory and with the real engine behind it. */
-/* fakes: fake_reclaim_host fake_virtio_driver fake_vm */
+/* fakes: fake_reclaim_host fake_virtio_driver hostile_chains test_driver fake_vm */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -691,6 +691,17 @@ static void test_broken_ring_acknowledges_what_was_good(void **state)
 	assert_int_equal(take_all_used(f, INFLATE), 1);
 }
 
+static void test_hostile_chains(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f);
+	for (unsigned int queue = 0; queue < 4; queue++)
+		assert_int_equal(fake_driver_run_hostile_chains(&f->driver, ALL, queue, BUFFER_GPA,
+		                                                RAM_BYTES),
+		                 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -719,6 +730,7 @@ int main(void)
 		TEST(test_reset_empties_the_balloon),
 		TEST(test_options_shape_the_offer),
 		TEST(test_create_refuses),
+		TEST(test_hostile_chains),
 		TEST(test_names),
 		TEST(test_broken_ring_acknowledges_what_was_good),
 	};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-console between a fake driver and a fake host console. */
-/* fakes: fake_virtio_driver fake_vm fake_console */
+/* fakes: fake_virtio_driver hostile_chains test_driver fake_vm fake_console */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -289,6 +289,23 @@ static void test_create_refuses(void **state)
 	virtio_console_class.destroy(NULL);
 }
 
+/* Without input the receive queue is not looked at. */
+static void type_something(void)
+{
+	fake_console_type("x", 1);
+}
+
+static void test_hostile_chains(void **state)
+{
+	struct fixture *f = *state;
+
+	f->driver.before_hostile_kick = type_something;
+	for (unsigned int queue = 0; queue < 2; queue++)
+		assert_int_equal(fake_driver_run_hostile_chains(&f->driver, SIZE, queue, BUFFER_GPA,
+		                                                RAM_BYTES),
+		                 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -301,6 +318,7 @@ int main(void)
 		TEST(test_reset_forgets_input),
 		TEST(test_size),
 		TEST(test_create_refuses),
+		TEST(test_hostile_chains),
 		cmocka_unit_test_setup_teardown(test_not_the_console, set_up_serial, tear_down),
 	};
 

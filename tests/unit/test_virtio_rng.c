@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-rng, driven by a fake driver. */
-/* fakes: fake_virtio_driver fake_vm */
+/* fakes: fake_virtio_driver hostile_chains test_driver fake_vm */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -161,6 +161,14 @@ static void test_create_refuses(void **state)
 	virtio_rng_class.destroy(NULL);
 }
 
+static void test_hostile_chains(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(fake_driver_run_hostile_chains(&f->driver, 0, 0, BUFFER_GPA, RAM_BYTES),
+	                 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -171,6 +179,7 @@ int main(void)
 		TEST(test_nothing_writable),
 		TEST(test_buffer_outside_ram_breaks),
 		TEST(test_create_refuses),
+		TEST(test_hostile_chains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,13 +13,18 @@ void fake_console_clear(void)
 
 size_t fake_console_type(const char *text, size_t size_bytes)
 {
-	size_t room = fake_console.ops ? fake_console.ops->room(fake_console.ctx) : 0;
+	size_t typed = 0;
 
-	if (size_bytes > room)
-		size_bytes = room;
-	if (size_bytes)
-		fake_console.ops->input(fake_console.ctx, text, size_bytes);
-	return size_bytes;
+	while (typed < size_bytes) {
+		size_t room = fake_console.ops ? fake_console.ops->room(fake_console.ctx) : 0;
+		size_t part = size_bytes - typed < room ? size_bytes - typed : room;
+
+		if (!room)
+			break;
+		fake_console.ops->input(fake_console.ctx, text + typed, part);
+		typed += part;
+	}
+	return typed;
 }
 
 int console_create(const struct console_config *config, const struct console_events *events,

@@ -20,7 +20,8 @@ extern struct fake_console fake_console;
 
 void fake_console_clear(void);
 
-/* As the real one: asks for room and hands over what fits. Returns how much that was. */
+/* As the real one: asks for room and hands over what fits, until all is taken or there is no more
+ * room. Returns how much that was. */
 size_t fake_console_type(const char *text, size_t size_bytes);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ebb/bytes.h"
+#include "hostile_chains.h"
 
 #define DESCRIPTOR_BYTES  16
 #define DESCRIPTOR_NEXT   1
@@ -145,18 +146,39 @@ void fake_driver_init(struct fake_driver *driver, struct vm *vm, struct device *
 	driver->rings_gpa = rings_gpa;
 }
 
+#define STATUS_EARLY (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
+
+bool fake_driver_negotiate(struct fake_driver *driver, uint64_t features)
+{
+	features |= UINT64_C(1) << VIRTIO_F_VERSION_1;
+	virtio_set_status(driver->vdev, STATUS_EARLY);
+	virtio_set_driver_features(driver->vdev, 0, (uint32_t)features);
+	virtio_set_driver_features(driver->vdev, 1, (uint32_t)(features >> 32));
+	virtio_set_status(driver->vdev, STATUS_EARLY | VIRTIO_CONFIG_S_FEATURES_OK);
+	return virtio_status(driver->vdev) & VIRTIO_CONFIG_S_FEATURES_OK;
+}
+
+void fake_driver_set_queue(struct fake_driver *driver, unsigned int queue_index,
+                           const struct virtqueue_config *config)
+{
+	virtio_queue_set_config(driver->vdev, queue_index, config);
+	virtio_queue_set_ready(driver->vdev, queue_index, true);
+}
+
+bool fake_driver_go(struct fake_driver *driver)
+{
+	virtio_set_status(driver->vdev,
+	                  STATUS_EARLY | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+	fake_driver_settle(driver);
+	return !(virtio_status(driver->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
 bool fake_driver_start(struct fake_driver *driver, uint64_t features, unsigned int queue_count,
                        uint16_t queue_size)
 {
 	static const uint8_t zeroes[FAKE_DRIVER_RING_BYTES];
-	const uint8_t early = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
 
-	features |= UINT64_C(1) << VIRTIO_F_VERSION_1;
-	virtio_set_status(driver->vdev, early);
-	virtio_set_driver_features(driver->vdev, 0, (uint32_t)features);
-	virtio_set_driver_features(driver->vdev, 1, (uint32_t)(features >> 32));
-	virtio_set_status(driver->vdev, early | VIRTIO_CONFIG_S_FEATURES_OK);
-	if (!(virtio_status(driver->vdev) & VIRTIO_CONFIG_S_FEATURES_OK))
+	if (!fake_driver_negotiate(driver, features))
 		return false;
 	for (unsigned int i = 0; i < queue_count; i++) {
 		struct virtqueue_config config = {
@@ -168,13 +190,9 @@ bool fake_driver_start(struct fake_driver *driver, uint64_t features, unsigned i
 
 		driver->queues[i] = (struct fake_driver_queue){ .size = queue_size };
 		write_bytes(driver, config.descriptor_gpa, zeroes, sizeof(zeroes));
-		virtio_queue_set_config(driver->vdev, i, &config);
-		virtio_queue_set_ready(driver->vdev, i, true);
+		fake_driver_set_queue(driver, i, &config);
 	}
-	virtio_set_status(driver->vdev,
-	                  early | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
-	fake_driver_settle(driver);
-	return !(virtio_status(driver->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	return fake_driver_go(driver);
 }
 
 void fake_driver_reset(struct fake_driver *driver)
@@ -254,4 +272,65 @@ bool fake_driver_take_used(struct fake_driver *driver, unsigned int queue_index,
 	*ret_head = read_u32(driver, entry);
 	*ret_size_bytes = read_u32(driver, entry + 4);
 	return true;
+}
+
+/* --- hostile chains --- */
+
+struct hostile_run {
+	struct fake_driver *driver;
+	uint64_t features;
+	unsigned int queue_index;
+	gpa_t scratch_gpa, outside_gpa;
+};
+
+static void hostile_restart(void *ctx, struct hostile_queue *ret_queue)
+{
+	struct hostile_run *run = ctx;
+	struct fake_driver *driver = run->driver;
+	const uint16_t size = virtqueue_size_max(virtio_queue(driver->vdev, run->queue_index));
+	struct virtqueue_config config;
+	bool started;
+
+	ret_queue->scratch_gpa = run->scratch_gpa;
+	ret_queue->outside_gpa = run->outside_gpa;
+	test_ring_init(&ret_queue->ring, driver->vm->memory, driver->rings_gpa, size);
+	config = test_ring_config(&ret_queue->ring, true, false);
+	fake_driver_reset(driver);
+	started = fake_driver_negotiate(driver,
+	                                run->features | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC);
+	assert(started);
+	fake_driver_set_queue(driver, run->queue_index, &config);
+	started = fake_driver_go(driver);
+	(void)started;
+}
+
+static void hostile_kick(void *ctx)
+{
+	struct hostile_run *run = ctx;
+
+	if (run->driver->before_hostile_kick)
+		run->driver->before_hostile_kick();
+	fake_driver_kick(run->driver, run->queue_index);
+}
+
+static bool hostile_needs_reset(void *ctx)
+{
+	struct hostile_run *run = ctx;
+
+	return virtio_status(run->driver->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+unsigned int fake_driver_run_hostile_chains(struct fake_driver *driver, uint64_t features,
+                                            unsigned int queue_index, gpa_t scratch_gpa,
+                                            gpa_t outside_gpa)
+{
+	struct hostile_run run = { driver, features, queue_index, scratch_gpa, outside_gpa };
+	const struct hostile_target target = {
+		.ctx = &run,
+		.restart = hostile_restart,
+		.kick = hostile_kick,
+		.needs_reset = hostile_needs_reset,
+	};
+
+	return hostile_chains_run(&target);
 }

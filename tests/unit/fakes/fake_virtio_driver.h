@@ -19,6 +19,7 @@ struct fake_driver {
 	struct fake_driver_queue {
 		uint16_t size, next_descriptor, avail_index, used_index;
 	} queues[FAKE_DRIVER_QUEUES_MAX];
+	void (*before_hostile_kick)(void); /* gives the device a reason to look; may be NULL */
 };
 
 struct fake_driver_buffer {
@@ -48,6 +49,12 @@ bool fake_driver_start(struct fake_driver *driver, uint64_t features, unsigned i
                        uint16_t queue_size);
 void fake_driver_reset(struct fake_driver *driver); /* status 0 */
 
+/* The same in three steps, for a queue that is set up in another way. */
+bool fake_driver_negotiate(struct fake_driver *driver, uint64_t features);
+void fake_driver_set_queue(struct fake_driver *driver, unsigned int queue_index,
+                           const struct virtqueue_config *config);
+bool fake_driver_go(struct fake_driver *driver);
+
 /* Makes a chain available; returns its head. Descriptors are taken in a circle. */
 uint16_t fake_driver_add(struct fake_driver *driver, unsigned int queue_index,
                          const struct fake_driver_buffer *buffers, unsigned int count);
@@ -59,6 +66,12 @@ void fake_driver_settle(struct fake_driver *driver);
 /* Takes the next used entry; false: there is none. */
 bool fake_driver_take_used(struct fake_driver *driver, unsigned int queue_index, uint32_t *ret_head,
                            uint32_t *ret_size_bytes);
+
+/* Runs the table of hostile chains on one queue; returns how many the device got wrong. The other
+ * queues stay empty. outside_gpa: the first byte behind RAM; scratch_gpa: 16-byte aligned. */
+unsigned int fake_driver_run_hostile_chains(struct fake_driver *driver, uint64_t features,
+                                            unsigned int queue_index, gpa_t scratch_gpa,
+                                            gpa_t outside_gpa);
 
 /* Where the parts of a queue lie, for drivers that misbehave. */
 gpa_t fake_driver_descriptors(const struct fake_driver *driver, unsigned int queue_index);
