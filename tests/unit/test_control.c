@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fakes: control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table */
+/* The control socket under good and bad clients. */
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../src/control_private.h"
+#include "control_server.h"
+
+#define CAPABILITIES "{\"execute\": \"qmp_capabilities\"}\n"
+#define QUERY_NAME   "{\"execute\": \"query-name\"}\n"
+#define NAME_REPLY   "{\"return\": {\"name\": \"guest\"}}\n"
+
+static struct control_server server;
+static size_t fds_before;
+
+static size_t count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	fds_before = count_fds();
+	control_server_start(&server);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	control_server_stop(&server);
+	return count_fds() == fds_before ? 0 : -1;
+}
+
+static int connect_client(void)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(name.sun_path, control_name_socket_path(server.name));
+	assert_int_equal(connect(fd, (const struct sockaddr *)&name, sizeof(name)), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* The next line, or what there is at the end of the stream; fails after 5 s. */
+static const char *hear(int fd)
+{
+	static char line[1 << 16];
+	size_t length = 0;
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	while (length < sizeof(line) - 1) {
+		assert_int_equal(poll(&poll_fd, 1, 5000), 1);
+		if (recv(fd, line + length, 1, 0) != 1)
+			break;
+		if (line[length++] == '\n')
+			break;
+	}
+	line[length] = '\0';
+	return line;
+}
+
+static void hear_the_end(int fd)
+{
+	assert_string_equal(hear(fd), "");
+}
+
+/* Past the greeting, negotiated. */
+static int connect_ready(void)
+{
+	int fd = connect_client();
+
+	assert_memory_equal(hear(fd), "{\"QMP\": ", 8);
+	say(fd, CAPABILITIES);
+	assert_string_equal(hear(fd), "{\"return\": {}}\n");
+	return fd;
+}
+
+static void the_socket_is_this_users_alone(void **state)
+{
+	struct stat status;
+
+	(void)state;
+	assert_int_equal(stat(control_name_socket_path(server.name), &status), 0);
+	assert_true(S_ISSOCK(status.st_mode));
+	assert_int_equal(status.st_mode & 07777, 0600);
+	assert_int_equal(status.st_uid, geteuid());
+}
+
+static void a_client_is_served(void **state)
+{
+	int fd = connect_ready();
+
+	(void)state;
+	say(fd, QUERY_NAME);
+	assert_string_equal(hear(fd), NAME_REPLY);
+	/* In pieces. */
+	say(fd, "{\"exec");
+	control_server_settle(&server);
+	say(fd, "ute\": \"query-name\"");
+	control_server_settle(&server);
+	say(fd, "}");
+	assert_string_equal(hear(fd), NAME_REPLY);
+	say(fd, "{\"execute\": \"stop\"}");
+	assert_string_equal(hear(fd), "{\"return\": {}}\n");
+	assert_int_equal(server.guest.life->state, VM_STATE_PAUSED);
+	close(fd);
+}
+
+static void a_client_that_ends_its_input_is_answered_first(void **state)
+{
+	int fd = connect_ready();
+
+	(void)state;
+	say(fd, QUERY_NAME QUERY_NAME "{\"execute\": \"qu");
+	shutdown(fd, SHUT_WR);
+	assert_string_equal(hear(fd), NAME_REPLY);
+	assert_string_equal(hear(fd), NAME_REPLY);
+	hear_the_end(fd);
+	assert_int_equal(server.guest.life->end_requests, 0);
+	close(fd);
+}
+
+static void a_client_that_hangs_up_harms_nobody(void **state)
+{
+	int other = connect_ready();
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		int fd = i % 2 ? connect_ready() : connect_client();
+
+		if (i % 3 == 0)
+			say(fd, "{\"execute\": \"query-na");
+		else if (i % 3 == 1)
+			say(fd, QUERY_NAME QUERY_NAME QUERY_NAME);
+		close(fd);
+	}
+	control_server_settle(&server);
+	say(other, QUERY_NAME);
+	assert_string_equal(hear(other), NAME_REPLY);
+	close(other);
+}
+
+static void garbage_gets_an_error_and_the_conversation_goes_on(void **state)
+{
+	int fd = connect_ready();
+
+	(void)state;
+	say(fd, "\x01\xff garbage\n");
+	assert_non_null(strstr(hear(fd), "\"GenericError\""));
+	say(fd, QUERY_NAME);
+	assert_string_equal(hear(fd), NAME_REPLY);
+	close(fd);
+}
+
+static void a_line_without_end_ends_the_connection(void **state)
+{
+	static char block[64 * 1024];
+	int fd = connect_ready(), other = connect_ready();
+	size_t sent = 0;
+
+	(void)state;
+	memset(block, 'x', sizeof(block));
+	/* 100 MB at most, but it is stopped long before. */
+	while (sent < 100 * 1000 * 1000) {
+		ssize_t ret = send(fd, block, sizeof(block), MSG_NOSIGNAL);
+
+		if (ret < 0)
+			break;
+		sent += (size_t)ret;
+	}
+	assert_true(sent < MIB);
+	assert_string_equal(hear(fd),
+	                    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"the request is "
+	                    "longer than 65536 bytes\"}}\n");
+	hear_the_end(fd);
+	close(fd);
+	say(other, QUERY_NAME);
+	assert_string_equal(hear(other), NAME_REPLY);
+	close(other);
+}
+
+static void a_client_that_never_reads_is_not_heard_and_at_last_dropped(void **state)
+{
+	struct pollfd poll_fd = { .events = POLLOUT };
+	int fd = connect_ready(), other = connect_ready();
+	size_t sent = 0;
+
+	(void)state;
+	/* It asks until nobody listens any more. */
+	for (;;) {
+		ssize_t ret = send(fd, QUERY_NAME, strlen(QUERY_NAME), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (ret > 0) {
+			sent += (size_t)ret;
+			assert_true(sent < 64 * MIB);
+			continue;
+		}
+		poll_fd.fd = fd;
+		if (poll(&poll_fd, 1, 200) == 0)
+			break;
+	}
+	/* Others are served meanwhile. */
+	say(other, QUERY_NAME);
+	assert_string_equal(hear(other), NAME_REPLY);
+	close(other);
+	/* Events pile up for it until it is too much. */
+	control_server_flood(&server, VM_EVENT_BALLOON_CHANGE, CONTROL_OUTPUT_MAX_BYTES / 64);
+	other = connect_ready();
+	say(other, QUERY_NAME);
+	assert_string_equal(hear(other), NAME_REPLY);
+	poll_fd.events = 0;
+	assert_int_equal(poll(&poll_fd, 1, 5000), 1);
+	assert_true(poll_fd.revents & POLLHUP);
+	close(fd);
+	close(other);
+}
+
+static void a_slow_reader_gets_every_answer(void **state)
+{
+	static char block[512 * (sizeof(QUERY_NAME) - 1) + 1];
+	const size_t request_bytes = strlen(QUERY_NAME);
+	int fd = connect_ready();
+	size_t sent = 0, asked;
+	ssize_t ret;
+
+	(void)state;
+	for (size_t i = 0; i < 512; i++)
+		memcpy(block + i * request_bytes, QUERY_NAME, request_bytes + 1);
+	/* More answers than may wait: the rest is asked when it reads. */
+	do {
+		ret = send(fd, block + sent % request_bytes,
+		           sizeof(block) - 1 - sent % request_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent += ret > 0 ? (size_t)ret : 0;
+		control_server_settle(&server);
+	} while (ret > 0);
+	asked = sent / request_bytes;
+	assert_true(asked * strlen(NAME_REPLY) > 128 * KIB);
+	control_server_settle(&server);
+	shutdown(fd, SHUT_WR);
+	for (size_t i = 0; i < asked; i++)
+		assert_string_equal(hear(fd), NAME_REPLY);
+	hear_the_end(fd);
+	close(fd);
+}
+
+static void clients_have_a_limit(void **state)
+{
+	int fds[CONTROL_CLIENTS_MAX], fd;
+
+	(void)state;
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		fds[i] = connect_ready();
+	fd = connect_client();
+	assert_string_equal(hear(fd), "{\"error\": {\"class\": \"GenericError\", \"desc\": \"too "
+	                              "many clients are connected\"}}\n");
+	hear_the_end(fd);
+	close(fd);
+	close(fds[3]);
+	control_server_settle(&server);
+	fds[3] = connect_ready();
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		close(fds[i]);
+}
+
+static void events_reach_every_client_that_negotiated(void **state)
+{
+	int first = connect_ready(), second = connect_ready(), third = connect_client();
+
+	(void)state;
+	hear(third);
+	control_server_tell(&server, VM_EVENT_STOP, 0);
+	assert_non_null(strstr(hear(first), "\"event\": \"STOP\""));
+	assert_non_null(strstr(hear(second), "\"event\": \"STOP\""));
+	say(third, CAPABILITIES);
+	assert_string_equal(hear(third), "{\"return\": {}}\n");
+	/* A reset that a client asked for says so, the next one is the guest's. */
+	say(first, "{\"execute\": \"system_reset\"}");
+	assert_string_equal(hear(first), "{\"return\": {}}\n");
+	control_server_tell(&server, VM_EVENT_RESET, 0);
+	assert_non_null(strstr(hear(third), "\"host-qmp-system-reset\""));
+	control_server_tell(&server, VM_EVENT_RESET, 0);
+	assert_non_null(strstr(hear(third), "\"guest-reset\""));
+	close(first);
+	close(second);
+	close(third);
+}
+
+static void an_end_says_goodbye(void **state)
+{
+	int fd = connect_ready();
+	char path[CONTROL_PATH_MAX];
+
+	(void)state;
+	strcpy(path, control_name_socket_path(server.name));
+	control_server_tell(&server, VM_EVENT_SHUTDOWN, VM_END_POWEROFF);
+	control_server_end(&server);
+	assert_non_null(strstr(hear(fd), "\"event\": \"SHUTDOWN\""));
+	hear_the_end(fd);
+	assert_int_equal(access(path, F_OK), -1);
+	close(fd);
+}
+
+static void a_stale_socket_is_taken_over(void **state)
+{
+	struct control_name *name;
+	struct control *control;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct vm vm = server.guest.vm;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_int_equal(control_name_acquire("stale", &name, NULL), 0);
+	strcpy(address.sun_path, control_name_socket_path(name));
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	assert_int_equal(access(address.sun_path, F_OK), 0);
+	assert_int_equal(control_create(&vm, name, &control, NULL), 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	control_server_settle(&server);
+	control_destroy(control);
+	control_name_release(name);
+	assert_int_equal(access(address.sun_path, F_OK), -1);
+}
+
+static void a_folder_that_is_gone_is_an_error(void **state)
+{
+	struct control_name *name;
+	struct control *control = NULL;
+	struct error err = ERROR_INIT;
+	char folder[64], moved[64];
+
+	(void)state;
+	assert_int_equal(control_name_acquire("lost", &name, NULL), 0);
+	snprintf(folder, sizeof(folder), "%s/ebb", server.folder);
+	snprintf(moved, sizeof(moved), "%s/moved", server.folder);
+	assert_int_equal(rename(folder, moved), 0);
+	assert_int_equal(control_create(&server.guest.vm, name, &control, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "lost.sock: No such file or directory"));
+	assert_null(control);
+	assert_int_equal(rename(moved, folder), 0);
+	control_name_release(name);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		TEST(the_socket_is_this_users_alone),
+		TEST(a_client_is_served),
+		TEST(a_client_that_ends_its_input_is_answered_first),
+		TEST(a_client_that_hangs_up_harms_nobody),
+		TEST(garbage_gets_an_error_and_the_conversation_goes_on),
+		TEST(a_line_without_end_ends_the_connection),
+		TEST(a_client_that_never_reads_is_not_heard_and_at_last_dropped),
+		TEST(a_slow_reader_gets_every_answer),
+		TEST(clients_have_a_limit),
+		TEST(events_reach_every_client_that_negotiated),
+		TEST(an_end_says_goodbye),
+		TEST(a_stale_socket_is_taken_over),
+		TEST(a_folder_that_is_gone_is_an_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
