@@ -223,11 +223,10 @@ void virtio_queue_return_eventfds(struct virtio_device *vdev, unsigned int queue
 	if (kick->fd < 0 || kick->source)
 		return;
 	close_relay(kick);
+	signal_fd(kick->fd);
 	if (event_loop_add(vdev->loop, kick->fd, EPOLLIN | EPOLLET, kick_arrived, kick,
 	                   &kick->source)) {
 		kick->source = NULL;
 		virtio_device_broken(vdev, "queue %u: no notifications any more", queue_index);
-		return;
 	}
-	signal_fd(kick->fd);
 }
