@@ -24,7 +24,7 @@
  * Released pages are remembered, a bit each, in a map a region that is made with its first release
  * and costs memory only where something was released. A page with its bit set that is seen resident
  * has been faulted back: counted once, at the next release of it or the next query. A reset machine
- * begins anew: its releases set no bits.
+ * begins anew: its maps go.
  *
  * Backings: private anonymous memory, where MADV_DONTNEED frees at once and at 4 KiB. What merges
  * to whole 2 MiB leaves THPs whole; a part of one splits it. The others fit behind release_one and
@@ -249,7 +249,7 @@ static void look_at_run(void *ctx, uintptr_t start, uintptr_t end, bool resident
 			continue;
 		piece->resident_bytes += to - from;
 		note_resident(look->reclaim, piece->region, from, to);
-		if (look->reclaim->source != RECLAIM_RESET && region_released_map(piece->region))
+		if (region_released_map(piece->region))
 			bitmap_set_range(piece->region->released,
 			                 (from - (uintptr_t)piece->region->hva) / PAGE_4K_BYTES,
 			                 (to - from) / PAGE_4K_BYTES);
@@ -517,6 +517,8 @@ int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 			                            reclaim->regions[i].size_bytes };
 	reclaim->source = source;
 	r = run_batch(reclaim, ranges, reclaim->region_count, &outcome);
+	for (size_t i = 0; i < reclaim->region_count && source == RECLAIM_RESET; i++)
+		region_forget_released(&reclaim->regions[i]);
 	pthread_mutex_unlock(&reclaim->lock);
 	gmem_unlock_shared(reclaim->memory);
 	return r;

@@ -32,15 +32,15 @@ struct reclaim_range {
 };
 
 struct reclaim_outcome {
-	uint64_t ranges_released; /* after merging */
-	uint64_t bytes_released;  /* were resident, are no longer */
-	uint64_t bytes_absent;    /* were not resident */
+	uint64_t ranges_released; /* after merging; ranges with nothing in them are not among them */
+	uint64_t bytes_released;  /* were resident (counted in RSS), are no longer */
+	uint64_t bytes_absent;    /* were not resident, or were named before in the same batch */
 	uint64_t bytes_refused;   /* unaligned edges, outside guest memory, inhibited, or refused by
 	                             the host */
 	unsigned int syscalls;    /* release calls alone */
 };
 
-struct reclaim_source_stats {
+struct reclaim_source_stats { /* bytes_in is released + absent + refused */
 	uint64_t requests, ranges_in, ranges_released;
 	uint64_t bytes_in, bytes_released, bytes_absent, bytes_refused;
 	uint64_t syscalls, errors;
@@ -49,12 +49,14 @@ struct reclaim_source_stats {
 
 struct reclaim_stats {
 	struct reclaim_source_stats sources[RECLAIM_SOURCE_COUNT];
-	uint64_t refault_bytes; /* released earlier and resident again, by the guest's touch */
+	uint64_t refault_bytes; /* in all: released earlier, resident again; not since a reset's
+	                           release */
 };
 
 struct reclaim;
 
-/* Probes the host for vectored process_madvise on self. memory is borrowed and must outlive it. */
+/* Follows guest memory from now on; memory is borrowed and must outlive it. What the host can do is
+ * found out by the first release. -ENOMEM. */
 EBB_MUST_CHECK int reclaim_create(struct guest_memory *memory, struct reclaim **ret_reclaim,
                                   struct error *err);
 void reclaim_destroy(struct reclaim *reclaim);
@@ -70,7 +72,8 @@ int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
                     struct reclaim_range *ranges, size_t count,
                     struct reclaim_outcome *ret_outcome);
 
-/* Releases every region whole: a reset machine starts with no memory resident. */
+/* Releases every region whole, with one call or one a region: a reset machine starts with no memory
+ * resident. As reclaim_release. */
 int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source);
 
 /* Counts a request that was acknowledged without release (poisoning guest, paused device), with its

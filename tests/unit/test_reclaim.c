@@ -468,11 +468,15 @@ static void test_release_all(void **state)
 
 	touch(f, 0, 10 * MIB);
 	touch(f, HIGH_GPA + HIGH_BYTES - PAGE, PAGE);
+	touch(f, 20 * MIB, MIB);
+	release_range(f, 20 * MIB, MIB);
+	fake_reclaim_host.madvise_calls = 0;
 	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_RESET), 0);
 	assert_int_equal(release_calls(), 1);
 	assert_int_equal(reclaim_resident_bytes(f->reclaim), 0);
 	/* A machine that begins anew takes nothing back. */
 	touch(f, 0, MIB);
+	touch(f, 20 * MIB, MIB);
 	reclaim_query(f->reclaim, &stats);
 	assert_int_equal(stats.refault_bytes, 0);
 	assert_int_equal(stats.sources[RECLAIM_RESET].bytes_released, 10 * MIB + PAGE);
