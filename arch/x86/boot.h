@@ -71,6 +71,11 @@ uint64_t boot_ram_high_bytes(uint64_t ram_bytes);
 EBB_MUST_CHECK int boot_check_range(const struct boot_request *request, const char *what, gpa_t gpa,
                                     uint64_t size_bytes, struct error *err);
 
+/* Loads the ELF's segments; *ret_end_gpa: the first byte behind the highest. */
+EBB_MUST_CHECK int boot_load_elf_segments(const struct boot_request *request,
+                                          const struct elf_file *elf, gpa_t *ret_end_gpa,
+                                          struct error *err);
+
 /*
  * Writes defaults and user's parameters to X86_BOOT_PARAMS_GPA with one blank between, at most
  * max_bytes without the NUL. word0 may be NULL; with it, the defaults stay out. *ret_bytes: with
@@ -112,10 +117,6 @@ bool boot_is_bzimage(const struct image *kernel);
 EBB_MUST_CHECK int boot_load_bzimage(const struct boot_request *request,
                                      struct boot_entry *ret_entry, struct error *err);
 
-/* Loads the ELF's segments; *ret_end_gpa: the first byte behind the highest. */
-EBB_MUST_CHECK int boot_load_elf_segments(const struct boot_request *request,
-                                          const struct elf_file *elf, gpa_t *ret_end_gpa,
-                                          struct error *err);
 EBB_MUST_CHECK int boot_load_elf_linux64(const struct boot_request *request,
                                          const struct elf_file *elf, struct boot_entry *ret_entry,
                                          struct error *err);

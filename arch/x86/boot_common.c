@@ -2,6 +2,7 @@
 /* What the loaders of every kind of kernel share: the memory map, the command line, initrds,
  * descriptors, page tables. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,26 @@ int boot_check_range(const struct boot_request *request, const char *what, gpa_t
 		                 (unsigned long long)X86_BOOT_AREA_GPA,
 		                 (unsigned long long)X86_BOOT_AREA_END);
 	return 0;
+}
+
+int boot_load_elf_segments(const struct boot_request *request, const struct elf_file *elf,
+                           gpa_t *ret_end_gpa, struct error *err)
+{
+	gpa_t end_gpa = 0;
+
+	for (size_t i = 0; i < elf->load_count; i++) {
+		const struct elf_segment *segment = &elf->load[i];
+		char what[48];
+		int rc;
+
+		snprintf(what, sizeof(what), "loadable segment %zu", i);
+		rc = boot_check_range(request, what, segment->gpa, segment->memory_bytes, err);
+		if (rc)
+			return rc;
+		end_gpa = max_u64(end_gpa, segment->gpa + segment->memory_bytes);
+	}
+	*ret_end_gpa = end_gpa;
+	return elf_load(request->kernel, elf, request->memory, err);
 }
 
 int boot_write_params(const struct boot_request *request, const char *word0, uint64_t max_bytes,
