@@ -19,6 +19,9 @@
  * vCPU -> main -> io and reclaim. A handler of io must not wait for main, or the two may wait for
  * each other. Work and calls for a loop without a thread of its own run while event_loop_run does.
  *
+ * A loop with a thread costs nothing until it is needed: descriptors and thread are made with the
+ * first source, timer or work.
+ *
  * A thread that cannot be started: sources and timers are refused; posted work waits for the next
  * attempt; a call runs at once on the caller's thread, which then is the only one there.
  */
@@ -267,6 +270,37 @@ static void *thread_main(void *ctx)
 	return NULL;
 }
 
+/* Lock held, or nobody else knows the loop. Both or none. */
+static int open_descriptors(struct event_loop *loop)
+{
+	struct epoll_event wake_event = { .events = EPOLLIN | EPOLLET, .data.u64 = WAKE_ID };
+	int epoll_fd, wake_fd, result;
+
+	if (loop->epoll_fd >= 0)
+		return 0;
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll_fd < 0)
+		return -errno;
+	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (wake_fd < 0) {
+		result = -errno;
+		goto close_epoll_fd;
+	}
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake_event)) {
+		result = -errno;
+		goto close_wake_fd;
+	}
+	loop->epoll_fd = epoll_fd;
+	loop->wake_fd = wake_fd;
+	return 0;
+
+close_wake_fd:
+	close(wake_fd);
+close_epoll_fd:
+	close(epoll_fd);
+	return result;
+}
+
 /* Lock held. 0 when the loop has whom it needs. */
 static int start_thread(struct event_loop *loop)
 {
@@ -276,6 +310,9 @@ static int start_thread(struct event_loop *loop)
 
 	if (loop->has_thread || !loop->thread_name[0])
 		return 0;
+	result = open_descriptors(loop);
+	if (result)
+		return result;
 	result = pthread_attr_init(&attributes);
 	if (result)
 		return -result;
@@ -299,7 +336,6 @@ static int start_thread(struct event_loop *loop)
 
 int event_loop_create(const char *thread_name, struct event_loop **ret_loop, struct error *err)
 {
-	struct epoll_event wake_event = { .events = EPOLLIN | EPOLLET, .data.u64 = WAKE_ID };
 	struct event_loop *loop = calloc(1, sizeof(*loop));
 	int result;
 
@@ -310,33 +346,20 @@ int event_loop_create(const char *thread_name, struct event_loop **ret_loop, str
 	list_init(&loop->works);
 	list_init(&loop->timers);
 	loop->thread = pthread_self();
+	loop->epoll_fd = loop->wake_fd = -1;
 	result = -pthread_mutex_init(&loop->lock, NULL);
 	if (result)
 		goto free_loop;
 	result = -pthread_cond_init(&loop->changed, NULL);
 	if (result)
 		goto destroy_lock;
-	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (loop->epoll_fd < 0) {
-		result = -errno;
+	if (!thread_name)
+		result = open_descriptors(loop);
+	if (result)
 		goto destroy_changed;
-	}
-	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (loop->wake_fd < 0) {
-		result = -errno;
-		goto close_epoll_fd;
-	}
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &wake_event)) {
-		result = -errno;
-		goto close_wake_fd;
-	}
 	*ret_loop = loop;
 	return 0;
 
-close_wake_fd:
-	close(loop->wake_fd);
-close_epoll_fd:
-	close(loop->epoll_fd);
 destroy_changed:
 	pthread_cond_destroy(&loop->changed);
 destroy_lock:
@@ -353,8 +376,10 @@ void event_loop_destroy(struct event_loop *loop)
 	event_loop_stop(loop);
 	if (loop->has_thread)
 		pthread_join(loop->thread, NULL);
-	close(loop->wake_fd);
-	close(loop->epoll_fd);
+	if (loop->epoll_fd >= 0) {
+		close(loop->wake_fd);
+		close(loop->epoll_fd);
+	}
 	pthread_cond_destroy(&loop->changed);
 	pthread_mutex_destroy(&loop->lock);
 	free(loop->sources);

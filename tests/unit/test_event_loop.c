@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -100,6 +101,43 @@ static void test_unused(void **state)
 	event_loop_destroy(NULL);
 	event_loop_remove(NULL);
 	event_timer_destroy(NULL);
+}
+
+/* No descriptors left, or one: create or the first use says so, and nothing leaks. */
+static void test_no_descriptors(void **state)
+{
+	int first_free = new_fd(0);
+	struct rlimit before, limit;
+
+	(void)state;
+	close(first_free);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	for (rlim_t room = 0; room <= 2; room++) {
+		struct event_loop *own = NULL, *io = new_loop("io");
+		struct event_timer *timer = NULL;
+		struct error err = ERROR_INIT;
+		int result, first_use;
+
+		limit.rlim_cur = (rlim_t)first_free + room;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		result = event_loop_create(NULL, &own, &err);
+		event_loop_destroy(own);
+		first_use = event_timer_create(io, nothing, NULL, &timer);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_int_equal(result, room < 2 ? -EMFILE : 0);
+		assert_int_equal(err.code, result);
+		assert_int_equal(first_use, result);
+		assert_true((timer != NULL) == !result);
+		if (!timer) /* and it works once there is room */
+			assert_int_equal(event_timer_create(io, nothing, NULL, &timer), 0);
+		event_timer_destroy(timer);
+		event_loop_destroy(io);
+	}
+	int now_free = new_fd(0);
+
+	assert_int_equal(now_free, first_free);
+	close(now_free);
 }
 
 static void test_source(void **state)
@@ -522,6 +560,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unused),
+		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_source),
 		cmocka_unit_test(test_edge_triggered),
 		cmocka_unit_test(test_remove_in_batch),
