@@ -72,6 +72,7 @@ struct console {
 	struct metric_counter dropped_bytes;
 	struct event_timer *flush_timer, *input_timer;
 	struct event_work deliver_work;
+	int64_t stall_max_ns;
 
 	pthread_mutex_t output_lock; /* around writing to output_fd */
 	int output_fd;
@@ -148,7 +149,7 @@ static bool wait_for_reader(struct console *console, size_t wait_from_bytes)
 	if (!console->stalled)
 		console->stalled_since_ns = now_ns;
 	console->stalled = true;
-	left_ns = console->stalled_since_ns + CONSOLE_STALL_MAX_MS * NS_PER_MS - now_ns;
+	left_ns = console->stalled_since_ns + console->stall_max_ns - now_ns;
 	full = console->output_bytes >= wait_from_bytes;
 	pthread_mutex_unlock(&console->lock);
 	return full && left_ns > 0 && wait_writable(console, left_ns / NS_PER_MS + 1);
@@ -613,6 +614,8 @@ int console_create(const struct console_config *config, const struct console_eve
 	console->loop = main_loop;
 	console->log = log;
 	console->input_fd = config->input_fd;
+	console->stall_max_ns =
+		NS_PER_MS * (config->stall_max_ms ? config->stall_max_ms : CONSOLE_STALL_MAX_MS);
 	console->own_output_fd = -1;
 	pthread_mutex_init(&console->output_lock, NULL);
 	pthread_mutex_init(&console->lock, NULL);

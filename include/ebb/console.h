@@ -42,9 +42,11 @@ struct console_config {
 	 * lines at once. In a line longer than CONSOLE_LINE_MAX, matches of up to half of that are
 	 * found. */
 	const char *expect_pattern;
+	unsigned int stall_max_ms; /* 0: CONSOLE_STALL_MAX_MS */
 };
 
-#define CONSOLE_LINE_MAX 1024
+#define CONSOLE_LINE_MAX     1024
+#define CONSOLE_STALL_MAX_MS 5000
 
 /* -EINVAL with a message for a bad pattern. The terminal is left alone until console_start. */
 EBB_MUST_CHECK int console_create(const struct console_config *config,
@@ -70,10 +72,9 @@ void console_resized(struct console *console);
 
 /*
  * From the guest's device; any thread, no lock of the device's held: when the reader of the output
- * is slow the caller waits, at most CONSOLE_STALL_MAX_MS since it last took a byte; then output is
+ * is slow the caller waits, at most stall_max_ms since it last took a byte; then output is
  * dropped until it takes some again. console_flush never waits.
  */
-#define CONSOLE_STALL_MAX_MS 5000
 void console_write(struct console *console, const void *data, size_t size_bytes);
 void console_flush(struct console *console);
 uint64_t console_dropped_bytes(const struct console *console); /* any thread */
