@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table */
+/* `ebb stat`: for eyes and as JSON. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "client_runner.h"
+#include "control_server.h"
+
+static struct control_server server;
+static struct client_run run;
+
+static int set_up(void **state)
+{
+	(void)state;
+	control_server_start(&server);
+	server.guest.reclaim.resident_bytes = 12 * MIB;
+	server.guest.balloon.status = (struct balloon_status){
+		.target_bytes = 16 * MIB,
+		.actual_bytes = 8 * MIB,
+		.driver_ready = true,
+		.negotiated_features = 1 << 5,
+		.stats_updated_ns = 1,
+	};
+	memset(server.guest.balloon.status.stats, 0xff, sizeof(server.guest.balloon.status.stats));
+	server.guest.balloon.status.stats[4] = 3 * MIB;
+	server.guest.balloon.status.stats[2] = 77;
+	server.guest.reclaim.stats.sources[RECLAIM_REPORT] = (struct reclaim_source_stats){
+		.requests = 5, .ranges_in = 6, .bytes_in = 4 * MIB, .bytes_released = 2 * MIB
+	};
+	server.guest.reclaim.stats.refault_bytes = MIB;
+	server.guest.vcpus[1].exits[VCPU_EXIT_PIO].value = 99;
+	server.guest.metrics[0].counter.value = 55;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	control_server_stop(&server);
+	return 0;
+}
+
+static void the_table_has_what_matters(void **state)
+{
+	static const char *const expected[] = {
+		"guest      running, fake, pid ",
+		", up 0:00:01\n",
+		"memory    64.0 MiB RAM, 8.0 MiB in the balloon, 12.0 MiB resident on the host\n",
+		"balloon   8.0 MiB of 16.0 MiB asked for\n",
+		"          features free-page-reporting\n",
+		"          stat-free-memory         3.0 MiB\n",
+		"          stat-major-faults        77\n",
+		"          report           5         6         0     4.0 MiB     2.0 MiB ",
+		"          1.0 MiB came back by the guest's touch\n",
+		"          vcpu1  pio 99\n",
+		"devices   virtio-balloon    requests 55\n",
+	};
+
+	(void)state;
+	client_run(&run, &client_stat_command, "guest", NULL);
+	assert_int_equal(run.status, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		if (!strstr(run.output, expected[i]))
+			print_error("not there: %s\nin:\n%s", expected[i], run.output);
+		assert_non_null(strstr(run.output, expected[i]));
+	}
+	/* Nothing was hinted: no row. */
+	assert_null(strstr(run.output, "hint"));
+}
+
+static void json_is_one_object(void **state)
+{
+	json_t *stat;
+
+	(void)state;
+	client_run(&run, &client_stat_command, "--json guest", NULL);
+	assert_int_equal(run.status, 0);
+	stat = json_loads(run.output, 0, NULL);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(stat, "memory"),
+	                                                    "resident_bytes")),
+	                 12 * MIB);
+	json_decref(stat);
+}
+
+static void a_guest_without_a_driver_or_a_balloon_says_so(void **state)
+{
+	(void)state;
+	server.guest.balloon.status = (struct balloon_status){ .driver_ready = false };
+	client_run(&run, &client_stat_command, "guest", NULL);
+	assert_non_null(strstr(run.output, "asked for; no driver in the guest\n"));
+	server.guest.vm.balloon = NULL;
+	client_run(&run, &client_stat_command, "guest", NULL);
+	assert_non_null(strstr(run.output, "balloon   none\n"));
+}
+
+static void watching_wants_a_time(void **state)
+{
+	(void)state;
+	client_run(&run, &client_stat_command, "guest --watch=0", NULL);
+	assert_int_equal(run.status, EXIT_STATUS_USAGE);
+	assert_string_equal(run.err.message, "--watch=0: not a time (give seconds above 0)");
+	client_run(&run, &client_stat_command, "guest --watch=soon", NULL);
+	assert_int_equal(run.status, EXIT_STATUS_USAGE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		TEST(the_table_has_what_matters),
+		TEST(json_is_one_object),
+		TEST(a_guest_without_a_driver_or_a_balloon_says_so),
+		TEST(watching_wants_a_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

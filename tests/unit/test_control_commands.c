@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fakes: control_guest fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch */
+/* Each QMP command: what it does to the machine and what it answers. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "../../src/control_private.h"
+#include "control_guest.h"
+
+static struct control_guest guest;
+static struct control_shared shared;
+static struct control_session session;
+
+static int set_up(void **state)
+{
+	(void)state;
+	control_guest_create(&guest);
+	shared = (struct control_shared){ .vm = &guest.vm };
+	session = (struct control_session){ .shared = &shared };
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	control_guest_destroy(&guest);
+	return 0;
+}
+
+static json_t *run(const char *name, const char *arguments, struct control_failure *failure)
+{
+	json_t *parsed = json_loads(arguments, 0, NULL), *result = NULL;
+	bool found = false;
+
+	assert_non_null(parsed);
+	*failure = (struct control_failure){ .error = ERROR_INIT };
+	for (size_t i = 0; i < control_command_count; i++) {
+		if (strcmp(control_commands[i].name, name) == 0) {
+			found = true;
+			result = control_commands[i].handler(&session, parsed, failure);
+		}
+	}
+	assert_true(found);
+	json_decref(parsed);
+	return result;
+}
+
+static void answers(const char *name, const char *arguments, const char *expected)
+{
+	struct control_failure failure;
+	json_t *result = run(name, arguments, &failure);
+	char *text = json_dumps(result, JSON_ENCODE_ANY);
+
+	if (!result)
+		print_error("%s: %s\n", name, failure.error.message);
+	assert_non_null(text);
+	assert_string_equal(text, expected);
+	free(text);
+	json_decref(result);
+}
+
+static void fails(const char *name, const char *arguments, const char *class, const char *message)
+{
+	struct control_failure failure;
+
+	assert_null(run(name, arguments, &failure));
+	assert_string_equal(failure.class ? failure.class : "GenericError", class);
+	assert_string_equal(failure.error.message, message);
+}
+
+static void the_machine_says_who_it_is(void **state)
+{
+	struct control_failure failure;
+	json_t *commands;
+
+	(void)state;
+	answers("query-name", "{}", "{\"name\": \"guest\"}");
+	answers("query-status", "{}", "{\"running\": true, \"status\": \"running\"}");
+	guest.life->state = VM_STATE_PAUSED;
+	answers("query-status", "{}", "{\"running\": false, \"status\": \"paused\"}");
+	guest.life->state = VM_STATE_ENDED;
+	answers("query-status", "{}", "{\"running\": false, \"status\": \"shutdown\"}");
+	answers("query-memory-size-summary", "{}",
+	        "{\"base-memory\": 67108864, \"plugged-memory\": 0}");
+	commands = run("query-commands", "{}", &failure);
+	assert_int_equal(json_array_size(commands), control_command_count + 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(commands, 1), "name")),
+	                    "query-version");
+	json_decref(commands);
+}
+
+static void vcpus_are_listed(void **state)
+{
+	struct control_failure failure;
+	json_t *list = run("query-cpus-fast", "{}", &failure), *second;
+
+	(void)state;
+	assert_int_equal(json_array_size(list), 2);
+	second = json_array_get(list, 1);
+	assert_int_equal(json_integer_value(json_object_get(second, "cpu-index")), 1);
+	assert_string_equal(json_string_value(json_object_get(second, "qom-path")),
+	                    "/machine/cpu[1]");
+	assert_true(json_is_string(json_object_get(second, "target")));
+	/* No thread runs here. */
+	assert_int_equal(json_integer_value(json_object_get(second, "thread-id")), 0);
+	json_decref(list);
+}
+
+static void the_machine_is_paused_and_resumed(void **state)
+{
+	(void)state;
+	answers("stop", "{}", "{}");
+	assert_int_equal(guest.life->state, VM_STATE_PAUSED);
+	answers("stop", "{}", "{}"); /* it is so already: as wished */
+	answers("cont", "{}", "{}");
+	assert_int_equal(guest.life->state, VM_STATE_RUNNING);
+	answers("cont", "{}", "{}");
+	guest.life->pause_result = -EIO;
+	fails("stop", "{}", "GenericError", "stop: Input/output error");
+	fails("cont", "{}", "GenericError", "cont: Input/output error");
+}
+
+static void the_machine_is_reset_and_ended(void **state)
+{
+	(void)state;
+	answers("system_reset", "{}", "{}");
+	assert_int_equal(guest.life->reset_requests, 1);
+	assert_true(shared.reset_asked);
+	answers("system_powerdown", "{}", "{}");
+	assert_int_equal(guest.life->powerdown_requests, 1);
+	assert_int_equal(guest.life->end_requests, 0);
+	answers("quit", "{}", "{}");
+	assert_int_equal(guest.life->end_requests, 1);
+	assert_int_equal(guest.life->end, VM_END_STOPPED);
+	assert_true(shared.quit_asked);
+}
+
+static void the_balloon_is_set_by_what_the_guest_keeps(void **state)
+{
+	(void)state;
+	answers("query-balloon", "{}", "{\"actual\": 67108864}");
+	answers("balloon", "{\"value\": 50331648}", "{}");
+	assert_int_equal(guest.balloon.status.target_bytes, 16 * MIB);
+	guest.balloon.status.actual_bytes = 15 * MIB;
+	answers("query-balloon", "{}", "{\"actual\": 51380224}");
+	/* More than there is: all of it. */
+	answers("balloon", "{\"value\": 9007199254740993}", "{}");
+	assert_int_equal(guest.balloon.status.target_bytes, 0);
+	/* A driver that claims more than there is. */
+	guest.balloon.status.actual_bytes = UINT64_MAX;
+	answers("query-balloon", "{}", "{\"actual\": 0}");
+	fails("balloon", "{\"value\": 0}", "GenericError",
+	      "balloon: value 0: a guest needs memory (give the bytes it is to have)");
+	fails("balloon", "{\"value\": -1}", "GenericError",
+	      "balloon: value -1: a guest needs memory (give the bytes it is to have)");
+	guest.balloon.result = -EIO;
+	fails("balloon", "{\"value\": 1}", "GenericError", "the fake balloon refuses");
+	guest.vm.balloon = NULL;
+	fails("balloon", "{\"value\": 1}", "DeviceNotActive", "this guest has no balloon");
+	fails("query-balloon", "{}", "DeviceNotActive", "this guest has no balloon");
+}
+
+#define PROPERTY(path, property) "{\"path\": \"" path "\", \"property\": \"" property "\"}"
+#define INTERVAL(path, value)                                                            \
+	"{\"path\": \"" path "\", \"property\": \"guest-stats-polling-interval\", "      \
+	"\"value\": " value "}"
+#define BALLOON_PATH "/machine/peripheral/balloon0"
+
+static void the_balloons_properties_are_read_and_written(void **state)
+{
+	(void)state;
+	answers("qom-set", INTERVAL(BALLOON_PATH, "5"), "{}");
+	assert_int_equal(guest.balloon.status.stats_interval_s, 5);
+	answers("qom-get", PROPERTY(BALLOON_PATH, "guest-stats-polling-interval"), "5");
+	answers("qom-get", PROPERTY("balloon0", "guest-stats-polling-interval"), "5");
+	answers("qom-get", PROPERTY("/machine/peripheral/virtio-balloon",
+	                            "guest-stats-polling-interval"),
+	        "5");
+	answers("qom-set", INTERVAL("balloon0", "0"), "{}");
+	assert_int_equal(guest.balloon.status.stats_interval_s, 0);
+
+	answers("qom-get", PROPERTY(BALLOON_PATH, "guest-stats"),
+	        "{\"stats\": {\"stat-swap-in\": -1, \"stat-swap-out\": -1, \"stat-major-faults\": "
+	        "-1, \"stat-minor-faults\": -1, \"stat-free-memory\": -1}, \"last-update\": 0}");
+}
+
+static void properties_that_are_none_are_refused(void **state)
+{
+	static const char interval_message[] =
+		"guest-stats-polling-interval: not a time (give whole seconds, 0 to 4294967295)";
+
+	(void)state;
+	fails("qom-get", PROPERTY("/machine/peripheral/disk0", "guest-stats"), "DeviceNotFound",
+	      "/machine/peripheral/disk0: there is no such object (the balloon is " BALLOON_PATH
+	      ")");
+	fails("qom-get", PROPERTY("", "guest-stats"), "DeviceNotFound",
+	      ": there is no such object (the balloon is " BALLOON_PATH ")");
+	fails("qom-get", PROPERTY(BALLOON_PATH, "size"), "GenericError",
+	      BALLOON_PATH " has no property 'size' (it has guest-stats and "
+	                   "guest-stats-polling-interval)");
+	fails("qom-set",
+	      "{\"path\": \"balloon0\", \"property\": \"guest-stats\", \"value\": {}}",
+	      "GenericError", "guest-stats can only be read");
+	fails("qom-set", INTERVAL("balloon0", "\"5\""), "GenericError", interval_message);
+	fails("qom-set", INTERVAL("balloon0", "-1"), "GenericError", interval_message);
+	fails("qom-set", INTERVAL("balloon0", "4294967296"), "GenericError", interval_message);
+	guest.balloon.result = -ENOTSUP;
+	fails("qom-set", INTERVAL("balloon0", "1"), "GenericError", "the fake balloon refuses");
+	guest.vm.balloon = NULL;
+	fails("qom-get", PROPERTY(BALLOON_PATH, "guest-stats"), "DeviceNotFound",
+	      BALLOON_PATH ": there is no such object (the balloon is " BALLOON_PATH ")");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		TEST(the_machine_says_who_it_is),
+		TEST(vcpus_are_listed),
+		TEST(the_machine_is_paused_and_resumed),
+		TEST(the_machine_is_reset_and_ended),
+		TEST(the_balloon_is_set_by_what_the_guest_keeps),
+		TEST(the_balloons_properties_are_read_and_written),
+		TEST(properties_that_are_none_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
