@@ -112,6 +112,14 @@ static void write_u16(struct fake_driver *driver, gpa_t gpa, uint16_t value)
 	write_bytes(driver, gpa, bytes, sizeof(bytes));
 }
 
+static uint16_t *ring_word(struct fake_driver *driver, gpa_t gpa)
+{
+	uint16_t *word = gmem_span(driver->vm->memory, gpa, sizeof(*word));
+
+	assert(word);
+	return word;
+}
+
 static uint32_t read_u32(struct fake_driver *driver, gpa_t gpa)
 {
 	uint8_t bytes[4];
@@ -223,7 +231,9 @@ uint16_t fake_driver_add(struct fake_driver *driver, unsigned int queue_index,
 		            descriptor, sizeof(descriptor));
 	}
 	write_u16(driver, avail + RING_HEADER_BYTES + queue->avail_index % queue->size * 2, head);
-	write_u16(driver, avail + 2, ++queue->avail_index);
+	/* The device may be looking at it. */
+	__atomic_store_n(ring_word(driver, avail + 2), htole16(++queue->avail_index),
+	                 __ATOMIC_RELEASE);
 	return head;
 }
 
@@ -266,7 +276,8 @@ bool fake_driver_take_used(struct fake_driver *driver, unsigned int queue_index,
 	gpa_t entry = used + RING_HEADER_BYTES +
 	              (gpa_t)(queue->used_index % queue->size) * USED_ENTRY_BYTES;
 
-	if ((uint16_t)(read_u32(driver, used) >> 16) == queue->used_index)
+	if (le16toh(__atomic_load_n(ring_word(driver, used + 2), __ATOMIC_ACQUIRE)) ==
+	    queue->used_index)
 		return false;
 	queue->used_index++;
 	*ret_head = read_u32(driver, entry);
