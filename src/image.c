@@ -12,6 +12,9 @@
 
 #define IMAGE_NAME_MAX 320
 
+/* Far above any guest, and sums of it do not wrap. A multiple of 4. */
+#define IMAGE_LIST_MAX_BYTES (16 * TIB)
+
 struct image {
 	int fd; /* -1: bytes */
 	const uint8_t *bytes;
@@ -72,7 +75,8 @@ int image_open(const char *option, const char *path, struct image **ret_image, s
 	/* Not to hang on a pipe that nobody writes. */
 	image->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (image->fd < 0) {
-		rc = error_set_errno(err, -errno, "%s", image->name);
+		/* Whatever the reason, it is the user's to mend: another path, another mode. */
+		rc = error_set(err, -EINVAL, "%s: %s", image->name, strerror(errno));
 		goto free_image;
 	}
 	rc = check_file(image, err);
@@ -255,8 +259,11 @@ int image_list_size(struct image *const *images, size_t count, uint64_t *ret_byt
 
 	for (size_t i = 0; i < count; i++) {
 		total = align_up(total, 4);
-		if (images[i]->size_bytes > (UINT64_MAX >> 1) - total)
-			return error_set(err, -EINVAL, "%s: is too large", images[i]->name);
+		if (images[i]->size_bytes > IMAGE_LIST_MAX_BYTES - total)
+			return error_set(err, -EINVAL,
+			                 "%s: has %llu bytes, all images together may have %llu",
+			                 images[i]->name, (unsigned long long)images[i]->size_bytes,
+			                 (unsigned long long)IMAGE_LIST_MAX_BYTES);
 		total += images[i]->size_bytes;
 	}
 	*ret_bytes = total;
