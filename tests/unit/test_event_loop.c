@@ -230,41 +230,55 @@ static void test_remove_in_batch(void **state)
 }
 
 /* The event was fetched when its source went and another took the slot: not delivered to that. */
+struct pair {
+	struct event_loop *loop;
+	struct event_source *own, *newcomer;
+	struct pair *other;
+	struct counted counted; /* the newcomer's: its eventfd is empty, so it must not be called */
+	unsigned int calls;
+};
+
 static void replace_other(void *ctx, uint32_t epoll_events)
 {
-	struct counted *counted = ctx;
+	struct pair *pair = ctx;
 
 	(void)epoll_events;
-	event_loop_remove(counted->source);
-	event_loop_remove(counted->other);
-	assert_int_equal(event_loop_add(counted->loop, counted->fd, EPOLLIN, count_event, counted,
-	                                &counted->source),
+	pair->calls++;
+	assert_int_equal(event_loop_modify(pair->own, 0), 0);
+	event_loop_remove(pair->other->own);
+	pair->other->own = NULL;
+	assert_int_equal(event_loop_add(pair->loop, pair->counted.fd, EPOLLIN, count_event,
+	                                &pair->counted, &pair->newcomer),
 	                 0);
-	counted->other = NULL;
-	counted->flag = true;
 }
 
 static void test_slot_reused_in_batch(void **state)
 {
 	struct event_loop *loop = new_loop(NULL);
-	struct counted counted = { .loop = loop, .fd = new_fd(0) };
+	struct pair pairs[2] = { { .loop = loop, .other = &pairs[1] },
+		                 { .loop = loop, .other = &pairs[0] } };
 	int fds[2] = { new_fd(1), new_fd(1) };
+	struct event_work stop;
 
 	(void)state;
-	assert_int_equal(
-		event_loop_add(loop, fds[0], EPOLLIN, replace_other, &counted, &counted.source), 0);
-	assert_int_equal(
-		event_loop_add(loop, fds[1], EPOLLIN, replace_other, &counted, &counted.other), 0);
-	event_work_init(&counted.work, loop, stop_loop, loop);
-	event_work_post(&counted.work);
-	assert_int_equal(event_loop_run(loop), 0); /* work, one batch */
-	assert_true(counted.flag);
-	assert_int_equal(metric_read(&counted.count), 0); /* would have read an empty eventfd */
-	event_loop_remove(counted.source);
+	for (int i = 0; i < 2; i++) {
+		pairs[i].counted.fd = new_fd(0);
+		assert_int_equal(event_loop_add(loop, fds[i], EPOLLIN, replace_other, &pairs[i],
+		                                &pairs[i].own),
+		                 0);
+	}
+	event_work_init(&stop, loop, stop_loop, loop);
+	event_work_post(&stop);
+	assert_int_equal(event_loop_run(loop), 0); /* the work, and one batch */
+	assert_int_equal(pairs[0].calls + pairs[1].calls, 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(metric_read(&pairs[i].counted.count), 0);
+		event_loop_remove(pairs[i].own);
+		event_loop_remove(pairs[i].newcomer);
+		close(pairs[i].counted.fd);
+		close(fds[i]);
+	}
 	event_loop_destroy(loop);
-	close(fds[0]);
-	close(fds[1]);
-	close(counted.fd);
 }
 
 /* On return of remove and destroy the handler does not run. */

@@ -269,6 +269,28 @@ static void test_bad_message(void **state)
 	irq_vector_destroy(bad);
 }
 
+/* A first message that KVM refuses takes no GSI along. */
+static void test_bad_first_message(void **state)
+{
+	struct irq_vector *bad = NULL, *good = NULL;
+	unsigned int bad_gsi = 0, good_gsi = 0;
+	struct vm *vm = *state;
+
+	assert_int_equal(irq_vector_create(vm->irq, &bad), 0);
+	assert_int_equal(irq_vector_create(vm->irq, &good), 0);
+	fake_kvm_fail_nth(0, -EINVAL);
+	assert_int_equal(irq_vector_configure(bad, &message_a, true), -EINVAL);
+	assert_int_equal(irq_vector_configure(good, &message_b, true), 0);
+	assert_int_equal(fake_kvm_routing()->nr, FAKE_ARCH_PINS + 1); /* the refused one is out */
+	assert_int_equal(irq_vector_configure(bad, &message_a, true), 0);
+	assert_true(fake_kvm_irqfd(irq_vector_fd(bad), &bad_gsi));
+	assert_true(fake_kvm_irqfd(irq_vector_fd(good), &good_gsi));
+	assert_int_not_equal(bad_gsi, good_gsi);
+	assert_int_equal(fake_kvm_route(good_gsi)->u.msi.data, message_b.data);
+	irq_vector_destroy(bad);
+	irq_vector_destroy(good);
+}
+
 /* Each KVM call of a first enabling fails in turn. */
 static void test_anomalies(void **state)
 {
@@ -365,6 +387,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fd_inherits_pending, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_routes_run_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_message, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_bad_first_message, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_anomalies, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
 	};
