@@ -12,6 +12,11 @@
 #include "layout.h"
 #include "x86.h"
 
+/* With 64 CPUs and 32 virtio-mmio devices they have 6 KiB. */
+#define ACPI_TABLES_MAX_BYTES (16 * KIB)
+
+_Static_assert(ACPI_TABLES_MAX_BYTES <= X86_ACPI_BYTES, "they lie below 1 MiB");
+
 /* Four IOAPIC pins that nothing else has, then what is free of the ISA's. Slots share them,
  * level-triggered. */
 static const unsigned int virtio_mmio_gsis[X86_VIRTIO_MMIO_SLOTS] = {
@@ -151,7 +156,7 @@ int x86_platform_describe(struct vm *vm, struct error *err)
 		.mmio64_gpa = vm->arch->pci_layout.mmio64_gpa,
 		.mmio64_bytes = vm->arch->pci_layout.mmio64_bytes,
 	};
-	uint8_t *tables = malloc(X86_ACPI_BYTES);
+	uint8_t *tables = malloc(ACPI_TABLES_MAX_BYTES);
 	size_t bytes;
 	int rc;
 
@@ -159,7 +164,7 @@ int x86_platform_describe(struct vm *vm, struct error *err)
 		return error_set_errno(err, -ENOMEM, "ACPI tables");
 	list_for_each (node, &vm->devices)
 		describe_device(container_of(node, struct device, node), &config);
-	rc = acpi_build(&config, X86_ACPI_GPA, tables, X86_ACPI_BYTES, &bytes);
+	rc = acpi_build(&config, X86_ACPI_GPA, tables, ACPI_TABLES_MAX_BYTES, &bytes);
 	if (!rc)
 		rc = gmem_write(vm->memory, X86_ACPI_GPA, tables, bytes);
 	free(tables);
