@@ -27,8 +27,8 @@ typedef void (*event_work_fn)(void *ctx);
 EBB_MUST_CHECK int event_loop_create(const char *thread_name, struct event_loop **ret_loop,
                                      struct error *err);
 
-/* Stops and joins the thread. Sources, timers and queued work must be gone. Not on a thread that the
- * loop made. */
+/* Stops and joins the thread. Sources, timers and queued work must be gone. Not on a thread that
+ * the loop made. */
 void event_loop_destroy(struct event_loop *loop);
 
 /* Runs handlers on this thread until event_loop_stop, also one that came earlier. Only for a loop

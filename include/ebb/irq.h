@@ -66,8 +66,8 @@ void irq_vector_clear(struct irq_vector *vector);
 /* One write(2). */
 void irq_vector_trigger(struct irq_vector *vector);
 
-/* The eventfd, made by the first call or when the vector is first enabled. Owned by the vector; lent
- * to vhost. -errno when it cannot be made. */
+/* The eventfd, made by the first call or when the vector is first enabled. Owned by the vector;
+ * lent to vhost. -errno when it cannot be made. */
 EBB_MUST_CHECK int irq_vector_fd(struct irq_vector *vector);
 
 #endif

@@ -64,8 +64,8 @@ void vcpu_destroy(struct vcpu *vcpu); /* ends and joins the thread first */
 /* Starts the thread, paused: it resets its vCPU (arch_vcpu_reset) and waits. */
 EBB_MUST_CHECK int vcpu_start(struct vcpu *vcpu, struct error *err);
 
-/* Main thread. request asks, wait returns when the vCPU is out of KVM_RUN, its last access complete,
- * and touches nothing; a second request is a no-op. resume also ends idling. */
+/* Main thread. request asks, wait returns when the vCPU is out of KVM_RUN, its last access
+ * complete, and touches nothing; a second request is a no-op. resume also ends idling. */
 void vcpu_request_pause(struct vcpu *vcpu);
 void vcpu_wait_paused(struct vcpu *vcpu);
 void vcpu_resume(struct vcpu *vcpu);
@@ -75,8 +75,8 @@ void vcpu_resume(struct vcpu *vcpu);
 void vcpu_request_reset(struct vcpu *vcpu);
 
 /* Any thread. If the caller is this vCPU's own thread, the vCPU runs no further instruction after
- * the exit that it is handling, until it is resumed. vm.c does this for whoever asks for an end or a
- * reset. */
+ * the exit that it is handling, until it is resumed. vm.c does this for whoever asks for an end or
+ * a reset. */
 void vcpu_idle_if_current(struct vcpu *vcpu);
 
 #endif

@@ -93,8 +93,9 @@ void vm_request_end(struct vm *vm, enum vm_end end, uint32_t debug_exit_value);
 void vm_request_reset(struct vm *vm);
 
 /*
- * Any thread. The guest's kernel panicked: VM_EVENT_GUEST_PANICKED, once; a reset asked for from now on ends the VM with
- * VM_END_PANIC instead (a kernel with panic=-1 reboots at once, and its message is still being printed).
+ * Any thread. The guest's kernel panicked: VM_EVENT_GUEST_PANICKED, once; a reset asked for from
+ * now on ends the VM with VM_END_PANIC instead (a kernel with panic=-1 reboots at once, and its
+ * message is still being printed).
  */
 void vm_note_panic(struct vm *vm);
 
