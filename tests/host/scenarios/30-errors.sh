@@ -30,14 +30,14 @@ echo "this is no kernel" >text
 seq 1 20000 >longer-text
 head -c 1000000 "$kernel" >truncated
 head -c 300 "$kernel" >stump
-refused 125 'text|kernel' -k text
-refused 125 'longer-text|kernel' -k longer-text
-refused 125 'truncated' -k truncated
-refused 125 'stump' -k stump
-refused 125 'no-such-file' -k no-such-file
-refused 125 'no-such-initrd' -k "$kernel" -i no-such-initrd
+refused 64 'text|kernel' -k text
+refused 64 'longer-text|kernel' -k longer-text
+refused 64 'truncated' -k truncated
+refused 64 'stump' -k stump
+refused 64 'no-such-file' -k no-such-file
+refused 64 'no-such-initrd' -k "$kernel" -i no-such-initrd
 truncate -s 300M large
-refused 125 'large|initrd' -k "$kernel" -i large -m 256
+refused 64 'large|initrd' -k "$kernel" -i large -m 256
 
 refused 64 'mem' -k "$kernel" -m 0
 refused 64 'cpus' -k "$kernel" -c 0

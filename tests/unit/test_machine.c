@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Set-up and teardown of a whole machine, stopped after every step and with every KVM request
+ * failing. */
+/* fakes: fake_kvm fake_host_x86 user_folder */
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ebb/device.h"
+#include "ebb/machine.h"
+#include "fake_host_x86.h"
+#include "fake_kvm.h"
+#include "user_folder.h"
+
+static unsigned int open_fd_count(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* The machine that `ebb run --name test` makes: every device that is on by default. */
+static void default_config(struct vm_config *config)
+{
+	const struct device_class *const *classes;
+	size_t class_count;
+
+	memset(config, 0, sizeof(*config));
+	strcpy(config->name, "test");
+	config->params = "";
+	config->memory.size_bytes = 64 * MIB;
+	config->memory.thp = true;
+	config->cpu_count = 2;
+	config->log_level = LOG_ERROR;
+	config->timeout_ns = NS_PER_S;
+	config->expect_pattern = "login:";
+	classes = device_classes(&class_count);
+	for (size_t i = 0; i < class_count; i++)
+		if (classes[i]->option && classes[i]->on_by_default)
+			device_config_init(&config->devices[config->device_count++],
+			                   classes[i]->name);
+	assert_true(config->device_count >= 2);
+}
+
+static void fresh_kvm(void)
+{
+	fake_kvm_reset();
+	fake_host_x86();
+}
+
+static void assert_built(const struct vm_config *config, size_t step_count)
+{
+	struct error err = ERROR_INIT;
+
+	if (machine_try_steps(config, step_count, &err))
+		fail_msg("%zu steps: %s", step_count, err.message);
+}
+
+static void test_stops_after_every_step(void **state)
+{
+	struct vm_config config;
+	unsigned int fds = open_fd_count();
+
+	(void)state;
+	default_config(&config);
+	assert_true(machine_step_count() > 10);
+	for (size_t steps = 0; steps <= machine_step_count(); steps++) {
+		fresh_kvm();
+		assert_built(&config, steps);
+		assert_int_equal(fake_kvm_open_objects(), 0);
+		assert_int_equal(open_fd_count(), fds);
+	}
+}
+
+static void test_mmio_machine_stops_after_every_step(void **state)
+{
+	struct vm_config config;
+	unsigned int fds = open_fd_count();
+
+	(void)state;
+	default_config(&config);
+	config.transport = TRANSPORT_MMIO;
+	config.test_devices = true;
+	for (size_t steps = 0; steps <= machine_step_count(); steps++) {
+		fresh_kvm();
+		assert_built(&config, steps);
+		assert_int_equal(open_fd_count(), fds);
+	}
+}
+
+static void test_every_kvm_request_fails_once(void **state)
+{
+	struct vm_config config;
+	unsigned int fds = open_fd_count();
+	unsigned int failed_starts = 0;
+
+	(void)state;
+	default_config(&config);
+	for (unsigned int n = 0; n < 1000; n++) {
+		struct error err = ERROR_INIT;
+		int result;
+
+		fresh_kvm();
+		fake_kvm_fail_nth(n, -EIO);
+		result = machine_try_steps(&config, machine_step_count(), &err);
+		if (result < 0) {
+			failed_starts++;
+			assert_true(fake_kvm_has_failed());
+			assert_string_not_equal(err.message, "");
+		}
+		assert_int_equal(fake_kvm_open_objects(), 0);
+		assert_int_equal(open_fd_count(), fds);
+		if (!fake_kvm_has_failed()) {
+			assert_int_equal(result, 0);
+			assert_true(failed_starts > 10);
+			return;
+		}
+	}
+	fail_msg("set-up makes more KVM requests than this test expected");
+}
+
+static void test_an_error_leaves_nothing(void **state)
+{
+	struct vm_config config;
+	struct error err = ERROR_INIT;
+	unsigned int fds = open_fd_count();
+
+	(void)state;
+	fresh_kvm();
+	default_config(&config);
+	config.kernel_path = "/nonexistent/kernel";
+	assert_int_equal(machine_run(&config, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "/nonexistent/kernel"));
+	assert_int_equal(fake_kvm_open_objects(), 0);
+	assert_int_equal(open_fd_count(), fds);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	user_folder_enter();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	user_folder_leave();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_stops_after_every_step),
+		cmocka_unit_test(test_mmio_machine_stops_after_every_step),
+		cmocka_unit_test(test_every_kvm_request_fails_once),
+		cmocka_unit_test(test_an_error_leaves_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
