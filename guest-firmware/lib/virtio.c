@@ -179,5 +179,9 @@ bool virtio_use_line(struct virtio_device *vdev)
 		return false;
 	if (vdev->has_msix)
 		pci_msix_enable(vdev->bdf, &vdev->msix, false);
-	return irq_route_gsi(vdev->gsi, irq_vector_alloc(take_line_interrupt, vdev), true) == 0;
+	/* one vector for good: a level interrupt still on its way is acknowledged by the vector it
+	 * was sent with */
+	if (!vdev->line_cpu_vector)
+		vdev->line_cpu_vector = irq_vector_alloc(take_line_interrupt, vdev);
+	return irq_route_gsi(vdev->gsi, vdev->line_cpu_vector, true) == 0;
 }

@@ -63,7 +63,7 @@ struct virtio_device {
 	uint64_t config_gpa;
 	uint32_t config_size_bytes;
 	uint32_t gsi;
-	bool intx_active;
+	int line_cpu_vector; /* 0: none yet */
 	volatile unsigned int config_interrupts;
 	volatile unsigned int spurious_interrupts;
 	int config_cpu_vector;

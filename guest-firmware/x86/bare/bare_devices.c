@@ -84,15 +84,22 @@ static void count_level(void *opaque)
 		out8(PORT_LINES + LEVEL_GSI, 0);
 }
 
+static void quiet(void)
+{
+	irq_enable();
+	delay_us(1000);
+	irq_disable();
+}
+
 static void test_lines(void)
 {
+	unsigned int fallen;
+
 	irq_route_gsi(EDGE_GSI, irq_vector_alloc(count_edge, NULL), false);
 	out8(PORT_LINES + EDGE_GSI, 1);
 	CHECK("edge: one interrupt", wait_for_count(&edge_interrupts, 1, 1000));
 	out8(PORT_LINES + EDGE_GSI, 1);
-	irq_enable();
-	delay_us(1000);
-	irq_disable();
+	quiet();
 	CHECK_EQUAL("edge: none while it stays up", edge_interrupts, 1);
 	out8(PORT_LINES + EDGE_GSI, 0);
 	out8(PORT_LINES + EDGE_GSI, 0x80);
@@ -102,10 +109,12 @@ static void test_lines(void)
 	irq_route_gsi(LEVEL_GSI, irq_vector_alloc(count_level, NULL), true);
 	out8(PORT_LINES + LEVEL_GSI, 1);
 	CHECK("level: comes again until it falls", wait_for_count(&level_interrupts, 3, 1000));
-	irq_enable();
-	delay_us(1000);
-	irq_disable();
-	CHECK_EQUAL("level: and not any more", level_interrupts, 3);
+	/* some KVMs accept the next one before the handler is done with the last */
+	quiet();
+	fallen = level_interrupts;
+	CHECK("level: at most one that was on its way", fallen <= 4);
+	quiet();
+	CHECK_EQUAL("level: and not any more", level_interrupts, fallen);
 }
 
 static void test_memory(void)

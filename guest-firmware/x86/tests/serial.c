@@ -93,6 +93,8 @@ static void test_loopback(void)
 
 static void test_interrupts(void)
 {
+	uint8_t cause, data;
+
 	out8(MCR, MCR_OUT2 | 3);
 	out8(IER, 0);
 	irq_route_gsi(GSI_SERIAL, irq_vector_alloc(take_interrupt, NULL), false);
@@ -104,15 +106,16 @@ static void test_interrupts(void)
 	out8(IER, 0);
 	CHECK_EQUAL("no cause left", in8(IIR) & 0x0f, IIR_NONE);
 
+	/* in loop-back OUT2 is off on a PC, and the line with it: the cause shows all the same */
 	out8(MCR, MCR_LOOP | MCR_OUT2);
 	out8(IER, IER_DATA);
-	last_iir = 0;
 	out8(RBR, 0x42);
-	if (CHECK("interrupt for data", wait_for_count(&interrupts, 3, 1000)))
-		CHECK("its cause is data", last_iir == IIR_DATA || last_iir == IIR_TIMEOUT);
+	cause = in8(IIR) & 0x0f;
 	out8(IER, 0);
-	CHECK_EQUAL("the data", in8(RBR), 0x42);
+	data = in8(RBR);
 	out8(MCR, MCR_OUT2 | 3);
+	CHECK("cause in loop-back: data", cause == IIR_DATA || cause == IIR_TIMEOUT);
+	CHECK_EQUAL("the data", data, 0x42);
 }
 
 static void test_input(void)
@@ -126,6 +129,12 @@ static void test_input(void)
 		report_skip("input", "nobody types");
 		return;
 	}
+	print("type a line\n");
+	interrupts = 0;
+	out8(IER, IER_DATA);
+	CHECK("input: an interrupt", wait_for_count(&interrupts, 1, 10000));
+	CHECK("input: its cause is data", last_iir == IIR_DATA || last_iir == IIR_TIMEOUT);
+	out8(IER, 0);
 	while (length < sizeof(line) - 1 && c != '\n' && c != '\r' && clock_ns() < end) {
 		c = platform_getc();
 		if (c >= ' ')

@@ -3,6 +3,7 @@
 #include "io.h"
 #include "platform.h"
 #include "platform_x86.h"
+#include "print.h"
 #include "report.h"
 
 #define PIT_CHANNEL0 0x40
@@ -31,6 +32,7 @@ static void test_pit(void)
 	out8(PIT_CHANNEL0, PIT_1KHZ & 0xff);
 	out8(PIT_CHANNEL0, PIT_1KHZ >> 8);
 	CHECK("PIT: 5 interrupts", wait_for_count(&pit_interrupts, 5, 2000));
+	print("  %u interrupts, %lu kHz\n", pit_interrupts, tsc_khz());
 	irq_mask_gsi(PIT_GSI);
 	out8(PIT_MODE, 0x30); /* stops after one count */
 }
