@@ -123,21 +123,22 @@ static bool reserve(struct slot *slot, uint64_t alignment)
 static int map(struct slot *slot, struct error *err)
 {
 	struct gmem_region *region = &slot->region;
-	const unsigned long long mib = region->size_bytes / MIB;
+	const unsigned long long mib = region->size_bytes / MIB, gpa = region->gpa;
 
 	if (!reserve(slot, PAGE_1G_BYTES) && !reserve(slot, PAGE_2M_BYTES))
 		return error_set(err, -ENOMEM,
-		                 "--mem: the host has no address space for %llu MiB of guest "
-		                 "memory (ask for less, or raise `ulimit -v`)",
-		                 mib);
+		                 "--mem: the host has no address space for the %llu MiB of guest "
+		                 "memory at 0x%llx (ask for less, or raise `ulimit -v`)",
+		                 mib, gpa);
 	if (mprotect(region->hva, region->size_bytes, PROT_READ | PROT_WRITE)) {
 		int result = -errno;
 
 		munmap(slot->reservation, slot->reservation_bytes);
 		return error_set(err, result,
-		                 "--mem: the host does not grant %llu MiB of guest memory (ask for "
-		                 "less, or allow overcommit: vm.overcommit_memory=0 or 1)",
-		                 mib);
+		                 "--mem: the host does not grant the %llu MiB of guest memory at "
+		                 "0x%llx (ask for less, allow overcommit with "
+		                 "vm.overcommit_memory=0 or 1, or raise `ulimit -d`)",
+		                 mib, gpa);
 	}
 	/* -EINVAL: a host kernel without huge pages, which works with small ones. */
 	if (region->thp)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -118,6 +119,39 @@ static void test_bad_regions(void **state)
 	assert_non_null(strstr(err.message, "MiB"));
 	assert_true(gmem_generation(memory) == generation);
 	assert_int_equal(gmem_total_bytes(memory), MIB);
+	guest_memory_destroy(memory);
+}
+
+/* No address space; address space, and no leave to use it. Nothing stays behind. */
+static void test_host_refuses(void **state)
+{
+	static const struct {
+		int resource;
+		const char *says;
+	} table[] = {
+		{ RLIMIT_AS, "no address space for the 64 MiB" },
+		{ RLIMIT_DATA, "does not grant the 64 MiB" },
+	};
+	struct guest_memory *memory = new_memory();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		struct rlimit before, limit;
+		struct error err = ERROR_INIT;
+		int result;
+
+		assert_int_equal(getrlimit(table[i].resource, &before), 0);
+		limit = before;
+		limit.rlim_cur = MIB;
+		assert_int_equal(setrlimit(table[i].resource, &limit), 0);
+		result = gmem_add_region(memory, GIB, 64 * MIB, false, &err);
+		assert_int_equal(setrlimit(table[i].resource, &before), 0);
+		assert_int_equal(result, -ENOMEM);
+		assert_non_null(strstr(err.message, "--mem: "));
+		assert_non_null(strstr(err.message, table[i].says));
+		assert_int_equal(gmem_add_region(memory, GIB, 64 * MIB, false, NULL), 0);
+		assert_int_equal(gmem_remove_region(memory, GIB), 0);
+	}
 	guest_memory_destroy(memory);
 }
 
