@@ -579,16 +579,16 @@ static void open_output(struct console *console, int fd)
 {
 	struct stat status;
 	char path[sizeof("/proc/self/fd/") + 3 * sizeof(fd)];
+	mode_t mode = fstat(fd, &status) ? 0 : status.st_mode;
 
 	console->output_fd = fd;
-	if (isatty(fd)) {
+	if (S_ISCHR(mode) && isatty(fd)) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		console->own_output_fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (console->own_output_fd >= 0)
 			console->output_fd = console->own_output_fd;
 	}
-	console->poll_first =
-		console->own_output_fd < 0 && !(fstat(fd, &status) == 0 && S_ISREG(status.st_mode));
+	console->poll_first = console->own_output_fd < 0 && !S_ISREG(mode);
 }
 
 static int create_timers(struct console *console, struct error *err)
