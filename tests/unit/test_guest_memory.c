@@ -466,11 +466,17 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_placement),   cmocka_unit_test(test_guards),
-		cmocka_unit_test(test_bad_regions), cmocka_unit_test(test_many_regions),
-		cmocka_unit_test(test_span),        cmocka_unit_test(test_copies),
-		cmocka_unit_test(test_load_file),   cmocka_unit_test(test_flush_page),
-		cmocka_unit_test(test_listeners),   cmocka_unit_test(test_listener_refuses_at_once),
+		cmocka_unit_test(test_placement),
+		cmocka_unit_test(test_guards),
+		cmocka_unit_test(test_bad_regions),
+		cmocka_unit_test(test_host_refuses),
+		cmocka_unit_test(test_many_regions),
+		cmocka_unit_test(test_span),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_load_file),
+		cmocka_unit_test(test_flush_page),
+		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_listener_refuses_at_once),
 		cmocka_unit_test(test_threads),
 	};
 
