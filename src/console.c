@@ -83,7 +83,7 @@ struct console {
 	uint8_t output[OUTPUT_BYTES];
 	size_t output_bytes;
 	bool timer_armed, written_since; /* flush_timer; since it last fired */
-	bool stalled;
+	bool stalled, outage_told;
 	int64_t stalled_since_ns; /* if stalled */
 	struct console_match match;
 
@@ -111,11 +111,19 @@ static bool wait_writable(struct console *console, int timeout_ms)
 	return poll(&pollfd, 1, timeout_ms) > 0;
 }
 
+/* Counts what is lost, and says so once an outage. */
 static void drop(struct console *console, size_t size_bytes, int error)
 {
+	bool told;
+
 	metric_add(&console->dropped_bytes, size_bytes);
-	log_message_limited(console->log, &console->drop_limit, LOG_WARN,
-	                    "console: output dropped: %s", strerror(error));
+	pthread_mutex_lock(&console->lock);
+	told = console->outage_told;
+	console->outage_told = true;
+	pthread_mutex_unlock(&console->lock);
+	if (!told)
+		log_message_limited(console->log, &console->drop_limit, LOG_WARN,
+		                    "console: output dropped: %s", strerror(error));
 }
 
 /* Takes up to WRITE_BYTES_MAX from the buffer's start to bytes, leaving them there. */
@@ -130,12 +138,14 @@ static size_t peek_output(struct console *console, uint8_t *bytes)
 	return count;
 }
 
-static void consume_output(struct console *console, size_t size_bytes)
+static void consume_output(struct console *console, size_t size_bytes, bool written)
 {
 	pthread_mutex_lock(&console->lock);
 	console->output_bytes -= size_bytes;
 	memmove(console->output, console->output + size_bytes, console->output_bytes);
 	console->stalled = false;
+	if (written)
+		console->outage_told = false;
 	pthread_mutex_unlock(&console->lock);
 }
 
@@ -170,14 +180,14 @@ static void write_output(struct console *console, size_t wait_from_bytes)
 		int error = ready ? errno : EAGAIN;
 
 		if (written > 0) {
-			consume_output(console, written);
+			consume_output(console, written, true);
 		} else if (written < 0 && error == EAGAIN) {
 			if (!wait_for_reader(console, wait_from_bytes))
 				return;
 		} else if (written < 0 && error == EINTR) {
 			return;
 		} else {
-			consume_output(console, count);
+			consume_output(console, count, false);
 			drop(console, count, written < 0 ? error : EIO);
 		}
 	}

@@ -22,11 +22,13 @@
 #include <cmocka.h>
 
 #include "ebb/console.h"
+#include "ebb/log.h"
 
 #define PATIENCE_MS 10000
 
 struct fixture {
 	struct event_loop *loop;
+	struct log *log; /* NULL: none */
 	struct console *console;
 	int input_fd, output_fd;  /* the console's ends */
 	int typing_fd, screen_fd; /* ours; -1: none */
@@ -124,8 +126,9 @@ static void start(struct fixture *fixture, const char *pattern)
 	struct error err = ERROR_INIT;
 
 	assert_int_equal(event_loop_create("main", &fixture->loop, &err), 0);
-	assert_int_equal(
-		console_create(&config, &events, fixture->loop, NULL, &fixture->console, &err), 0);
+	assert_int_equal(console_create(&config, &events, fixture->loop, fixture->log,
+	                                &fixture->console, &err),
+	                 0);
 	event_loop_call(fixture->loop, do_start, fixture);
 	assert_int_equal(fixture->started, 0);
 }
@@ -370,14 +373,31 @@ static void test_lost_reader(void **state)
 static void test_full_disk(void **state)
 {
 	struct fixture *fixture = *state;
+	char text[512];
+	ssize_t size;
+	int log_fds[2];
 
 	close_fd(&fixture->output_fd);
 	fixture->output_fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
 	assert_true(fixture->output_fd >= 0);
+	/* The log goes where the screen was. */
+	assert_int_equal(pipe2(log_fds, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(log_create(log_fds[1], LOG_INFO, &fixture->log), 0);
 	start(fixture, "needle");
 	console_write(fixture->console, "hay needle hay\n", 15);
-	assert_int_equal(console_dropped_bytes(fixture->console), 15);
+	console_write(fixture->console, "more\n", 5);
+	assert_int_equal(console_dropped_bytes(fixture->console), 20);
 	assert_int_equal(fixture->matches, 1); /* what is dropped is searched all the same */
+	usleep(1100000);                       /* a limit by time would let the next one pass */
+	console_write(fixture->console, "more\n", 5);
+	size = read(log_fds[0], text, sizeof(text) - 1);
+	assert_true(size > 0);
+	text[size] = '\0';
+	assert_string_equal(text, "ebb: console: output dropped: No space left on device\n");
+	stop(fixture);
+	log_destroy(fixture->log);
+	close(log_fds[0]);
+	close(log_fds[1]);
 }
 
 /* --- what is looked for --- */
