@@ -18,7 +18,7 @@
 #define GUARD_PATTERN 0x6a6a6a6a6a6a6a6aull
 #define OUTSIDE_GPA   0x7ffffffff000ull
 #define HOLE_GPA      0xfd000000 /* no RAM below 4 GiB is there on any machine we run on */
-#define SETTLE_MS     10
+#define SETTLE_MS     3
 
 struct arena {
 	uint64_t guard_before_gpa, buffer_gpa, guard_after_gpa; /* one page each */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entry by multiboot 1: 32-bit, paging off, EAX = magic, EBX = information; keeps the state it was entered with. */
+/*
+ * Entry by multiboot 1: 32-bit, paging off, EAX = magic, EBX = information. Keeps the state it was
+ * entered with.
+ */
 
 #include "layout.h"
 
 #define MULTIBOOT_MAGIC 0x1badb002
-#define MULTIBOOT_FLAGS 0		/* as small kernels ask: nothing; the loader gives memory sizes all the same */
+#define MULTIBOOT_FLAGS 0		/* as small kernels ask: nothing; memory sizes come all the same */
 
 	.section .multiboot, "a"
 	.balign	4

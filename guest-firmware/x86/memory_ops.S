@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memcpy, memset and word-wise fill and scan by string instructions: one instruction for the interpreter, many bytes moved. */
+/*
+ * memcpy, memset and word-wise fill and scan by string instructions: one instruction for the
+ * interpreter, many bytes moved.
+ */
 	.text
 	.code64
 	.globl	memcpy, memset, memory_fill64, memory_scan64
@@ -34,7 +37,7 @@ memory_fill64:				/* (rdi to, rsi value, rdx words) */
 	rep stosq
 	ret
 
-memory_scan64:				/* (rdi from, rsi value, rdx words): words equal to value before the first other */
+memory_scan64:				/* (rdi from, rsi value, rdx words): equal words before another */
 	movq	%rsi, %rax
 	movq	%rdx, %rcx
 	cmpq	%rax, %rax		/* ZF, for a count of 0 */

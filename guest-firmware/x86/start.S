@@ -2,8 +2,9 @@
 /*
  * The way from 32-bit protected mode to 64-bit C, and the other CPUs' way from real mode.
  *
- * The first 4 GiB are mapped one to one with 2 MiB pages (1 GiB pages are not offered by every KVM); mmu.c maps more
- * on demand. The page directories are built at run time: 2048 entries in a short loop are cheaper than 16 KiB of file.
+ * The first 4 GiB are mapped one to one with 2 MiB pages (1 GiB pages are not offered by every
+ * KVM); mmu.c maps more on demand. The page directories are built at run time: 2048 entries in a
+ * short loop are cheaper than 16 KiB of file.
  */
 #include "layout.h"
 
@@ -68,8 +69,8 @@ bsp64:
 	jmp	1b
 
 /*
- * Another CPU starts here, in real mode at the page its start-up vector names; smp.c copies the code there (a page below
- * 1 MiB), so it may only use addresses relative to CS and absolute ones.
+ * Another CPU starts here, in real mode at the page its start-up vector names; smp.c copies the
+ * code there (a page below 1 MiB), so it may only use addresses relative to CS and absolute ones.
  */
 	.section .text, "ax"
 	.code16

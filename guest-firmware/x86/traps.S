@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One stub a vector: makes every frame alike (vector, error code), saves the registers and calls trap_dispatch(). */
+/*
+ * One stub a vector: makes every frame alike (vector, error code), saves the registers and calls
+ * trap_dispatch().
+ */
 #include "layout.h"
 
 	.text
@@ -11,7 +14,8 @@ trap_stubs:				/* 16 bytes each */
 	.rept	VECTOR_COUNT
 	.balign	16
 	/* the CPU pushes an error code for 8, 10-14, 17, 21, 29 and 30 only */
-	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
+	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || \
+		vector == 29 || vector == 30)
 	pushq	$0
 	.endif
 	pushq	$vector
