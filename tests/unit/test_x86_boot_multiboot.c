@@ -27,7 +27,7 @@ static void set_kernel(struct boot_guest *guest, uint32_t flags, gpa_t gpa)
 	boot_guest_set_kernel(guest, image, test_multiboot_build(image, flags, gpa));
 }
 
-static void expect_string(struct boot_guest *guest, gpa_t gpa, const char *text)
+static void check_string(struct boot_guest *guest, gpa_t gpa, const char *text)
 {
 	char read[64];
 
@@ -54,11 +54,11 @@ static void test_information(void **state)
 	assert_int_equal(read_le32(&guest, INFO) & 0x4d, 0x4d);
 	assert_int_equal(read_le32(&guest, INFO + 4), 639);
 	assert_int_equal(read_le32(&guest, INFO + 8), 3 * MIB - 1024);
-	expect_string(&guest, read_le32(&guest, INFO + 16), "kernel a b");
+	check_string(&guest, read_le32(&guest, INFO + 16), "kernel a b");
 	assert_int_equal(read_le32(&guest, INFO + 20), 2);
 	modules = read_le32(&guest, INFO + 24);
-	expect_string(&guest, read_le32(&guest, modules + 8), "env");
-	expect_string(&guest, read_le32(&guest, modules + 16 + 8), "dir/second");
+	check_string(&guest, read_le32(&guest, modules + 8), "env");
+	check_string(&guest, read_le32(&guest, modules + 16 + 8), "dir/second");
 	assert_int_equal(read_le32(&guest, modules + 16 + 4) - read_le32(&guest, modules + 16), 6);
 	assert_int_equal(read_le32(&guest, modules + 16) % 4096, 0);
 	boot_guest_read(&guest, read_le32(&guest, modules + 16), module, 6);

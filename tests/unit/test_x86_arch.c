@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fakes: fake_kvm x86_kvm */
+/* The contract's hooks: host checks, memory map, VM and vCPU made and unmade whatever KVM refuses.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ebb/arch.h"
+
+#include "../../arch/x86/x86.h"
+
+#include "x86_kvm.h"
+
+static struct vm vm;
+static struct vm_config config;
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_kvm_reset();
+	x86_kvm_reset();
+	memset(&vm, 0, sizeof(vm));
+	memset(&config, 0, sizeof(config));
+	config.cpu_count = 2;
+	config.memory.size_bytes = 512 * MIB;
+	vm.config = &config;
+	vm.kvm = fake_kvm_open();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	kvm_close(vm.kvm);
+	assert_int_equal(fake_kvm_open_objects(), 0);
+	return 0;
+}
+
+static void test_host(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	fake_kvm_set_extension(KVM_CAP_MAX_VCPUS, 2);
+	assert_int_equal(arch_check_host(vm.kvm, &config, &err), 0);
+	config.cpu_count = 3;
+	assert_int_equal(arch_check_host(vm.kvm, &config, &err), -EINVAL);
+	assert_string_equal(err.message, "--cpus 3: this host's KVM gives a guest at most 2");
+	fake_kvm_set_extension(KVM_CAP_IRQFD, 0);
+	assert_int_equal(arch_check_host(vm.kvm, &config, &err), -ENOTSUP);
+	assert_non_null(strstr(err.message, "lacks KVM_CAP_IRQFD"));
+	fake_kvm_set_extension(KVM_CAP_IMMEDIATE_EXIT, 0);
+	assert_int_equal(arch_check_host(vm.kvm, &config, &err), -ENOTSUP);
+	assert_non_null(strstr(err.message, "lacks KVM_CAP_IMMEDIATE_EXIT"));
+}
+
+static void test_memory_map(void **state)
+{
+	struct arch_memory_map map;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(arch_memory_map(MIB, &map, NULL), 0);
+	assert_int_equal(map.range_count, 1);
+	assert_int_equal(arch_memory_map(3 * GIB, &map, NULL), 0);
+	assert_int_equal(map.range_count, 1);
+	assert_int_equal(map.ranges[0].gpa, 0);
+	assert_int_equal(map.ranges[0].size_bytes, 3 * GIB);
+	assert_int_equal(arch_memory_map(6 * GIB, &map, NULL), 0);
+	assert_int_equal(map.range_count, 2);
+	assert_int_equal(map.ranges[1].gpa, 4 * GIB);
+	assert_int_equal(map.ranges[1].size_bytes, 3 * GIB);
+	assert_int_equal(arch_memory_map(0, &map, &err), -EINVAL);
+	assert_int_equal(arch_memory_map(MIB - 4096, &map, &err), -EINVAL);
+	assert_int_equal(arch_memory_map(2 * MIB + 1, &map, &err), -EINVAL);
+	assert_int_equal(arch_memory_map(UINT64_MAX, &map, &err), -EINVAL);
+	assert_int_equal(arch_memory_map(16 * TIB, &map, NULL), 0);
+	assert_int_equal(arch_memory_map(16 * TIB + 4096, &map, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "1 MiB to 16 TiB"));
+}
+
+static void test_vm_unwinds(void **state)
+{
+	struct error err = ERROR_INIT;
+	unsigned int failures = 0;
+
+	(void)state;
+	for (unsigned int n = 0;; n++) {
+		fake_kvm_fail_nth(n, -EIO);
+		if (!arch_vm_create(&vm, &err))
+			break;
+		assert_null(vm.arch);
+		assert_null(vm.kvm_vm);
+		assert_int_equal(fake_kvm_open_objects(), 1); /* /dev/kvm */
+		assert_true(err.message[0]);
+		failures++;
+	}
+	fake_kvm_fail_never();
+	/* CPUID, VM, and five of the irqchip's */
+	assert_int_equal(failures, 7);
+	arch_vm_destroy(&vm);
+	arch_vm_destroy(&vm); /* what is not there */
+}
+
+static void test_vcpu_unwinds(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct vcpu vcpu = { .vm = &vm, .index = 1 };
+
+	(void)state;
+	assert_int_equal(arch_vm_create(&vm, NULL), 0);
+	for (unsigned int n = 0; n < 2; n++) {
+		fake_kvm_fail_nth(n, -EIO);
+		assert_int_equal(arch_vcpu_create(&vcpu, &err), -EIO);
+		assert_null(vcpu.kvm);
+		assert_null(vcpu.arch);
+	}
+	fake_kvm_fail_never();
+	assert_int_equal(arch_vcpu_create(&vcpu, NULL), 0);
+	assert_int_equal(x86_kvm_cpuid(1, 0)->ebx >> 24, 1);
+	arch_vcpu_destroy(&vcpu);
+	arch_vcpu_destroy(&vcpu);
+	arch_vm_destroy(&vm);
+}
+
+/* The fake CPU has 39 address bits: 512 GiB, of which 1 GiB is the hole below 4 GiB. */
+static void test_address_bits(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	config.memory.size_bytes = 511 * GIB;
+	assert_int_equal(arch_vm_create(&vm, NULL), 0);
+	arch_vm_destroy(&vm);
+	config.memory.size_bytes = 511 * GIB + 4096;
+	assert_int_equal(arch_vm_create(&vm, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "addresses 39 bits, at most 523264 MiB"));
+}
+
+static void test_too_many_cpus(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	config.cpu_count = 300;
+	assert_int_equal(arch_vm_create(&vm, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "APIC ids above 254 are not supported"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_host, set_up, tear_down),
+		cmocka_unit_test(test_memory_map),
+		cmocka_unit_test_setup_teardown(test_vm_unwinds, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_vcpu_unwinds, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_address_bits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_too_many_cpus, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
