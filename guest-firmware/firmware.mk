@@ -40,10 +40,12 @@ firmware-tests: $(FIRMWARE_TESTS) $(FIRMWARE_BARE_TESTS) $(FIRMWARE_SELFTEST)
 
 $(FIRMWARE_BUILD)/%.c.o: $(FIRMWARE_DIR)/%.c $(FIRMWARE_DIR)/firmware.mk $(FIRMWARE_ARCH_DIR)/arch.mk
 	@mkdir -p $(@D)
+	@$(if $(FIRMWARE_Q),echo "  CC    $@")
 	$(FIRMWARE_Q)$(FIRMWARE_CC) $(FIRMWARE_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(FIRMWARE_BUILD)/%.S.o: $(FIRMWARE_DIR)/%.S $(FIRMWARE_DIR)/firmware.mk $(FIRMWARE_ARCH_DIR)/arch.mk
 	@mkdir -p $(@D)
+	@$(if $(FIRMWARE_Q),echo "  CC    $@")
 	$(FIRMWARE_Q)$(FIRMWARE_CC) $(FIRMWARE_CFLAGS) -MMD -MP -c -o $@ $<
 
 # $(1): test source, $(2): entry objects, $(3): step from the linked ELF64 to the file
@@ -51,6 +53,7 @@ define firmware_test
 $(FIRMWARE_BUILD)/tests/$(basename $(notdir $(1))).elf: $(patsubst $(FIRMWARE_DIR)/%,$(FIRMWARE_BUILD)/%.o,$(1)) \
 		$(2) $(FIRMWARE_LIB_OBJECTS) $(FIRMWARE_ARCH_DIR)/firmware.lds
 	@mkdir -p $$(@D)
+	@$$(if $$(FIRMWARE_Q),echo "  LD    $$@")
 	$$(FIRMWARE_Q)$$(FIRMWARE_CC) $$(FIRMWARE_LDFLAGS) -o $$@ $$(filter %.o,$$^)
 	$(3)
 endef
@@ -61,6 +64,7 @@ $(foreach source,$(FIRMWARE_BARE_SOURCES),$(eval $(call firmware_test,$(source),
 $(FIRMWARE_SELFTEST): $(FIRMWARE_SELFTEST_OBJECTS) $(FIRMWARE_BOOT_OBJECTS) $(FIRMWARE_LIB_OBJECTS) \
 		$(FIRMWARE_ARCH_DIR)/firmware.lds
 	@mkdir -p $(@D)
+	@$(if $(FIRMWARE_Q),echo "  LD    $@")
 	$(FIRMWARE_Q)$(FIRMWARE_CC) $(FIRMWARE_LDFLAGS) -s -o $@ $(filter %.o,$^)
 
 -include $(FIRMWARE_LIB_OBJECTS:.o=.d) $(FIRMWARE_BOOT_OBJECTS:.o=.d) $(FIRMWARE_BARE_BOOT_OBJECTS:.o=.d)
