@@ -65,21 +65,21 @@ static int create_queues(struct virtio_device *vdev)
 }
 
 int virtio_device_init(struct virtio_device *vdev, struct vm *vm,
-                       const struct device_config *config, const struct virtio_device_info *info,
-                       const struct virtio_device_ops *ops, struct event_loop *loop,
-                       uint64_t offered_features, struct error *err)
+                       const struct device_config *config, const struct virtio_device_setup *setup,
+                       struct error *err)
 {
+	const struct virtio_device_info *info = setup->info;
 	int ret;
 
 	assert(info->queue_count <= VIRTIO_QUEUES_MAX &&
 	       info->config_size_bytes <= VIRTIO_CONFIG_MAX_BYTES &&
-	       !(offered_features & ~info->device_features));
+	       !(setup->offered_features & ~info->device_features));
 	device_init(&vdev->device, vm, config);
 	vdev->device.reset = virtio_device_reset;
 	vdev->info = info;
-	vdev->ops = ops;
-	vdev->loop = loop;
-	vdev->offered_features = offered_features | CORE_FEATURES;
+	vdev->ops = setup->ops;
+	vdev->loop = setup->loop;
+	vdev->offered_features = setup->offered_features | CORE_FEATURES;
 	pthread_mutex_init(&vdev->lock, NULL);
 	vdev->initialised = true;
 	ret = create_queues(vdev);

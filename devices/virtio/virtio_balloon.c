@@ -632,9 +632,13 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
                           struct device **ret_device, struct error *err)
 {
 	uint64_t target_bytes = device_config_number(config, "target");
-	const struct virtio_device_info *info = device_config_bool(config, "page-poison")
-	                                                ? &info_with_poison
-	                                                : &info_without_poison;
+	const struct virtio_device_setup setup = {
+		.info = device_config_bool(config, "page-poison") ? &info_with_poison
+		                                                  : &info_without_poison,
+		.ops = &balloon_ops,
+		.loop = vm->reclaim_loop,
+		.offered_features = offered_features(config),
+	};
 	struct balloon *balloon = calloc(1, sizeof(*balloon));
 	int r;
 
@@ -651,8 +655,7 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 	r = check_target(balloon, target_bytes, err);
 	if (r < 0)
 		goto free_balloon;
-	r = virtio_device_init(&balloon->vdev, vm, config, info, &balloon_ops, vm->reclaim_loop,
-	                       offered_features(config), err);
+	r = virtio_device_init(&balloon->vdev, vm, config, &setup, err);
 	if (r < 0)
 		goto free_balloon;
 	config_store(balloon, CONFIG_OFFSET(num_pages), balloon->target_pages);

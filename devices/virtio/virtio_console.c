@@ -290,6 +290,12 @@ static int console_device_create(struct vm *vm, const struct device_config *conf
                                  struct device **ret_device, struct error *err)
 {
 	bool chosen = vm->config->console == CONSOLE_VIRTIO;
+	const struct virtio_device_setup setup = {
+		.info = &console_info,
+		.ops = &console_ops,
+		.loop = vm->io_loop,
+		.offered_features = chosen ? console_info.device_features : 0,
+	};
 	struct virtio_console *port = calloc(1, sizeof(*port));
 	uint16_t columns, rows;
 	int r;
@@ -297,8 +303,7 @@ static int console_device_create(struct vm *vm, const struct device_config *conf
 	if (!port)
 		return error_set_errno(err, -ENOMEM, "state");
 	init_port(port, vm);
-	r = virtio_device_init(&port->vdev, vm, config, &console_info, &console_ops, vm->io_loop,
-	                       chosen ? console_info.device_features : 0, err);
+	r = virtio_device_init(&port->vdev, vm, config, &setup, err);
 	if (r < 0) {
 		pthread_mutex_destroy(&port->input_lock);
 		free(port);

@@ -84,13 +84,18 @@ static void rng_destroy(struct device *device)
 static int rng_create(struct vm *vm, const struct device_config *config, struct device **ret_device,
                       struct error *err)
 {
+	const struct virtio_device_setup setup = {
+		.info = &rng_info,
+		.ops = &rng_ops,
+		.loop = vm->io_loop,
+	};
 	struct rng *rng = calloc(1, sizeof(*rng));
 	int r;
 
 	if (!rng)
 		return error_set_errno(err, -ENOMEM, "state");
 	event_work_init(&rng->another_turn, vm->io_loop, run_another_turn, rng);
-	r = virtio_device_init(&rng->vdev, vm, config, &rng_info, &rng_ops, vm->io_loop, 0, err);
+	r = virtio_device_init(&rng->vdev, vm, config, &setup, err);
 	if (r < 0) {
 		free(rng);
 		return r;

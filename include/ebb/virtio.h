@@ -112,16 +112,20 @@ struct virtio_mmio_layout {
 
 /* --- for device types --- */
 
+struct virtio_device_setup {
+	const struct virtio_device_info *info;
+	const struct virtio_device_ops *ops;
+	struct event_loop *loop;
+	uint64_t offered_features; /* a subset of info->device_features */
+};
+
 /*
  * Fills vdev (zeroed by the caller, who allocated it), creates its queues, and attaches the
- * transport that the VM's configuration asks for. offered_features: a subset of
- * info->device_features. On failure everything here is undone.
+ * transport that the VM's configuration asks for. On failure everything here is undone.
  */
 EBB_MUST_CHECK int virtio_device_init(struct virtio_device *vdev, struct vm *vm,
                                       const struct device_config *config,
-                                      const struct virtio_device_info *info,
-                                      const struct virtio_device_ops *ops, struct event_loop *loop,
-                                      uint64_t offered_features, struct error *err);
+                                      const struct virtio_device_setup *setup, struct error *err);
 
 /* Deactivates, detaches, frees queues; not vdev itself. Half-initialised is fine. */
 void virtio_device_fini(struct virtio_device *vdev);

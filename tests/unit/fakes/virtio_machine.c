@@ -172,12 +172,16 @@ struct probe *probe_create(struct virtio_machine *machine, int *ret, struct erro
 {
 	static const struct device_class probe_class = { .name = "probe" };
 	const struct device_config config = { .class = &probe_class };
+	const struct virtio_device_setup setup = {
+		.info = &probe_info,
+		.ops = &probe_ops,
+		.loop = machine->vm.io_loop,
+		.offered_features = 1U << PROBE_FEATURE_A | 1U << PROBE_FEATURE_B,
+	};
 	struct probe *probe = calloc(1, sizeof(*probe));
 
 	assert(probe);
-	*ret = virtio_device_init(&probe->vdev, &machine->vm, &config, &probe_info, &probe_ops,
-	                          machine->vm.io_loop,
-	                          1U << PROBE_FEATURE_A | 1U << PROBE_FEATURE_B, err);
+	*ret = virtio_device_init(&probe->vdev, &machine->vm, &config, &setup, err);
 	if (*ret) {
 		virtio_device_fini(&probe->vdev); /* must be harmless */
 		free(probe);
