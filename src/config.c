@@ -87,7 +87,8 @@ static int check_memory(const struct vm_config *config, struct error *err)
 
 	cmdline_format_size(size_bytes, text);
 	if (size_bytes < VM_MEMORY_MIN_BYTES)
-		return error_set(err, -EINVAL, "--mem %s: too little memory (give 1M to 16T)", text);
+		return error_set(err, -EINVAL, "--mem %s: too little memory (give 1M to 16T)",
+		                 text);
 	if (size_bytes > VM_MEMORY_MAX_BYTES)
 		return error_set(err, -EINVAL, "--mem %s: too much memory (give 1M to 16T)", text);
 	if (!is_aligned(size_bytes, PAGE_4K_BYTES))

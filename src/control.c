@@ -349,9 +349,14 @@ int control_create(struct vm *vm, struct control_name *name, struct control **re
 	control->shared.vm = vm;
 	control->listener.event = vm_event_happened;
 	event_work_init(&control->reap_work, vm->main_loop, reap_clients, control);
+	ret = control_stats_open(&control->shared);
+	if (ret) {
+		error_set_errno(err, ret, "the control socket");
+		goto free_control;
+	}
 	ret = open_socket(path, &control->listen_fd, err);
 	if (ret)
-		goto free_control;
+		goto close_stats;
 	ret = event_loop_add(vm->main_loop, control->listen_fd, EPOLLIN, listener_ready, control,
 	                     &control->listen_source);
 	if (ret) {
@@ -365,6 +370,8 @@ int control_create(struct vm *vm, struct control_name *name, struct control **re
 close_socket:
 	close(control->listen_fd);
 	unlink(path);
+close_stats:
+	control_stats_close(&control->shared);
 free_control:
 	free(control);
 	return ret;
@@ -386,5 +393,6 @@ void control_destroy(struct control *control)
 	}
 	event_work_cancel(&control->reap_work);
 	reap_clients(control);
+	control_stats_close(&control->shared);
 	free(control);
 }

@@ -57,6 +57,7 @@ enum control_frame control_framer_next(struct control_framer *framer, const char
 struct control_shared { /* by all sessions of a VM */
 	struct vm *vm;
 	bool reset_asked, quit_asked; /* by a client: what events name as their reason */
+	int *vcpu_stats_fds; /* one a vCPU, or the -errno of its opening; NULL: not opened */
 };
 
 struct control_session {
@@ -121,6 +122,14 @@ struct json_t *control_query_stat(struct control_session *session, const struct 
 struct json_t *control_query_reclaim(struct control_session *session,
                                      const struct json_t *arguments,
                                      struct control_failure *failure);
+
+/*
+ * Opens each vCPU's statistics. KVM lets nobody open them while the vCPU runs (its lock is held),
+ * so this comes before it starts; reading needs no lock. A host that has none is told of at a
+ * query.
+ */
+EBB_MUST_CHECK int control_stats_open(struct control_shared *shared);
+void control_stats_close(struct control_shared *shared);
 
 /*
  * KVM's binary statistics, as read from offset 0 of their descriptor, to a list of {name, value}.

@@ -112,7 +112,30 @@ json_t *control_parse_kvm_stats(const uint8_t *data, size_t size_bytes, const js
 	return list;
 }
 
-/* Reads and closes fd, which may be the -errno of its opening. */
+int control_stats_open(struct control_shared *shared)
+{
+	struct vm *vm = shared->vm;
+	int *fds = calloc(vm->vcpu_count, sizeof(*fds));
+
+	if (!fds)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		fds[i] = kvm_vcpu_stats_fd(vm->vcpus[i]->kvm);
+	shared->vcpu_stats_fds = fds;
+	return 0;
+}
+
+void control_stats_close(struct control_shared *shared)
+{
+	for (unsigned int i = 0; shared->vcpu_stats_fds && i < shared->vm->vcpu_count; i++) {
+		if (shared->vcpu_stats_fds[i] >= 0)
+			close(shared->vcpu_stats_fds[i]);
+	}
+	free(shared->vcpu_stats_fds);
+	shared->vcpu_stats_fds = NULL;
+}
+
+/* fd may be the -errno of its opening. */
 static json_t *read_kvm_stats(int fd, const json_t *names, struct error *err)
 {
 	uint8_t *data;
@@ -130,27 +153,30 @@ static json_t *read_kvm_stats(int fd, const json_t *names, struct error *err)
 	if (!list)
 		error_set(err, -EIO, "KVM's statistics cannot be read");
 	free(data);
-	close(fd);
 	return list;
 }
 
-/* One result, appended to results; vcpu NULL: the VM's. */
-static int append_kvm_stats(struct vm *vm, struct vcpu *vcpu, const json_t *names, json_t *results,
+/* One result, appended to results. vcpu_path NULL: the VM's. */
+static int append_kvm_stats(int fd, const char *vcpu_path, const json_t *names, json_t *results,
                             struct error *err)
 {
-	json_t *result, *list;
-	char path[32];
+	json_t *result, *list = read_kvm_stats(fd, names, err);
 
-	list = read_kvm_stats(vcpu ? kvm_vcpu_stats_fd(vcpu->kvm) : kvm_vm_stats_fd(vm->kvm_vm),
-	                      names, err);
 	if (!list)
 		return -EIO;
-	result = json_pack("{s:s, s:o}", "provider", "kvm", "stats", list);
-	if (vcpu) {
-		snprintf(path, sizeof(path), CONTROL_CPU_PATH_PREFIX "%u]", vcpu->index);
-		json_object_set_new(result, "qom-path", json_string(path));
-	}
+	result = json_pack("{s:s, s:o, s:s*}", "provider", "kvm", "stats", list, "qom-path",
+	                   vcpu_path);
 	return json_array_append_new(results, result) ? -ENOMEM : 0;
+}
+
+static int append_vm_stats(struct vm *vm, const json_t *names, json_t *results, struct error *err)
+{
+	int fd = kvm_vm_stats_fd(vm->kvm_vm);
+	int ret = append_kvm_stats(fd, NULL, names, results, err);
+
+	if (fd >= 0)
+		close(fd);
+	return ret;
 }
 
 /*
@@ -184,15 +210,13 @@ static int check_providers(const json_t *providers, bool *ret_kvm, const json_t 
 	return 0;
 }
 
-static bool names_vcpu(const json_t *vcpus, unsigned int index)
+static bool names_vcpu(const json_t *vcpus, const char *path)
 {
-	char path[32];
 	size_t i;
 	json_t *wanted;
 
 	if (!vcpus)
 		return true;
-	snprintf(path, sizeof(path), CONTROL_CPU_PATH_PREFIX "%u]", index);
 	json_array_foreach(vcpus, i, wanted)
 	{
 		const char *text = json_string_value(wanted);
@@ -203,10 +227,27 @@ static bool names_vcpu(const json_t *vcpus, unsigned int index)
 	return false;
 }
 
+/* Of each vCPU that vcpus names by its path (NULL: of all). */
+static int append_vcpu_stats(const struct control_shared *shared, const json_t *vcpus,
+                             const json_t *names, json_t *results, struct error *err)
+{
+	char path[32];
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < shared->vm->vcpu_count; i++) {
+		snprintf(path, sizeof(path), CONTROL_CPU_PATH_PREFIX "%u]", i);
+		if (!names_vcpu(vcpus, path))
+			continue;
+		ret = append_kvm_stats(shared->vcpu_stats_fds ? shared->vcpu_stats_fds[i]
+		                                              : -ENOTSUP,
+		                       path, names, results, err);
+	}
+	return ret;
+}
+
 json_t *control_query_stats(struct control_session *session, const json_t *arguments,
                             struct control_failure *failure)
 {
-	struct vm *vm = session->shared->vm;
 	const char *target = json_string_value(json_object_get(arguments, "target"));
 	const json_t *vcpus = json_object_get(arguments, "vcpus"), *names;
 	bool wants_kvm, of_vm = strcmp(target, "vm") == 0;
@@ -229,11 +270,8 @@ json_t *control_query_stats(struct control_session *session, const json_t *argum
 	results = json_array();
 	if (!results || !wants_kvm)
 		return results;
-	ret = of_vm ? append_kvm_stats(vm, NULL, names, results, &failure->error) : 0;
-	for (unsigned int i = 0; !ret && !of_vm && i < vm->vcpu_count; i++) {
-		if (names_vcpu(vcpus, i))
-			ret = append_kvm_stats(vm, vm->vcpus[i], names, results, &failure->error);
-	}
+	ret = of_vm ? append_vm_stats(session->shared->vm, names, results, &failure->error)
+	            : append_vcpu_stats(session->shared, vcpus, names, results, &failure->error);
 	if (ret) {
 		json_decref(results);
 		return NULL;

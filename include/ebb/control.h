@@ -17,12 +17,13 @@ struct control;
 struct control_name;
 struct vm;
 
-#define CONTROL_CLIENTS_MAX       16
-#define CONTROL_REQUEST_MAX_BYTES (64 * KIB) /* a longer one is an error and ends the connection \
-	                                      */
-#define CONTROL_DEPTH_MAX        32          /* of nested objects and lists in a request */
-#define CONTROL_OUTPUT_MAX_BYTES (2 * MIB)   /* a client that lets more wait is dropped */
-#define CONTROL_PATH_MAX         108         /* what a socket address holds, with its NUL */
+#define CONTROL_CLIENTS_MAX 16
+#define CONTROL_REQUEST_MAX_BYTES \
+	(64 * KIB)                         /* a longer one is an error and ends the connection \
+	                                    */
+#define CONTROL_DEPTH_MAX        32        /* of nested objects and lists in a request */
+#define CONTROL_OUTPUT_MAX_BYTES (2 * MIB) /* a client that lets more wait is dropped */
+#define CONTROL_PATH_MAX         108       /* what a socket address holds, with its NUL */
 
 /*
  * The folder of this user's sockets, with no slash behind: /run/ebb for root, else
@@ -44,7 +45,8 @@ EBB_MUST_CHECK int control_name_acquire(const char *name, struct control_name **
 /* Removes socket and lock file and gives the name back. */
 void control_name_release(struct control_name *name);
 
-/* Serves on vm->main_loop, on its thread. vm and name are borrowed. */
+/* Serves on vm->main_loop, on its thread. vm, with its vCPUs created and not yet started, and name
+ * are borrowed. */
 EBB_MUST_CHECK int control_create(struct vm *vm, struct control_name *name,
                                   struct control **ret_control, struct error *err);
 

@@ -13,7 +13,8 @@
  */
 EBB_MUST_CHECK int machine_run(const struct vm_config *config, struct error *err);
 
-/* For tests: set-up in steps, each undone in reverse. Builds the first step_count of them, then takes all down again. */
+/* For tests: set-up in steps, each undone in reverse. Builds the first step_count of them, then
+ * takes all down again. */
 size_t machine_step_count(void);
 EBB_MUST_CHECK int machine_try_steps(const struct vm_config *config, size_t step_count,
                                      struct error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table */
+/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon
+ * fake_reclaim fake_kvm fake_arch fake_device_table */
 /* The client commands that are one request, and the raw protocol, against a control socket. */
 #include <errno.h>
 #include <pthread.h>
@@ -109,8 +110,7 @@ static void usage_is_checked_before_anything(void **state)
 	(void)state;
 	client_run(&run, &client_pause_command, "", NULL);
 	assert_int_equal(run.status, EXIT_STATUS_USAGE);
-	assert_string_equal(run.err.message,
-	                    "pause: something is missing (usage: ebb pause NAME)");
+	assert_string_equal(run.err.message, "pause: something is missing (usage: ebb pause NAME)");
 	client_run(&run, &client_pause_command, "guest --now", NULL);
 	assert_int_equal(run.status, EXIT_STATUS_USAGE);
 	assert_string_equal(run.err.message, "--now: unknown option (see ebb help pause)");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table */
+/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon
+ * fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb balloon`: absolute and relative sizes, limits, waiting. */
 #include <errno.h>
 #include <pthread.h>
@@ -40,10 +41,15 @@ static void sizes_are_absolute_or_relative(void **state)
 		const char *words;
 		uint64_t target_bytes;
 	} rows[] = {
-		{ "guest 16M", 16 * MIB },  { "guest 16", 16 * MIB },  { "guest +8M", 24 * MIB },
-		{ "guest -4M", 20 * MIB },  { "guest -1G", 0 },        { "guest 5000K", 5000 * KIB },
+		{ "guest 16M", 16 * MIB },
+		{ "guest 16", 16 * MIB },
+		{ "guest +8M", 24 * MIB },
+		{ "guest -4M", 20 * MIB },
+		{ "guest -1G", 0 },
+		{ "guest 5000K", 5000 * KIB },
 		{ "guest 4097K", 4096 * KIB }, /* whole pages */
-		{ "guest 0", 0 },           { "guest 65532K", 65532 * KIB },
+		{ "guest 0", 0 },
+		{ "guest 65532K", 65532 * KIB },
 	};
 
 	(void)state;
@@ -61,15 +67,15 @@ static void sizes_that_cannot_be_are_refused(void **state)
 		const char *words, *message;
 	} rows[] = {
 		{ "guest lots", "balloon lots: not a size (give SIZE, +SIZE or -SIZE, such as "
-				"512M; a bare number is MiB)" },
+		                "512M; a bare number is MiB)" },
 		{ "guest +", "balloon +: not a size (give SIZE, +SIZE or -SIZE, such as 512M; a "
-			     "bare number is MiB)" },
+		             "bare number is MiB)" },
 		{ "guest --wait", "balloon: something is missing (usage: ebb balloon NAME "
-				  "SIZE|+SIZE|-SIZE [--wait])" },
+		                  "SIZE|+SIZE|-SIZE [--wait])" },
 		{ "guest 99999999T", "balloon 99999999T: more than any guest has" },
 		{ "guest 64M", "guest: balloon 64M: all of the guest's RAM (give less than 64M)" },
 		{ "guest +64M", "guest: balloon +64M: all of the guest's RAM (give less than "
-				"64M)" },
+		                "64M)" },
 	};
 
 	(void)state;

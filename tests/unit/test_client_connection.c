@@ -44,13 +44,13 @@ static void a_conversation_skips_events(void **state)
 	struct error err;
 	json_t *result;
 	int fd = start(GREETING EVENT RETURN EVENT "{\"return\": {\"a\": {\"b\": 5, \"c\": -1, "
-	               "\"d\": \"x\"}}}\n" EVENT, &connection, &err);
+	                                           "\"d\": \"x\"}}}\n" EVENT,
+	               &connection, &err);
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(client_command(&connection, "query", json_pack("{s:i}", "n", 1), &result,
-	                                &err),
-	                 0);
+	assert_int_equal(
+		client_command(&connection, "query", json_pack("{s:i}", "n", 1), &result, &err), 0);
 	assert_int_equal(client_number(result, "a.b"), 5);
 	assert_int_equal(client_number(result, "a.c"), 0);
 	assert_int_equal(client_number(result, "a.d"), 0);
@@ -72,7 +72,8 @@ static void an_error_reply_is_the_message(void **state)
 	struct error err;
 	json_t *result;
 	int fd = start(GREETING RETURN "{\"error\": {\"class\": \"GenericError\", \"desc\": "
-	               "\"no\"}}\n{\"error\": 5}\n", &connection, &err);
+	                               "\"no\"}}\n{\"error\": 5}\n",
+	               &connection, &err);
 
 	(void)state;
 	assert_int_equal(client_command(&connection, "a", NULL, &result, &err), -EREMOTEIO);
@@ -152,8 +153,12 @@ static void sizes_are_told_in_units(void **state)
 		uint64_t bytes;
 		const char *text;
 	} rows[] = {
-		{ 0, "0 B" },           { 1023, "1023 B" },       { KIB, "1.0 KiB" },
-		{ 1536, "1.5 KiB" },    { 512 * MIB, "512.0 MiB" }, { 6 * GIB, "6.0 GiB" },
+		{ 0, "0 B" },
+		{ 1023, "1023 B" },
+		{ KIB, "1.0 KiB" },
+		{ 1536, "1.5 KiB" },
+		{ 512 * MIB, "512.0 MiB" },
+		{ 6 * GIB, "6.0 GiB" },
 		{ UINT64_MAX, "16.0 EiB" },
 	};
 

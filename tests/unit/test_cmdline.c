@@ -185,7 +185,7 @@ static void mistakes_name_option_value_and_limit(void **state)
 		{ "-m 17T", "--mem 17T: too much memory (give 1M to 16T)" },
 		{ "-m 99999999T", "--mem 99999999T: more than any guest (give 1M to 16T)" },
 		{ "-m 1.5G", "--mem 1.5G: not a size (give whole K, M, G or T, such as 512M; a "
-			     "bare number is MiB)" },
+		             "bare number is MiB)" },
 		{ "-m", "--mem: no value (give --mem SIZE[,thp=on|off])" },
 		{ "-m 1G,thb=on", "--mem thb: unknown key (did you mean thp?)" },
 		{ "-m 1G,backing=memfd", "--mem backing: unknown key (the keys are: thp)" },
@@ -197,19 +197,19 @@ static void mistakes_name_option_value_and_limit(void **state)
 		{ "--cpus=-1", "--cpus -1: not a number of vCPUs (give 1 to 64)" },
 		{ "--cpus", "--cpus: no value (give --cpus N)" },
 		{ "--name .x", "--name .x: not a name (give 1 to 63 letters, digits, '.', '_' or "
-			       "'-', with no leading '.' or '-')" },
+		               "'-', with no leading '.' or '-')" },
 		{ "--name a/b", "--name a/b: not a name (give 1 to 63 letters, digits, '.', '_' or "
-				"'-', with no leading '.' or '-')" },
+		                "'-', with no leading '.' or '-')" },
 		{ "--name=", "--name : not a name (give 1 to 63 letters, digits, '.', '_' or '-', "
-			     "with no leading '.' or '-')" },
+		             "with no leading '.' or '-')" },
 		{ "--console tty", "--console tty: unknown (give serial|virtio|none)" },
 		{ "--transport usb", "--transport usb: unknown (give pci|mmio)" },
 		{ "--timeout 0", "--timeout 0: not a time (give seconds, above 0 and up to "
-				 "1000000000)" },
+		                 "1000000000)" },
 		{ "--timeout 2h", "--timeout 2h: not a time (give seconds, above 0 and up to "
-				  "1000000000)" },
+		                  "1000000000)" },
 		{ "--timeout 1000000001", "--timeout 1000000001: not a time (give seconds, above 0 "
-					  "and up to 1000000000)" },
+		                          "and up to 1000000000)" },
 		{ "--no-reboot=1", "--no-reboot=1: takes no value (give --no-reboot)" },
 		{ "--ballon off", "--ballon: unknown option (did you mean --balloon?)" },
 		{ "--kernl x", "--kernl: unknown option (did you mean --kernel?)" },
@@ -218,19 +218,20 @@ static void mistakes_name_option_value_and_limit(void **state)
 		{ "-n tap", "-n: unknown option (see ebb help run)" },
 		{ "--balloon", "--balloon: no value (give --balloon off|KEY[=VALUE],...)" },
 		{ "--balloon free-page-repoting", "--balloon free-page-repoting: unknown key (did "
-						  "you mean free-page-reporting?)" },
+		                                  "you mean free-page-reporting?)" },
 		{ "--balloon of", "--balloon of: unknown key (did you mean off?)" },
 		{ "--balloon lazy", "--balloon lazy: unknown key (see ebb help run)" },
 		{ "--balloon hidden=1", "--balloon hidden: unknown key (see ebb help run)" },
 		{ "--balloon target", "--balloon target=: no value (give a size such as 256M)" },
-		{ "--balloon target=lots", "--balloon target=lots: cannot be read (give a size such "
-					   "as 256M)" },
+		{ "--balloon target=lots",
+		  "--balloon target=lots: cannot be read (give a size such "
+		  "as 256M)" },
 		{ "--balloon target=9G", "--balloon target=9G: out of range (give 0 to 8G)" },
 		{ "--balloon stats-interval=3601", "--balloon stats-interval=3601: out of range "
-						   "(give 0 to 3600)" },
+		                                   "(give 0 to 3600)" },
 		{ "--balloon label=", "--balloon label: no value (give label=VALUE)" },
 		{ "--balloon free-page-reporting=maybe", "--balloon free-page-reporting=maybe: "
-							 "cannot be read (give on or off)" },
+		                                         "cannot be read (give on or off)" },
 		{ "a b", "b: one word too many (usage: ebb run [OPTIONS] [KERNEL])" },
 		{ "-k a b", "--kernel b: one kernel is named already: a" },
 		{ "-i x", "--initrd x: the built-in selftest takes none (give --kernel)" },
@@ -238,7 +239,7 @@ static void mistakes_name_option_value_and_limit(void **state)
 		{ "--kernel=", "--kernel: empty (give a file)" },
 		{ "--trace-reclaim=", "--trace-reclaim: empty (give a file)" },
 		{ "--expect x --console none", "--expect x: there is no console to watch with "
-					       "--console none (leave one of them out)" },
+		                               "--console none (leave one of them out)" },
 	};
 
 	(void)state;

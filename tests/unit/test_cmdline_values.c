@@ -30,7 +30,9 @@ static void sizes_are_read(void **state)
 		{ "6G", 6 * GIB },
 		{ "6GIB", 6 * GIB },
 		{ "1T", TIB },
-		{ "1Ti" "B", TIB },
+		{ "1Ti"
+		  "B",
+		  TIB },
 		{ "16777215T", 16777215 * TIB },
 	};
 
@@ -49,14 +51,22 @@ static void sizes_that_are_none_are_refused(void **state)
 		const char *text;
 		int code;
 	} rows[] = {
-		{ "", -EINVAL },          { "M", -EINVAL },
-		{ "-1", -EINVAL },        { "+1", -EINVAL },
-		{ " 1", -EINVAL },        { "1 ", -EINVAL },
-		{ "1.5G", -EINVAL },      { "1,5G", -EINVAL },
-		{ "0x10", -EINVAL },      { "1P", -EINVAL },
-		{ "1Mi", -EINVAL },       { "1MM", -EINVAL },
-		{ "1B", -EINVAL },        { "1MiBs", -EINVAL },
-		{ "16777216T", -ERANGE }, { "99999999T", -ERANGE },
+		{ "", -EINVAL },
+		{ "M", -EINVAL },
+		{ "-1", -EINVAL },
+		{ "+1", -EINVAL },
+		{ " 1", -EINVAL },
+		{ "1 ", -EINVAL },
+		{ "1.5G", -EINVAL },
+		{ "1,5G", -EINVAL },
+		{ "0x10", -EINVAL },
+		{ "1P", -EINVAL },
+		{ "1Mi", -EINVAL },
+		{ "1MM", -EINVAL },
+		{ "1B", -EINVAL },
+		{ "1MiBs", -EINVAL },
+		{ "16777216T", -ERANGE },
+		{ "99999999T", -ERANGE },
 		{ "18446744073709551616", -ERANGE },
 		{ "17592186044416", -ERANGE }, /* of MiB */
 		{ "99999999999999999999999999999999G", -ERANGE },
@@ -100,17 +110,16 @@ static void numbers_and_times_are_read(void **state)
 
 static void sizes_are_spelled_so_that_they_can_be_read_again(void **state)
 {
-	static const uint64_t sizes[] = { 0,       1,         1023,           KIB,    1536,
-		                          MIB,     1536 * KIB, 5 * GIB,        16 * TIB, 4096 * TIB,
-		                          UINT64_MAX };
+	static const uint64_t sizes[] = { 0,          1,       1023,     KIB,        1536,      MIB,
+		                          1536 * KIB, 5 * GIB, 16 * TIB, 4096 * TIB, UINT64_MAX };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		char text[SIZE_TEXT_MAX];
 		uint64_t bytes;
 
-		assert_int_equal(
-			cmdline_parse_size(cmdline_format_size(sizes[i], text), 1, &bytes), 0);
+		assert_int_equal(cmdline_parse_size(cmdline_format_size(sizes[i], text), 1, &bytes),
+		                 0);
 		assert_true(bytes == sizes[i]);
 	}
 }
@@ -121,10 +130,10 @@ static void distances_count_edits(void **state)
 		const char *a, *b;
 		unsigned int distance;
 	} rows[] = {
-		{ "", "", 0 },          { "abc", "abc", 0 },         { "", "abc", 3 },
-		{ "abc", "", 3 },       { "balloon", "ballon", 1 },  { "balloon", "ballooon", 1 },
-		{ "run", "rnu", 1 },    { "stat", "star", 1 },       { "pause", "puase", 1 },
-		{ "list", "ls", 2 },    { "kitten", "sitting", 3 },  { "ab", "ba", 1 },
+		{ "", "", 0 },       { "abc", "abc", 0 },        { "", "abc", 3 },
+		{ "abc", "", 3 },    { "balloon", "ballon", 1 }, { "balloon", "ballooon", 1 },
+		{ "run", "rnu", 1 }, { "stat", "star", 1 },      { "pause", "puase", 1 },
+		{ "list", "ls", 2 }, { "kitten", "sitting", 3 }, { "ab", "ba", 1 },
 	};
 	char a[200], b[200];
 

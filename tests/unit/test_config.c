@@ -16,7 +16,8 @@
 static void names_are_what_a_file_may_be_called(void **state)
 {
 	static const char *const good[] = { "a", "vm1", "a.b_c-D", "ebb-12345", "0" };
-	static const char *const bad[] = { "", ".", "..", ".hidden", "-v", "a/b", "a b", "a\n", "\xc3\xa4" };
+	static const char *const bad[] = { "",    ".",   "..",  ".hidden", "-v",
+		                           "a/b", "a b", "a\n", "\xc3\xa4" };
 	char long_name[VM_NAME_MAX + 1];
 
 	(void)state;

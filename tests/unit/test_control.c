@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table */
+/* fakes: control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim fake_kvm
+ * fake_arch fake_device_table */
 /* The control socket under good and bad clients. */
 #include <dirent.h>
 #include <errno.h>

@@ -170,8 +170,8 @@ static void the_balloon_is_set_by_what_the_guest_keeps(void **state)
 }
 
 #define PROPERTY(path, property) "{\"path\": \"" path "\", \"property\": \"" property "\"}"
-#define INTERVAL(path, value)                                                            \
-	"{\"path\": \"" path "\", \"property\": \"guest-stats-polling-interval\", "      \
+#define INTERVAL(path, value) \
+	"{\"path\": \"" path "\", \"property\": \"guest-stats-polling-interval\", " \
 	"\"value\": " value "}"
 #define BALLOON_PATH "/machine/peripheral/balloon0"
 
@@ -182,8 +182,8 @@ static void the_balloons_properties_are_read_and_written(void **state)
 	assert_int_equal(guest.balloon.status.stats_interval_s, 5);
 	answers("qom-get", PROPERTY(BALLOON_PATH, "guest-stats-polling-interval"), "5");
 	answers("qom-get", PROPERTY("balloon0", "guest-stats-polling-interval"), "5");
-	answers("qom-get", PROPERTY("/machine/peripheral/virtio-balloon",
-	                            "guest-stats-polling-interval"),
+	answers("qom-get",
+	        PROPERTY("/machine/peripheral/virtio-balloon", "guest-stats-polling-interval"),
 	        "5");
 	answers("qom-set", INTERVAL("balloon0", "0"), "{}");
 	assert_int_equal(guest.balloon.status.stats_interval_s, 0);
@@ -207,8 +207,7 @@ static void properties_that_are_none_are_refused(void **state)
 	fails("qom-get", PROPERTY(BALLOON_PATH, "size"), "GenericError",
 	      BALLOON_PATH " has no property 'size' (it has guest-stats and "
 	                   "guest-stats-polling-interval)");
-	fails("qom-set",
-	      "{\"path\": \"balloon0\", \"property\": \"guest-stats\", \"value\": {}}",
+	fails("qom-set", "{\"path\": \"balloon0\", \"property\": \"guest-stats\", \"value\": {}}",
 	      "GenericError", "guest-stats can only be read");
 	fails("qom-set", INTERVAL("balloon0", "\"5\""), "GenericError", interval_message);
 	fails("qom-set", INTERVAL("balloon0", "-1"), "GenericError", interval_message);

@@ -197,7 +197,8 @@ static void a_path_that_fits_no_socket_is_refused(void **state)
 	memset(long_folder + 5, 'x', 110);
 	setenv("XDG_RUNTIME_DIR", long_folder, 1);
 	assert_int_equal(control_socket_path("vm1", path, &err), -ENAMETOOLONG);
-	assert_non_null(strstr(err.message, "too long for a socket's path (the limit is 107 bytes"));
+	assert_non_null(
+		strstr(err.message, "too long for a socket's path (the limit is 107 bytes"));
 	/* The folder fits, the socket does not. */
 	long_folder[100] = '\0';
 	setenv("XDG_RUNTIME_DIR", long_folder, 1);

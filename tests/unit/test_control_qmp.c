@@ -75,11 +75,10 @@ static void negotiate(void)
 	assert_string_equal(ask("{\"execute\": \"qmp_capabilities\"}"), "{\"return\": {}}\n");
 }
 
-#define EXECUTE(command)              "{\"execute\": \"" command "\"}"
+#define EXECUTE(command) "{\"execute\": \"" command "\"}"
 #define EXECUTE_WITH(command, members) \
 	"{\"execute\": \"" command "\", \"arguments\": {" members "}}"
-#define ERROR_REPLY(class, text) \
-	"{\"error\": {\"class\": \"" class "\", \"desc\": \"" text "\"}}\n"
+#define ERROR_REPLY(class, text) "{\"error\": {\"class\": \"" class "\", \"desc\": \"" text "\"}}\n"
 
 static void a_conversation_begins_with_negotiation(void **state)
 {
@@ -108,9 +107,10 @@ static void requests_are_answered_with_their_id(void **state)
 	negotiate();
 	assert_string_equal(ask("{\"execute\": \"query-name\", \"id\": {\"a\": [1, null]}}"),
 	                    "{\"return\": {\"name\": \"guest\"}, \"id\": {\"a\": [1, null]}}\n");
-	assert_string_equal(ask("{\"execute\": \"nope\", \"id\": 7}"),
-	                    "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"nope: there is "
-	                    "no such command (see query-commands)\"}, \"id\": 7}\n");
+	assert_string_equal(
+		ask("{\"execute\": \"nope\", \"id\": 7}"),
+		"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"nope: there is "
+		"no such command (see query-commands)\"}, \"id\": 7}\n");
 	/* Several on a line, one over several lines. */
 	assert_string_equal(ask(EXECUTE("query-name") EXECUTE("query-name")),
 	                    "{\"return\": {\"name\": \"guest\"}}\n"
@@ -197,8 +197,8 @@ static void lost_streams_are_closed_with_a_reason(void **state)
 	memset(control_framer_space(&talk->session.framer, &room_bytes), 'x',
 	       CONTROL_REQUEST_MAX_BYTES);
 	control_framer_added(&talk->session.framer, CONTROL_REQUEST_MAX_BYTES);
-	assert_string_equal(ask(""), ERROR_REPLY("GenericError",
-	                                         "the request is longer than 65536 bytes"));
+	assert_string_equal(ask(""),
+	                    ERROR_REPLY("GenericError", "the request is longer than 65536 bytes"));
 	assert_true(talk->session.closing);
 }
 

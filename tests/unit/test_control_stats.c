@@ -49,8 +49,8 @@ static const json_t *at(const json_t *value, const char *path)
 		size_t length = strcspn(path, ".");
 
 		snprintf(key, sizeof(key), "%.*s", (int)length, path);
-		value = json_is_array(value) ? json_array_get(value, (size_t)atoi(key)) :
-		                               json_object_get(value, key);
+		value = json_is_array(value) ? json_array_get(value, (size_t)atoi(key))
+		                             : json_object_get(value, key);
 		path += length + (path[length] == '.');
 	}
 	return value;
@@ -84,10 +84,11 @@ static void every_key_of_the_contract_is_there(void **state)
 		"balloon.poison_value",
 	};
 	static const char *const sources[] = { "inflate", "report", "hint", "unplug", "reset" };
-	static const char *const counts[] = { "requests",     "ranges_in",      "ranges_released",
-		                              "bytes_in",     "bytes_released", "bytes_absent",
-		                              "bytes_refused", "syscalls",      "errors",
-		                              "latency_ns.p50", "latency_ns.p99", "latency_ns.max" };
+	static const char *const counts[] = {
+		"requests",       "ranges_in",      "ranges_released", "bytes_in",
+		"bytes_released", "bytes_absent",   "bytes_refused",   "syscalls",
+		"errors",         "latency_ns.p50", "latency_ns.p99",  "latency_ns.max"
+	};
 	json_t *stat = control_query_stat(&session, NULL, NULL);
 	char path[64];
 
@@ -242,8 +243,8 @@ static struct stats_file make_file(void)
 		                            .size = 3,
 		                            .offset = 8 },
 		            .name = "wait_hist" },
-		          { .descriptor = { .flags = KVM_STATS_UNIT_BOOLEAN |
-		                                     KVM_STATS_TYPE_INSTANT,
+		          { .descriptor = { .flags =
+		                                    KVM_STATS_UNIT_BOOLEAN | KVM_STATS_TYPE_INSTANT,
 		                            .size = 1,
 		                            .offset = 32 },
 		            .name = "blocking" } },
@@ -259,9 +260,10 @@ static void kvm_statistics_are_taken_apart(void **state)
 	char *text = json_dumps(list, 0);
 
 	(void)state;
-	assert_string_equal(text, "[{\"name\": \"exits\", \"value\": 42}, {\"name\": \"wait_hist\", "
-	                          "\"value\": [1, 2, 3]}, {\"name\": \"blocking\", \"value\": "
-	                          "true}]");
+	assert_string_equal(text,
+	                    "[{\"name\": \"exits\", \"value\": 42}, {\"name\": \"wait_hist\", "
+	                    "\"value\": [1, 2, 3]}, {\"name\": \"blocking\", \"value\": "
+	                    "true}]");
 	free(text);
 	json_decref(list);
 	list = control_parse_kvm_stats((const uint8_t *)&file, sizeof(file), names);
@@ -277,10 +279,10 @@ static void kvm_statistics_that_contradict_themselves_are_refused(void **state)
 	struct stats_file file;
 
 	(void)state;
-#define REFUSED(change)                                                                        \
-	do {                                                                                   \
-		file = make_file();                                                            \
-		change;                                                                        \
+#define REFUSED(change) \
+	do { \
+		file = make_file(); \
+		change; \
 		assert_null(control_parse_kvm_stats((const uint8_t *)&file, sizeof(file), NULL)); \
 	} while (0)
 	REFUSED(file.header.num_desc = 9);
@@ -348,11 +350,21 @@ static void requests_for_statistics_are_checked(void **state)
 	assert_int_equal(json_array_size(result), 0);
 	json_decref(result);
 	assert_null(query_stats("{\"target\": \"vcpu\"}", &failure));
+	assert_string_equal(failure.error.message, "KVM's statistics: Operation not supported");
+	assert_int_equal(control_stats_open(&shared), 0);
+	assert_null(query_stats("{\"target\": \"vcpu\"}", &failure));
 	assert_string_equal(failure.error.message, "KVM's statistics cannot be read");
+	control_stats_close(&shared);
+	control_stats_close(&shared);
+	fake_kvm_fail_nth(1, -24);
+	assert_int_equal(control_stats_open(&shared), 0);
+	assert_null(
+		query_stats("{\"target\": \"vcpu\", \"vcpus\": [\"/machine/cpu[1]\"]}", &failure));
+	assert_string_equal(failure.error.message, "KVM's statistics: Too many open files");
+	control_stats_close(&shared);
 	fake_kvm_fail_nth(0, -12);
 	assert_null(query_stats("{\"target\": \"vm\"}", &failure));
-	assert_string_equal(failure.error.message,
-	                    "KVM's statistics: Cannot allocate memory");
+	assert_string_equal(failure.error.message, "KVM's statistics: Cannot allocate memory");
 }
 
 int main(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest for tests of the control socket: a struct vm of 64 MiB and two vCPUs, with a balloon,
- * over fake_vm_life, fake_balloon, fake_reclaim, fake_kvm and fake_arch. It has no main loop; who needs
- * one sets it.
+ * over fake_vm_life, fake_balloon, fake_reclaim, fake_kvm and fake_arch. It has no main loop; who
+ * needs one sets it.
  */
 #ifndef CONTROL_GUEST_H
 #define CONTROL_GUEST_H

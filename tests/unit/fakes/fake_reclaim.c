@@ -30,8 +30,7 @@ void reclaim_destroy(struct reclaim *reclaim)
 }
 
 int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
-                    struct reclaim_range *ranges, size_t count,
-                    struct reclaim_outcome *ret_outcome)
+                    struct reclaim_range *ranges, size_t count, struct reclaim_outcome *ret_outcome)
 {
 	(void)ranges;
 	reclaim->stats.sources[source].requests++;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An accounting in memory: stands in for src/reclaim.c (`fakes: fake_reclaim`). Releases nothing. */
+/* An accounting in memory: stands in for src/reclaim.c (`fakes: fake_reclaim`). Releases nothing.
+ */
 #ifndef FAKE_RECLAIM_H
 #define FAKE_RECLAIM_H
 
