@@ -3,33 +3,21 @@
  * The memory-return engine: guest-physical ranges in, host memory back, and an honest account of
  * it.
  *
- * DOC: owns every system call that takes guest RAM away (with its private rooms: reclaim_batch.c
- * brings a batch into order, reclaim_residency.c looks what is there, reclaim_host.c holds the
- * system calls, reclaim_trace.c writes the trace).
+ * DOC: owns every system call that takes guest RAM away, with its private rooms: reclaim_batch.c
+ * brings a batch into order, reclaim_pieces.c looks what is there (reclaim_residency.c) and
+ * releases it, reclaim_deferred.c keeps what is put off, reclaim_host.c holds the system calls,
+ * reclaim_trace.c writes the trace.
  *
- *   ranges -> clip, sort, merge -> split at regions -> pieces -> look -> release -> account
+ *   ranges -> clip, sort, merge -> split at regions -> (put off) -> look -> release -> account
  *
- * Looking comes first because the host does not say what an advice freed. Pieces close to each
- * other are looked at with one call: as long as a gap is no larger than what the pieces before it
- * cover plus 2 MiB, so a scan never walks much more than twice what was asked for. A piece that
- * holds nothing, neither memory nor swap, is not released at all: no system call, and no MMU
- * notifier for KVM to run.
+ * A part of a huge page is better not released at all until the rest comes: it splits the page,
+ * frees nothing until all of it is gone, and until then khugepaged may fill the hole again with new
+ * memory. So reclaim_release_later puts parts off, in bitmaps (reclaim_deferred.c), until their 2
+ * MiB block is complete, and complete blocks until there are 8 of them: a Linux guest that inflates
+ * by 1 MiB a request then costs a call for 16 MiB, and no split. Its caller says when the rest has
+ * waited long enough. What is put off is in no account before it is released.
  *
- * What is left goes by one vector process_madvise on this process; a single piece by madvise. A
- * vector is capped at 1 GiB, for the kernel cuts one at 2 GiB less a page, inside a THP. Whether
- * the host has it (Linux 6.13; without a descriptor 6.14) is found out by the first vector, so that
- * a start pays nothing: where the vector fails and the same piece goes by madvise, vectors are over
- * for good.
- *
- * Released pages are remembered, a bit each, in a map a region that is made with its first release
- * and costs memory only where something was released. A page with its bit set that is seen resident
- * has been faulted back: counted once, at the next release of it or the next query. A reset machine
- * begins anew: its maps go.
- *
- * Backings: private anonymous memory, where MADV_DONTNEED frees at once and at 4 KiB. What merges
- * to whole 2 MiB leaves THPs whole; a part of one splits it. The others fit behind release_one and
- * release_group: shared memfd and files need MADV_REMOVE or a punched hole (DONTNEED on them frees
- * nothing), hugetlb the same at its page size, with parts remembered until a page is complete.
+ * A reset machine begins anew: what was put off and what was remembered of released pages goes.
  *
  * Threads: any; a batch holds the shared lock of guest memory and then the batch lock, to its end.
  */
@@ -40,57 +28,35 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "ebb/bitmap.h"
 #include "ebb/event_loop.h"
 #include "reclaim_batch.h"
-#include "reclaim_host.h"
-#include "reclaim_residency.h"
+#include "reclaim_pieces.h"
 #include "reclaim_trace.h"
 
-#define PIECES_MAX       512
-#define VECTOR_MAX_BYTES GIB
-#define GAP_MIN_BYTES    PAGE_2M_BYTES
-
-struct region {
-	gpa_t gpa;
-	uint64_t size_bytes;
-	uint8_t *hva;
-	uint64_t
-		*released; /* a bit a 4 KiB page; NULL: nothing released yet, or no memory for it */
-};
-
-/* A part of a batch: merged, and inside one region. */
-struct piece {
-	struct region *region;
-	uint8_t *hva;
-	uint64_t size_bytes, resident_bytes;
-	bool holds_something; /* resident, swapped or zero pages */
-};
+/* What may wait: so many complete blocks for company, so much altogether. */
+#define DEFERRED_COMPLETE_MAX_BLOCKS 8
+#define DEFERRED_MAX_BYTES           (64 * MIB)
 
 struct reclaim {
 	struct guest_memory *memory;
 	struct gmem_listener listener;
-	pthread_mutex_t lock;                    /* the batch lock: everything below */
-	struct region regions[GMEM_REGIONS_MAX]; /* ascending */
+	pthread_mutex_t lock;                            /* the batch lock: everything below */
+	struct reclaim_region regions[GMEM_REGIONS_MAX]; /* ascending */
 	size_t region_count;
 	unsigned int inhibit_count;
-	enum { VECTOR_UNPROBED, VECTOR_WORKS, VECTOR_NONE } vector;
-	int pidfd; /* RECLAIM_HOST_SELF, or a descriptor of ours */
 	struct reclaim_source_stats stats[RECLAIM_SOURCE_COUNT];
 	struct metric_histogram latency[RECLAIM_SOURCE_COUNT];
-	uint64_t refault_bytes;
+	uint64_t deferred_range_count; /* came since something deferred was last released */
 	struct reclaim_trace trace;
-	struct residency residency;
-	/* The batch under way: */
-	enum reclaim_source source;
-	struct piece pieces[PIECES_MAX];
-	size_t piece_count;
-	struct iovec elements[PIECES_MAX];
-	unsigned int errors;
-	int first_error;
+	enum reclaim_source source; /* of the batch under way */
+	struct reclaim_pieces pieces;
+};
+
+struct batch {
+	int64_t start_ns;
+	uint64_t range_count, bytes_in, deferred_bytes;
+	struct reclaim_outcome outcome;
 };
 
 const char *reclaim_source_name(enum reclaim_source source)
@@ -105,31 +71,6 @@ const char *reclaim_source_name(enum reclaim_source source)
 
 /* --- regions --- */
 
-static size_t released_map_bytes(const struct region *region)
-{
-	return BITMAP_WORDS(region->size_bytes / PAGE_4K_BYTES) * sizeof(uint64_t);
-}
-
-static void region_forget_released(struct region *region)
-{
-	if (region->released)
-		munmap(region->released, released_map_bytes(region));
-	region->released = NULL;
-}
-
-/* Its map of released pages, made when it is first needed; NULL when the host has no room. */
-static uint64_t *region_released_map(struct region *region)
-{
-	void *map;
-
-	if (region->released)
-		return region->released;
-	map = mmap(NULL, released_map_bytes(region), PROT_READ | PROT_WRITE,
-	           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	region->released = map == MAP_FAILED ? NULL : map;
-	return region->released;
-}
-
 static int on_region_added(struct gmem_listener *listener, const struct gmem_region *added)
 {
 	struct reclaim *reclaim = container_of(listener, struct reclaim, listener);
@@ -142,11 +83,13 @@ static int on_region_added(struct gmem_listener *listener, const struct gmem_reg
 	}
 	for (at = reclaim->region_count; at > 0 && reclaim->regions[at - 1].gpa > added->gpa; at--)
 		reclaim->regions[at] = reclaim->regions[at - 1];
-	reclaim->regions[at] = (struct region){
+	reclaim->regions[at] = (struct reclaim_region){
 		.gpa = added->gpa,
 		.size_bytes = added->size_bytes,
 		.hva = added->hva,
+		.thp = added->thp,
 	};
+	reclaim_deferred_init(&reclaim->regions[at].deferred, added->gpa, added->size_bytes);
 	reclaim->region_count++;
 	pthread_mutex_unlock(&reclaim->lock);
 	return 0;
@@ -161,7 +104,7 @@ static void on_region_removed(struct gmem_listener *listener, const struct gmem_
 	while (at < reclaim->region_count && reclaim->regions[at].gpa != removed->gpa)
 		at++;
 	if (at < reclaim->region_count) {
-		region_forget_released(&reclaim->regions[at]);
+		reclaim_region_forget(&reclaim->regions[at]);
 		reclaim->region_count--;
 		memmove(&reclaim->regions[at], &reclaim->regions[at + 1],
 		        (reclaim->region_count - at) * sizeof(reclaim->regions[0]));
@@ -177,9 +120,8 @@ int reclaim_create(struct guest_memory *memory, struct reclaim **ret_reclaim, st
 	if (!reclaim)
 		return error_set_errno(err, -ENOMEM, "cannot set up memory return");
 	reclaim->memory = memory;
-	reclaim->pidfd = RECLAIM_HOST_SELF;
 	pthread_mutex_init(&reclaim->lock, NULL);
-	residency_init(&reclaim->residency);
+	reclaim_pieces_init(&reclaim->pieces);
 	reclaim_trace_init(&reclaim->trace);
 	reclaim->listener.region_added = on_region_added;
 	reclaim->listener.region_removed = on_region_removed;
@@ -199,340 +141,267 @@ void reclaim_destroy(struct reclaim *reclaim)
 		return;
 	gmem_remove_listener(reclaim->memory, &reclaim->listener);
 	for (size_t i = 0; i < reclaim->region_count; i++)
-		region_forget_released(&reclaim->regions[i]);
-	if (reclaim->pidfd >= 0)
-		close(reclaim->pidfd);
-	residency_fini(&reclaim->residency);
+		reclaim_region_forget(&reclaim->regions[i]);
+	reclaim_pieces_fini(&reclaim->pieces);
 	reclaim_trace_fini(&reclaim->trace);
 	pthread_mutex_destroy(&reclaim->lock);
 	free(reclaim);
 }
 
-/* --- looking: what is there --- */
+/* --- putting off --- */
 
-/* Pages seen resident: those released before have come back. */
-static void note_resident(struct reclaim *reclaim, struct region *region, uintptr_t start,
-                          uintptr_t end)
+/* False: this is for now. */
+static bool put_off(struct reclaim_region *region, gpa_t gpa, uint64_t size_bytes,
+                    struct batch *batch)
 {
-	size_t first = (start - (uintptr_t)region->hva) / PAGE_4K_BYTES;
-	size_t count = (end - start) / PAGE_4K_BYTES;
+	uint64_t added_bytes;
 
-	if (!region->released)
-		return;
-	reclaim->refault_bytes +=
-		bitmap_count_range(region->released, first, count) * PAGE_4K_BYTES;
-	bitmap_clear_range(region->released, first, count);
+	if (!region->thp ||
+	    reclaim_deferred_add(&region->deferred, gpa, size_bytes, &added_bytes) < 0)
+		return false;
+	batch->deferred_bytes += added_bytes;
+	batch->outcome.bytes_absent += size_bytes - added_bytes;
+	return true;
 }
 
-struct look {
+struct taken {
 	struct reclaim *reclaim;
-	struct piece *piece, *end; /* the first that the next run can touch; behind the last */
+	struct reclaim_region *region;
+	struct batch *batch;
 };
 
-static void look_at_run(void *ctx, uintptr_t start, uintptr_t end, bool resident)
+static void take_deferred_run(void *ctx, gpa_t gpa, uint64_t size_bytes)
 {
-	struct look *look = ctx;
+	struct taken *taken = ctx;
+	struct batch *batch = taken->batch;
 
-	for (struct piece *piece = look->piece; piece < look->end; piece++) {
-		uintptr_t piece_start = (uintptr_t)piece->hva;
-		uintptr_t piece_end = piece_start + piece->size_bytes;
-		uintptr_t from = max_u64(start, piece_start), to = min_u64(end, piece_end);
+	batch->bytes_in += size_bytes;
+	if (taken->reclaim->inhibit_count)
+		batch->outcome.bytes_refused += size_bytes;
+	else
+		reclaim_pieces_add(&taken->reclaim->pieces, taken->region, gpa, size_bytes,
+		                   &batch->outcome);
+}
 
-		if (piece_start >= end)
-			return;
-		if (piece_end <= end)
-			look->piece = piece + 1;
-		if (from >= to)
-			continue;
-		piece->holds_something = true;
-		if (!resident)
-			continue;
-		piece->resident_bytes += to - from;
-		note_resident(look->reclaim, piece->region, from, to);
-		if (region_released_map(piece->region))
-			bitmap_set_range(piece->region->released,
-			                 (from - (uintptr_t)piece->region->hva) / PAGE_4K_BYTES,
-			                 (to - from) / PAGE_4K_BYTES);
+/* What was put off becomes part of the batch: the complete blocks, or everything. */
+static void gather_deferred(struct reclaim *reclaim, bool complete_only, struct batch *batch)
+{
+	for (size_t i = 0; i < reclaim->region_count; i++) {
+		struct taken taken = { reclaim, &reclaim->regions[i], batch };
+
+		reclaim_deferred_take(&taken.region->deferred, complete_only, take_deferred_run,
+		                      &taken);
 	}
 }
 
-/* The first piece behind first that one scan would not take along. */
-static size_t cluster_end(const struct reclaim *reclaim, size_t first)
+/* When enough waits. */
+static void gather_what_waited(struct reclaim *reclaim, struct batch *batch)
 {
-	uint64_t covered_bytes = reclaim->pieces[first].size_bytes;
-	size_t next = first + 1;
+	uint64_t complete_blocks = 0, bytes = 0;
 
-	for (; next < reclaim->piece_count; next++) {
-		const struct piece *last = &reclaim->pieces[next - 1];
-		const struct piece *piece = &reclaim->pieces[next];
-
-		if (piece->region != last->region ||
-		    (uint64_t)(piece->hva - last->hva) - last->size_bytes >
-		            covered_bytes + GAP_MIN_BYTES)
-			break;
-		covered_bytes += piece->size_bytes;
+	for (size_t i = 0; i < reclaim->region_count; i++) {
+		complete_blocks += reclaim->regions[i].deferred.complete_blocks;
+		bytes += reclaim->regions[i].deferred.bytes;
 	}
-	return next;
+	if (bytes >= DEFERRED_MAX_BYTES)
+		gather_deferred(reclaim, false, batch);
+	else if (complete_blocks >= DEFERRED_COMPLETE_MAX_BLOCKS)
+		gather_deferred(reclaim, true, batch);
 }
 
-static void look_at_pieces(struct reclaim *reclaim)
+/* --- a batch, from end to end; under both locks --- */
+
+static void begin_batch(struct reclaim *reclaim, enum reclaim_source source, struct batch *batch)
 {
-	for (size_t first = 0, next; first < reclaim->piece_count; first = next) {
-		struct piece *start = &reclaim->pieces[first], *last;
-		struct look look = { .reclaim = reclaim, .piece = start };
-
-		next = cluster_end(reclaim, first);
-		look.end = &reclaim->pieces[next];
-		last = look.end - 1;
-		if (residency_scan(&reclaim->residency, (uintptr_t)start->hva,
-		                   (uintptr_t)last->hva + last->size_bytes, look_at_run, &look) < 0)
-			reclaim->errors++;
-		/* Absent may still be swapped out: release it. */
-		for (; start < look.end && !residency_sees_swap(&reclaim->residency); start++)
-			start->holds_something = true;
-	}
-}
-
-/* --- releasing --- */
-
-static void account_piece(struct reclaim *reclaim, const struct piece *piece, int result,
-                          struct reclaim_outcome *outcome)
-{
-	const struct region *region = piece->region;
-
-	if (result == 0) {
-		outcome->ranges_released++;
-		outcome->bytes_released += piece->resident_bytes;
-		outcome->bytes_absent += piece->size_bytes - piece->resident_bytes;
-		return;
-	}
-	outcome->bytes_refused = add_saturating(outcome->bytes_refused, piece->size_bytes);
-	reclaim->errors++;
-	if (!reclaim->first_error)
-		reclaim->first_error = result;
-	if (region->released)
-		bitmap_clear_range(region->released,
-		                   (size_t)(piece->hva - region->hva) / PAGE_4K_BYTES,
-		                   piece->size_bytes / PAGE_4K_BYTES);
-}
-
-static int release_one(struct reclaim *reclaim, const struct piece *piece,
-                       struct reclaim_outcome *outcome)
-{
-	int r = reclaim_host_madvise(piece->hva, piece->size_bytes);
-
-	outcome->syscalls++;
-	account_piece(reclaim, piece, r, outcome);
-	return r;
-}
-
-/* The vector, with a descriptor of our own where the host does not know RECLAIM_HOST_SELF. */
-static ssize_t try_vector(struct reclaim *reclaim, size_t count, struct reclaim_outcome *outcome)
-{
-	ssize_t done = reclaim_host_process_madvise(reclaim->pidfd, reclaim->elements, count);
-	int fd;
-
-	outcome->syscalls++;
-	if (done > 0 || reclaim->vector != VECTOR_UNPROBED || reclaim->pidfd >= 0)
-		return done;
-	fd = reclaim_host_pidfd_open();
-	if (fd < 0)
-		return done;
-	reclaim->pidfd = fd;
-	outcome->syscalls++;
-	return reclaim_host_process_madvise(fd, reclaim->elements, count);
-}
-
-/* Releases pieces[0..count) or some of them, at least the first. Returns how many were dealt with.
- */
-static size_t release_group(struct reclaim *reclaim, const struct piece *pieces, size_t count,
-                            struct reclaim_outcome *outcome)
-{
-	size_t released = 0;
-	ssize_t done;
-
-	for (size_t i = 0; i < count; i++)
-		reclaim->elements[i] = (struct iovec){ pieces[i].hva, pieces[i].size_bytes };
-	done = try_vector(reclaim, count, outcome);
-	if (done > 0)
-		reclaim->vector = VECTOR_WORKS;
-	while (released < count && done >= (ssize_t)pieces[released].size_bytes) {
-		done -= (ssize_t)pieces[released].size_bytes;
-		account_piece(reclaim, &pieces[released++], 0, outcome);
-	}
-	if (released)
-		return released;
-	/* The first piece or the vector itself is at fault: the plain call tells. */
-	if (release_one(reclaim, &pieces[0], outcome) == 0 && reclaim->vector == VECTOR_UNPROBED)
-		reclaim->vector = VECTOR_NONE;
-	return 1;
-}
-
-/* How many pieces of pieces[0..count) one vector takes; at least one. */
-static size_t group_size(const struct piece *pieces, size_t count)
-{
-	uint64_t total_bytes = pieces[0].size_bytes;
-	size_t size = 1;
-
-	while (size < count && total_bytes <= VECTOR_MAX_BYTES &&
-	       pieces[size].size_bytes <= VECTOR_MAX_BYTES - total_bytes)
-		total_bytes += pieces[size++].size_bytes;
-	return size;
-}
-
-/* Looks at, releases and accounts the pieces gathered so far. */
-static void flush_pieces(struct reclaim *reclaim, struct reclaim_outcome *outcome)
-{
-	struct piece *pieces = reclaim->pieces;
-	size_t count = 0;
-
-	look_at_pieces(reclaim);
-	for (size_t i = 0; i < reclaim->piece_count; i++) {
-		if (pieces[i].holds_something)
-			pieces[count++] = pieces[i];
-		else
-			outcome->bytes_absent += pieces[i].size_bytes;
-	}
-	for (size_t i = 0, size; i < count; i += size) {
-		size = group_size(&pieces[i], count - i);
-		if (size > 1 && reclaim->vector != VECTOR_NONE) {
-			size = release_group(reclaim, &pieces[i], size, outcome);
-		} else {
-			size = 1;
-			(void)!release_one(reclaim, &pieces[i], outcome);
-		}
-	}
-	reclaim->piece_count = 0;
+	*batch = (struct batch){ .start_ns = monotonic_ns() };
+	reclaim->source = source;
+	reclaim->pieces.errors = 0;
+	reclaim->pieces.first_error = 0;
 }
 
 /* Cuts a merged range at the borders of regions; what no region holds is refused. */
-static void split(struct reclaim *reclaim, const struct reclaim_range *range,
-                  struct reclaim_outcome *outcome)
+static void split(struct reclaim *reclaim, const struct reclaim_range *range, bool may_put_off,
+                  struct batch *batch)
 {
 	gpa_t start = range->gpa, end = start + range->size_bytes;
 	uint64_t inside_bytes = 0;
 
 	for (size_t i = 0; i < reclaim->region_count; i++) {
-		struct region *region = &reclaim->regions[i];
+		struct reclaim_region *region = &reclaim->regions[i];
 		gpa_t from = max_u64(start, region->gpa);
 		gpa_t to = min_u64(end, region->gpa + region->size_bytes);
 
 		if (from >= to)
 			continue;
-		if (reclaim->piece_count == PIECES_MAX)
-			flush_pieces(reclaim, outcome);
-		reclaim->pieces[reclaim->piece_count++] = (struct piece){
-			.region = region,
-			.hva = region->hva + (from - region->gpa),
-			.size_bytes = to - from,
-		};
 		inside_bytes += to - from;
+		if (!may_put_off || !put_off(region, from, to - from, batch))
+			reclaim_pieces_add(&reclaim->pieces, region, from, to - from,
+			                   &batch->outcome);
 	}
-	outcome->bytes_refused =
-		add_saturating(outcome->bytes_refused, range->size_bytes - inside_bytes);
+	batch->outcome.bytes_refused =
+		add_saturating(batch->outcome.bytes_refused, range->size_bytes - inside_bytes);
 }
 
-/* --- a batch, from end to end --- */
+static void gather(struct reclaim *reclaim, struct reclaim_range *ranges, size_t count,
+                   bool may_put_off, struct batch *batch)
+{
+	struct reclaim_outcome *outcome = &batch->outcome;
+	struct reclaim_batch_totals totals;
+	size_t merged = reclaim_batch_normalise(ranges, count, &totals);
 
-static void add_to_stats(struct reclaim *reclaim, uint64_t range_count, uint64_t bytes_in,
-                         const struct reclaim_outcome *outcome)
+	batch->range_count += count;
+	if (reclaim->inhibit_count) {
+		outcome->bytes_refused = totals.bytes_in;
+		batch->bytes_in = totals.bytes_in;
+		return;
+	}
+	outcome->bytes_refused = totals.bytes_clipped;
+	outcome->bytes_absent = totals.bytes_repeated;
+	for (size_t i = 0; i < merged; i++)
+		split(reclaim, &ranges[i], may_put_off, batch);
+	batch->bytes_in = totals.bytes_in - batch->deferred_bytes;
+}
+
+static void add_to_stats(struct reclaim *reclaim, const struct batch *batch)
 {
 	struct reclaim_source_stats *stats = &reclaim->stats[reclaim->source];
+	const struct reclaim_outcome *outcome = &batch->outcome;
 
 	stats->requests++;
-	stats->ranges_in += range_count;
+	stats->ranges_in += batch->range_count;
 	stats->ranges_released += outcome->ranges_released;
-	stats->bytes_in = add_saturating(stats->bytes_in, bytes_in);
+	stats->bytes_in = add_saturating(stats->bytes_in, batch->bytes_in);
 	stats->bytes_released += outcome->bytes_released;
 	stats->bytes_absent = add_saturating(stats->bytes_absent, outcome->bytes_absent);
 	stats->bytes_refused = add_saturating(stats->bytes_refused, outcome->bytes_refused);
 	stats->syscalls += outcome->syscalls;
-	stats->errors += reclaim->errors;
+	stats->errors += reclaim->pieces.errors;
 }
 
-/* Under both locks. */
-static int run_batch(struct reclaim *reclaim, struct reclaim_range *ranges, size_t count,
-                     struct reclaim_outcome *ret_outcome)
+/* Releases what was gathered and accounts for it. */
+static int end_batch(struct reclaim *reclaim, struct batch *batch)
 {
-	struct reclaim_outcome outcome = { 0 };
-	struct reclaim_batch_totals totals;
-	int64_t start_ns = monotonic_ns();
-	size_t merged = reclaim_batch_normalise(ranges, count, &totals);
+	struct reclaim_outcome *outcome = &batch->outcome;
+	struct reclaim_trace_record record;
 	uint64_t latency_ns;
 
-	reclaim->errors = 0;
-	reclaim->first_error = 0;
-	if (reclaim->inhibit_count) {
-		outcome.bytes_refused = totals.bytes_in;
-	} else {
-		outcome.bytes_refused = totals.bytes_clipped;
-		for (size_t i = 0; i < merged; i++)
-			split(reclaim, &ranges[i], &outcome);
-		flush_pieces(reclaim, &outcome);
-		outcome.bytes_absent = add_saturating(outcome.bytes_absent, totals.bytes_repeated);
-	}
-	latency_ns = (uint64_t)(monotonic_ns() - start_ns);
-	add_to_stats(reclaim, count, totals.bytes_in, &outcome);
+	reclaim_pieces_flush(&reclaim->pieces, outcome);
+	latency_ns = (uint64_t)(monotonic_ns() - batch->start_ns);
+	add_to_stats(reclaim, batch);
 	metric_histogram_record(&reclaim->latency[reclaim->source], latency_ns);
-	reclaim_trace_write(&reclaim->trace, &(struct reclaim_trace_record){
-						     .time_ns = start_ns,
-						     .source = reclaim_source_name(reclaim->source),
-						     .ranges_in = count,
-						     .ranges_released = outcome.ranges_released,
-						     .bytes_in = totals.bytes_in,
-						     .bytes_released = outcome.bytes_released,
-						     .bytes_absent = outcome.bytes_absent,
-						     .bytes_refused = outcome.bytes_refused,
-						     .syscalls = outcome.syscalls,
-						     .latency_ns = latency_ns,
-					     });
-	*ret_outcome = outcome;
-	return reclaim->first_error;
+	record = (struct reclaim_trace_record){
+		.time_ns = batch->start_ns,
+		.source = reclaim_source_name(reclaim->source),
+		.ranges_in = batch->range_count,
+		.ranges_released = outcome->ranges_released,
+		.bytes_in = batch->bytes_in,
+		.bytes_released = outcome->bytes_released,
+		.bytes_absent = outcome->bytes_absent,
+		.bytes_refused = outcome->bytes_refused,
+		.syscalls = outcome->syscalls,
+		.latency_ns = latency_ns,
+	};
+	reclaim_trace_write(&reclaim->trace, &record);
+	return reclaim->pieces.first_error;
+}
+
+static void lock(struct reclaim *reclaim)
+{
+	gmem_lock_shared(reclaim->memory);
+	pthread_mutex_lock(&reclaim->lock);
+}
+
+static void unlock(struct reclaim *reclaim)
+{
+	pthread_mutex_unlock(&reclaim->lock);
+	gmem_unlock_shared(reclaim->memory);
 }
 
 int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
                     struct reclaim_range *ranges, size_t count, struct reclaim_outcome *ret_outcome)
 {
+	struct batch batch;
 	int r;
 
-	gmem_lock_shared(reclaim->memory);
-	pthread_mutex_lock(&reclaim->lock);
-	reclaim->source = source;
-	r = run_batch(reclaim, ranges, count, ret_outcome);
-	pthread_mutex_unlock(&reclaim->lock);
-	gmem_unlock_shared(reclaim->memory);
+	lock(reclaim);
+	begin_batch(reclaim, source, &batch);
+	gather(reclaim, ranges, count, false, &batch);
+	r = end_batch(reclaim, &batch);
+	unlock(reclaim);
+	*ret_outcome = batch.outcome;
+	return r;
+}
+
+int reclaim_release_later(struct reclaim *reclaim, enum reclaim_source source,
+                          struct reclaim_range *ranges, size_t count,
+                          struct reclaim_outcome *ret_outcome)
+{
+	struct batch batch;
+	int r = 0;
+
+	lock(reclaim);
+	begin_batch(reclaim, source, &batch);
+	batch.range_count = reclaim->deferred_range_count;
+	gather(reclaim, ranges, count, true, &batch);
+	gather_what_waited(reclaim, &batch);
+	reclaim->deferred_range_count = batch.bytes_in ? 0 : batch.range_count;
+	if (batch.bytes_in)
+		r = end_batch(reclaim, &batch);
+	unlock(reclaim);
+	*ret_outcome = batch.outcome;
+	return r;
+}
+
+int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source,
+                             struct reclaim_outcome *ret_outcome)
+{
+	struct batch batch;
+	int r = 0;
+
+	lock(reclaim);
+	begin_batch(reclaim, source, &batch);
+	batch.range_count = reclaim->deferred_range_count;
+	reclaim->deferred_range_count = 0;
+	gather_deferred(reclaim, false, &batch);
+	if (batch.bytes_in)
+		r = end_batch(reclaim, &batch);
+	unlock(reclaim);
+	*ret_outcome = batch.outcome;
 	return r;
 }
 
 int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 {
 	struct reclaim_range ranges[GMEM_REGIONS_MAX];
-	struct reclaim_outcome outcome;
+	struct batch batch;
 	int r;
 
-	gmem_lock_shared(reclaim->memory);
-	pthread_mutex_lock(&reclaim->lock);
+	lock(reclaim);
 	for (size_t i = 0; i < reclaim->region_count; i++)
 		ranges[i] = (struct reclaim_range){ reclaim->regions[i].gpa,
 			                            reclaim->regions[i].size_bytes };
-	reclaim->source = source;
-	r = run_batch(reclaim, ranges, reclaim->region_count, &outcome);
+	begin_batch(reclaim, source, &batch);
+	gather(reclaim, ranges, reclaim->region_count, false, &batch);
+	r = end_batch(reclaim, &batch);
 	for (size_t i = 0; i < reclaim->region_count && source == RECLAIM_RESET; i++)
-		region_forget_released(&reclaim->regions[i]);
-	pthread_mutex_unlock(&reclaim->lock);
-	gmem_unlock_shared(reclaim->memory);
+		reclaim_region_forget(&reclaim->regions[i]);
+	unlock(reclaim);
 	return r;
 }
 
 void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source,
                              uint64_t range_count, uint64_t size_bytes)
 {
-	struct reclaim_outcome outcome = { .bytes_refused = size_bytes };
+	struct batch batch = {
+		.range_count = range_count,
+		.bytes_in = size_bytes,
+		.outcome = { .bytes_refused = size_bytes },
+	};
 
 	pthread_mutex_lock(&reclaim->lock);
 	reclaim->source = source;
-	reclaim->errors = 0;
-	add_to_stats(reclaim, range_count, size_bytes, &outcome);
+	reclaim->pieces.errors = 0;
+	add_to_stats(reclaim, &batch);
 	pthread_mutex_unlock(&reclaim->lock);
 }
 
@@ -553,45 +422,21 @@ void reclaim_allow(struct reclaim *reclaim)
 
 /* --- asking --- */
 
-struct count_resident {
-	struct reclaim *reclaim;
-	struct region *region;
-	uint64_t bytes;
-};
-
-static void count_run(void *ctx, uintptr_t start, uintptr_t end, bool resident)
-{
-	struct count_resident *count = ctx;
-
-	if (!resident)
-		return;
-	count->bytes += end - start;
-	note_resident(count->reclaim, count->region, start, end);
-}
-
-/* Every region; finds what has been faulted back on its way. Under both locks. */
+/* Under both locks. */
 static uint64_t look_at_everything(struct reclaim *reclaim)
 {
-	struct count_resident count = { .reclaim = reclaim };
+	uint64_t bytes = 0;
 
-	for (size_t i = 0; i < reclaim->region_count; i++) {
-		struct region *region = &reclaim->regions[i];
-		uintptr_t start = (uintptr_t)region->hva;
-
-		count.region = region;
-		/* What a failing scan leaves out is not counted: all there is to say about it. */
-		(void)!residency_scan(&reclaim->residency, start, start + region->size_bytes,
-		                      count_run, &count);
-	}
-	return count.bytes;
+	for (size_t i = 0; i < reclaim->region_count; i++)
+		bytes += reclaim_pieces_count_resident(&reclaim->pieces, &reclaim->regions[i]);
+	return bytes;
 }
 
 void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
 {
-	gmem_lock_shared(reclaim->memory);
-	pthread_mutex_lock(&reclaim->lock);
+	lock(reclaim);
 	look_at_everything(reclaim);
-	ret_stats->refault_bytes = reclaim->refault_bytes;
+	ret_stats->refault_bytes = reclaim->pieces.refault_bytes;
 	for (size_t i = 0; i < RECLAIM_SOURCE_COUNT; i++) {
 		struct reclaim_source_stats *stats = &ret_stats->sources[i];
 
@@ -600,19 +445,16 @@ void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
 		stats->latency_p99_ns = metric_histogram_percentile(&reclaim->latency[i], 99);
 		stats->latency_max_ns = metric_histogram_max(&reclaim->latency[i]);
 	}
-	pthread_mutex_unlock(&reclaim->lock);
-	gmem_unlock_shared(reclaim->memory);
+	unlock(reclaim);
 }
 
 uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
 {
 	uint64_t resident_bytes;
 
-	gmem_lock_shared(reclaim->memory);
-	pthread_mutex_lock(&reclaim->lock);
+	lock(reclaim);
 	resident_bytes = look_at_everything(reclaim);
-	pthread_mutex_unlock(&reclaim->lock);
-	gmem_unlock_shared(reclaim->memory);
+	unlock(reclaim);
 	return resident_bytes;
 }
 

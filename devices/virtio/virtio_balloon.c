@@ -4,15 +4,21 @@
  *
  * DOC: a queue's turn is gather -> release -> publish. Everything the queue holds is popped, its
  * ranges copied into one batch, the batch handed to the reclaim engine once, then every chain is
- * pushed and the driver notified once: nothing is acknowledged before it is released.
+ * pushed and the driver notified once: nothing is acknowledged before it is released, but for what
+ * may wait (below).
  *
  * Queues. Numbers follow the negotiated features, as Linux numbers them: 0 inflate, 1 deflate, then
  * statistics and reporting, each only if negotiated. Free page hinting is not offered and has no
  * number.
  *
- * Not offered: MUST_TELL_HOST, because a page taken back needs nothing from us (a touch brings it
- * back), and a guest that waited for our word would pay a round trip for each deflate request; bit
- * 6, which two proposals claim with different meanings.
+ * Putting off. A driver that negotiated MUST_TELL_HOST deflates before it uses a page again (Linux
+ * always does, so that offering the bit costs nothing). Its inflate requests may then be answered
+ * while the engine still waits for the rest of a 2 MiB block: a request is 1 MiB, and half a huge
+ * page released is a huge page split. What waits is released before a deflate request is answered,
+ * before the driver is gone, and once no request came for 100 ms. Other drivers' pages are released
+ * before the answer. Reports always are: the guest takes those pages back without a word.
+ *
+ * Not offered: bit 6, which two proposals claim with different meanings.
  *
  * Poison. A guest that poisons its free pages with a value other than 0 expects that value in what
  * it reported, and a released page reads as 0. Its reports are acknowledged without release and
@@ -47,6 +53,7 @@
 #define PFNS_PER_CHAIN_MAX    16384
 #define STAT_BYTES            10
 #define STATS_PER_CHAIN_MAX   64
+#define DEFERRED_MAX_IDLE_NS  (100 * NS_PER_MS)
 #define STATS_INTERVAL_MAX_S  UINT32_MAX
 #define CONFIG_WITHOUT_POISON offsetof(struct virtio_balloon_config, free_page_hint_cmd_id)
 
@@ -70,7 +77,8 @@ struct balloon {
 	int64_t stats_updated_ns;
 	uint64_t stats_interval_s;
 	/* On the reclaim loop: */
-	struct event_timer *stats_timer; /* NULL until it is needed */
+	struct event_timer *stats_timer;    /* NULL until it is needed */
+	struct event_timer *deferred_timer; /* NULL: nothing is put off */
 	struct event_work interval_changed, another_turn;
 	unsigned int another_turn_queues; /* a bit a queue */
 	bool stats_chain_held;
@@ -92,8 +100,8 @@ static const uint16_t queue_sizes[ROLE_COUNT] = {
 #define BIT(bit) (UINT64_C(1) << (bit))
 
 #define FEATURES \
-	(BIT(VIRTIO_BALLOON_F_STATS_VQ) | BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) | \
-	 BIT(VIRTIO_BALLOON_F_REPORTING))
+	(BIT(VIRTIO_BALLOON_F_MUST_TELL_HOST) | BIT(VIRTIO_BALLOON_F_STATS_VQ) | \
+	 BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) | BIT(VIRTIO_BALLOON_F_REPORTING))
 
 static const struct virtio_device_info info_with_poison = {
 	.device_id = VIRTIO_ID_BALLOON,
@@ -216,12 +224,28 @@ static enum reclaim_source source_of(enum queue_role role)
 /* What the host refuses is counted there; to the guest the pages are gone either way. */
 static void release_batch(struct balloon *balloon, enum queue_role role)
 {
+	struct reclaim *reclaim = balloon->vdev.device.vm->reclaim;
+	struct reclaim_outcome outcome;
+	size_t count = balloon->range_count;
+
+	balloon->range_count = 0;
+	if (!count)
+		return;
+	if (role == ROLE_INFLATE && balloon->deferred_timer) {
+		(void)reclaim_release_later(reclaim, RECLAIM_INFLATE, balloon->ranges, count,
+		                            &outcome);
+		event_timer_set(balloon->deferred_timer, DEFERRED_MAX_IDLE_NS, 0);
+	} else {
+		(void)reclaim_release(reclaim, source_of(role), balloon->ranges, count, &outcome);
+	}
+}
+
+static void release_deferred(void *ctx)
+{
+	struct balloon *balloon = ctx;
 	struct reclaim_outcome outcome;
 
-	if (balloon->range_count)
-		(void)reclaim_release(balloon->vdev.device.vm->reclaim, source_of(role),
-		                      balloon->ranges, balloon->range_count, &outcome);
-	balloon->range_count = 0;
+	(void)reclaim_release_deferred(balloon->vdev.device.vm->reclaim, RECLAIM_INFLATE, &outcome);
 }
 
 static void add_range(struct balloon *balloon, enum queue_role role, gpa_t gpa, uint64_t size_bytes)
@@ -297,7 +321,7 @@ static void gather(struct balloon *balloon, enum queue_role role, struct virtq_c
 	if (role == ROLE_INFLATE)
 		gather_inflate(balloon, chain);
 	else if (role == ROLE_DEFLATE)
-		return;
+		release_deferred(balloon);
 	else if (may_release_reports(balloon->vdev.driver_features, poison_value(balloon)))
 		gather_report(balloon, chain);
 	else
@@ -446,7 +470,13 @@ static void apply_stats_interval(void *ctx)
 
 static int balloon_activate(struct virtio_device *vdev)
 {
-	event_work_post(&container_of(vdev, struct balloon, vdev)->interval_changed);
+	struct balloon *balloon = container_of(vdev, struct balloon, vdev);
+
+	/* Without a timer nothing is put off. */
+	if (virtio_has_feature(vdev, VIRTIO_BALLOON_F_MUST_TELL_HOST) &&
+	    event_timer_create(vdev->loop, release_deferred, balloon, &balloon->deferred_timer) < 0)
+		balloon->deferred_timer = NULL;
+	event_work_post(&balloon->interval_changed);
 	return 0;
 }
 
@@ -465,6 +495,9 @@ static void balloon_deactivate(struct virtio_device *vdev)
 
 	if (balloon->stats_timer)
 		event_timer_cancel(balloon->stats_timer);
+	event_timer_destroy(balloon->deferred_timer);
+	balloon->deferred_timer = NULL;
+	release_deferred(balloon);
 	event_work_cancel(&balloon->interval_changed);
 	event_work_cancel(&balloon->another_turn);
 	balloon->another_turn_queues = 0;
@@ -617,7 +650,7 @@ static void balloon_destroy(struct device *device)
 
 static uint64_t offered_features(const struct device_config *config)
 {
-	uint64_t features = BIT(VIRTIO_BALLOON_F_STATS_VQ);
+	uint64_t features = BIT(VIRTIO_BALLOON_F_MUST_TELL_HOST) | BIT(VIRTIO_BALLOON_F_STATS_VQ);
 
 	if (device_config_bool(config, "deflate-on-oom"))
 		features |= BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM);

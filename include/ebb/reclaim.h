@@ -72,6 +72,21 @@ int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
                     struct reclaim_range *ranges, size_t count,
                     struct reclaim_outcome *ret_outcome);
 
+/*
+ * As reclaim_release, for memory that its owner asks for before using it again: may put the release
+ * of a part off until the rest of its 2 MiB block comes, or there is enough for a call. What is put
+ * off counts nowhere (*ret_outcome too) until it is released by a later call, by
+ * reclaim_release_deferred, which has to come before the owner gets any of it back, or by
+ * reclaim_release_all. At most 64 MiB wait.
+ */
+int reclaim_release_later(struct reclaim *reclaim, enum reclaim_source source,
+                          struct reclaim_range *ranges, size_t count,
+                          struct reclaim_outcome *ret_outcome);
+
+/* Releases all that was put off, and accounts it to source. */
+int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source,
+                             struct reclaim_outcome *ret_outcome);
+
 /* Releases every region whole, with one call or one a region: a reset machine starts with no memory
  * resident. As reclaim_release. */
 int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source);

@@ -567,6 +567,199 @@ static void test_agrees_with_a_model(void **state)
 	free(there);
 }
 
+/* --- putting off --- */
+
+static struct reclaim_outcome later(struct fixture *f, gpa_t gpa, uint64_t size_bytes)
+{
+	struct reclaim_range range = { gpa, size_bytes };
+	struct reclaim_outcome outcome;
+
+	assert_int_equal(reclaim_release_later(f->reclaim, RECLAIM_INFLATE, &range, 1, &outcome),
+	                 0);
+	return outcome;
+}
+
+static struct reclaim_outcome release_deferred(struct fixture *f)
+{
+	struct reclaim_outcome outcome;
+
+	assert_int_equal(reclaim_release_deferred(f->reclaim, RECLAIM_INFLATE, &outcome), 0);
+	return outcome;
+}
+
+static struct reclaim_source_stats inflate_stats(struct fixture *f)
+{
+	struct reclaim_source_stats *stats;
+	struct reclaim_stats all;
+
+	reclaim_query(f->reclaim, &all);
+	stats = &all.sources[RECLAIM_INFLATE];
+	assert_int_equal(stats->bytes_in,
+	                 stats->bytes_released + stats->bytes_absent + stats->bytes_refused);
+	return *stats;
+}
+
+static void test_parts_wait_for_the_rest(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 8 * MIB);
+	assert_int_equal(later(f, 3 * MIB, MIB).bytes_released, 0);
+	assert_int_equal(later(f, 2 * MIB, MIB).bytes_released, 0);
+	assert_int_equal(later(f, 5 * MIB, PAGE).bytes_released, 0);
+	assert_int_equal(release_calls(), 0);
+	assert_int_equal(resident(f, 0, 8 * MIB), 8 * MIB);
+	assert_int_equal(inflate_stats(f).requests, 0);
+	assert_int_equal(release_deferred(f).bytes_released, 2 * MIB + PAGE);
+	assert_int_equal(release_calls(), 1);
+	assert_int_equal(resident(f, 0, 8 * MIB), 6 * MIB - PAGE);
+	assert_int_equal(inflate_stats(f).requests, 1);
+	assert_int_equal(inflate_stats(f).ranges_in, 3);
+	assert_int_equal(inflate_stats(f).ranges_released, 2);
+	/* Once. */
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+	assert_int_equal(inflate_stats(f).requests, 1);
+}
+
+/* As Linux inflates: descending, 1 MiB a request. */
+static void test_complete_blocks_go_together(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 64 * MIB);
+	for (unsigned int i = 0; i < 64; i++) {
+		struct reclaim_range ranges[256];
+		struct reclaim_outcome outcome;
+
+		for (unsigned int p = 0; p < 256; p++)
+			ranges[p] = (struct reclaim_range){ (64 - i) * MIB - (p + 1) * PAGE, PAGE };
+		assert_int_equal(
+			reclaim_release_later(f->reclaim, RECLAIM_INFLATE, ranges, 256, &outcome),
+			0);
+		assert_int_equal(outcome.bytes_released, i % 16 == 15 ? 16 * MIB : 0);
+	}
+	assert_int_equal(fake_reclaim_host.madvise_calls, 4);
+	assert_int_equal(fake_reclaim_host.vector_calls, 0);
+	assert_int_equal(resident(f, 0, 64 * MIB), 0);
+	assert_int_equal(inflate_stats(f).ranges_in, 64 * 256);
+	assert_int_equal(inflate_stats(f).ranges_released, 4);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+}
+
+static void test_no_more_than_so_much_waits(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t waiting = 0, most = 0;
+
+	touch(f, 0, LOW_BYTES);
+	for (unsigned int block = 0; block < 48; block++) {
+		/* Never a whole one. */
+		uint64_t released =
+			later(f, block * PAGE_2M_BYTES, PAGE_2M_BYTES - PAGE).bytes_released;
+
+		waiting += PAGE_2M_BYTES - PAGE;
+		assert_true(released == 0 || released == waiting);
+		waiting -= released;
+		most = waiting > most ? waiting : most;
+	}
+	assert_in_range(most, 60 * MIB, 64 * MIB);
+	assert_int_equal(fake_reclaim_host.vector_calls, 1);
+}
+
+static void test_waiting_twice_counts_once(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 2 * MIB);
+	later(f, 0, MIB);
+	assert_int_equal(later(f, MIB - PAGE, 2 * PAGE).bytes_absent, PAGE);
+	assert_int_equal(later(f, HIGH_GPA + HIGH_BYTES, MIB).bytes_refused, MIB);
+	assert_int_equal(release_deferred(f).bytes_released, MIB + PAGE);
+	assert_int_equal(inflate_stats(f).bytes_in, 2 * MIB + 2 * PAGE);
+}
+
+static void test_without_huge_pages_nothing_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 2 * MIB);
+	assert_int_equal(later(f, 0, MIB).bytes_released, MIB);
+}
+
+static void test_blocks_at_a_border(void **state)
+{
+	const gpa_t gpa = 8 * GIB + MIB;
+	struct fixture *f = *state;
+
+	assert_int_equal(gmem_add_region(f->memory, gpa, 3 * MIB, true, NULL), 0);
+	touch(f, gpa, 3 * MIB);
+	/* Through the border between two regions' blocks, and over both ends. */
+	assert_int_equal(later(f, gpa - MIB, 5 * MIB).bytes_refused, 2 * MIB);
+	assert_int_equal(release_deferred(f).bytes_released, 3 * MIB);
+	assert_int_equal(resident(f, gpa, 3 * MIB), 0);
+	assert_int_equal(release_calls(), 1);
+	later(f, gpa, MIB);
+	assert_int_equal(gmem_remove_region(f->memory, gpa), 0);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+}
+
+static void test_reset_forgets_what_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 2 * MIB);
+	later(f, 0, MIB);
+	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_RESET), 0);
+	touch(f, 0, 2 * MIB);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB);
+}
+
+static void test_inhibit_refuses_what_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 2 * MIB);
+	later(f, 0, MIB);
+	reclaim_inhibit(f->reclaim);
+	assert_int_equal(later(f, MIB, PAGE).bytes_refused, PAGE);
+	assert_int_equal(release_deferred(f).bytes_refused, MIB);
+	reclaim_allow(f->reclaim);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB);
+}
+
+/* Random requests, waiting or not, end like a plain model of them. */
+static void test_waiting_agrees_with_a_model(void **state)
+{
+	enum { PAGES = 8192, ROUNDS = 400 };
+	struct fixture *f = *state;
+	uint8_t *given = calloc(PAGES, 1);
+	uint64_t expected = 0, released = 0;
+	uint32_t seed = 99;
+
+	touch(f, 0, PAGES * PAGE);
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		uint32_t page = (seed = seed * 1664525 + 1013904223) >> 19;
+		uint32_t count = 1 + ((seed = seed * 1664525 + 1013904223) >> 24);
+
+		count = page + count > PAGES ? PAGES - page : count;
+		released += later(f, page * PAGE, count * PAGE).bytes_released;
+		for (uint32_t p = page; p < page + count; p++) {
+			expected += !given[p] * PAGE;
+			given[p] = 1;
+		}
+		if (round % 64 == 63)
+			released += release_deferred(f).bytes_released;
+	}
+	released += release_deferred(f).bytes_released;
+	assert_int_equal(released, expected);
+	for (uint64_t p = 0; p < PAGES; p++)
+		assert_int_equal(resident(f, p * PAGE, PAGE), !given[p] * PAGE);
+	free(given);
+	inflate_stats(f);
+}
+
 static char *read_file(const char *path)
 {
 	char *text = calloc(1, 4096);
@@ -671,6 +864,15 @@ int main(void)
 		TEST(test_accounts_by_source),
 		TEST(test_region_goes),
 		TEST(test_agrees_with_a_model),
+		TEST_THP(test_parts_wait_for_the_rest),
+		TEST_THP(test_complete_blocks_go_together),
+		TEST_THP(test_no_more_than_so_much_waits),
+		TEST_THP(test_waiting_twice_counts_once),
+		TEST(test_without_huge_pages_nothing_waits),
+		TEST_THP(test_blocks_at_a_border),
+		TEST_THP(test_reset_forgets_what_waits),
+		TEST_THP(test_inhibit_refuses_what_waits),
+		TEST_THP(test_waiting_agrees_with_a_model),
 		TEST(test_trace),
 		TEST(test_trace_stops_when_disk_is_full),
 	};

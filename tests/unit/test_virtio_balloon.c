@@ -26,6 +26,7 @@
 #define BUFFER_GPA    (56 * MIB) /* what requests lie in */
 #define PAGE          PAGE_4K_BYTES
 #define FEATURE(name) (UINT64_C(1) << VIRTIO_BALLOON_F_##name)
+#define TELL          FEATURE(MUST_TELL_HOST)
 #define ALL \
 	(FEATURE(STATS_VQ) | FEATURE(DEFLATE_ON_OOM) | FEATURE(PAGE_POISON) | FEATURE(REPORTING))
 
@@ -49,7 +50,7 @@ static int set_up(void **state)
 	f->vm.config = &f->vm_config;
 	list_init(&f->vm.devices);
 	assert_int_equal(guest_memory_create(&f->vm.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES, false, NULL), 0);
+	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES, true, NULL), 0);
 	assert_int_equal(reclaim_create(f->vm.memory, &f->vm.reclaim, NULL), 0);
 	assert_int_equal(event_loop_create("reclaim", &f->vm.reclaim_loop, NULL), 0);
 	f->config.class = &virtio_balloon_class;
@@ -263,6 +264,65 @@ static void test_deflate_releases_nothing(void **state)
 	assert_int_equal(fake_transport.used_notifications[DEFLATE], 1);
 	assert_int_equal(release_calls(), 0);
 	assert_int_equal(*hva(f, 0), 0x5a);
+}
+
+/* --- putting off --- */
+
+static void inflate_mib(struct fixture *f, unsigned int mib)
+{
+	store_pfns(f, BUFFER_GPA, (mib + 1) * 256 - 1, -1, 256);
+	add_pfns(f, INFLATE, BUFFER_GPA, 1024);
+	fake_driver_kick(&f->driver, INFLATE);
+	assert_int_equal(take_all_used(f, INFLATE), 1);
+}
+
+static void test_inflate_waits_for_whole_blocks(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, TELL);
+	touch(f, 0, 32 * MIB);
+	for (unsigned int mib = 32; mib-- > 0;)
+		inflate_mib(f, mib);
+	assert_int_equal(release_calls(), 2);
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, 32 * MIB);
+	assert_int_equal(fake_transport.used_notifications[INFLATE], 32);
+}
+
+static void test_deflate_waits_for_the_release(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, TELL);
+	touch(f, 0, 2 * MIB);
+	inflate_mib(f, 0);
+	assert_int_equal(release_calls(), 0);
+	store_pfns(f, BUFFER_GPA, 1, 1, 1);
+	add_pfns(f, DEFLATE, BUFFER_GPA, 4);
+	fake_driver_kick(&f->driver, DEFLATE);
+	assert_int_equal(take_all_used(f, DEFLATE), 1);
+	/* Nothing waits any more that could take the page away from its owner. */
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, MIB);
+	touch(f, PAGE, PAGE);
+	inflate_mib(f, 1);
+	fake_driver_reset(&f->driver);
+	assert_int_equal(*hva(f, PAGE), 0x5a);
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, 2 * MIB);
+}
+
+static void test_rest_is_released_in_time(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, TELL);
+	touch(f, 0, 2 * MIB);
+	inflate_mib(f, 0);
+	for (unsigned int tries = 0; tries < 5000; tries++) {
+		if (stats_of(f, RECLAIM_INFLATE).bytes_released == MIB)
+			return;
+		nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
+	}
+	fail_msg("it still waits");
 }
 
 /* --- queue numbers --- */
@@ -607,7 +667,7 @@ static void test_options_shape_the_offer(void **state)
 	uint8_t byte;
 
 	for (unsigned int off = 0; off < 8; off++) {
-		uint64_t expected = ALL;
+		uint64_t expected = ALL | TELL;
 
 		f->config.property_count = 0;
 		for (unsigned int i = 0; i < 3; i++) {
@@ -713,6 +773,9 @@ int main(void)
 		TEST(test_inflate_empty_and_odd),
 		TEST(test_inflate_split_over_buffers),
 		TEST(test_deflate_releases_nothing),
+		TEST(test_inflate_waits_for_whole_blocks),
+		TEST(test_deflate_waits_for_the_release),
+		TEST(test_rest_is_released_in_time),
 		TEST(test_queue_numbers_follow_features),
 		TEST(test_queue_without_a_role),
 		TEST(test_report_is_one_call),

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pieces of a batch: looked at, released, accounted. Private to src/reclaim*.c; one thread at a
+ * time, with the shared lock of guest memory. */
+#ifndef EBB_RECLAIM_PIECES_H
+#define EBB_RECLAIM_PIECES_H
+
+#include <sys/uio.h>
+
+#include "ebb/reclaim.h"
+#include "reclaim_deferred.h"
+#include "reclaim_residency.h"
+
+#define PIECES_MAX 512
+
+struct reclaim_region {
+	gpa_t gpa;
+	uint64_t size_bytes;
+	uint8_t *hva;
+	bool thp;
+	uint64_t *released; /* a bit a 4 KiB page; NULL: none yet, or no memory for it */
+	struct reclaim_deferred deferred;
+};
+
+struct reclaim_piece {
+	struct reclaim_region *region;
+	uint8_t *hva;
+	uint64_t size_bytes, resident_bytes;
+	bool holds_something; /* resident, swapped or zero pages */
+};
+
+struct reclaim_pieces {
+	enum { VECTOR_UNPROBED, VECTOR_WORKS, VECTOR_NONE } vector;
+	int pidfd; /* RECLAIM_HOST_SELF, or a descriptor of ours */
+	struct residency residency;
+	uint64_t refault_bytes; /* found so far */
+	unsigned int errors;    /* since the caller cleared it */
+	int first_error;        /* 0: none */
+	size_t piece_count;
+	struct reclaim_piece pieces[PIECES_MAX];
+	struct iovec elements[PIECES_MAX];
+};
+
+void reclaim_pieces_init(struct reclaim_pieces *all); /* zeroed before */
+void reclaim_pieces_fini(struct reclaim_pieces *all);
+
+/* A range inside region, 4 KiB aligned. Neighbouring calls that ascend are looked at together.
+ * Flushes when full. */
+void reclaim_pieces_add(struct reclaim_pieces *all, struct reclaim_region *region, gpa_t gpa,
+                        uint64_t size_bytes, struct reclaim_outcome *outcome);
+
+/* Looks at, releases and accounts what was added. */
+void reclaim_pieces_flush(struct reclaim_pieces *all, struct reclaim_outcome *outcome);
+
+/* How much of a region is resident; finds what has been faulted back on its way. */
+uint64_t reclaim_pieces_count_resident(struct reclaim_pieces *all, struct reclaim_region *region);
+
+/* Frees what is remembered of a region. */
+void reclaim_region_forget(struct reclaim_region *region);
+
+#endif
