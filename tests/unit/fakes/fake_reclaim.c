@@ -39,6 +39,22 @@ int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
 	return 0;
 }
 
+int reclaim_release_later(struct reclaim *reclaim, enum reclaim_source source,
+                          struct reclaim_range *ranges, size_t count,
+                          struct reclaim_outcome *ret_outcome)
+{
+	return reclaim_release(reclaim, source, ranges, count, ret_outcome);
+}
+
+int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source,
+                             struct reclaim_outcome *ret_outcome)
+{
+	(void)reclaim;
+	(void)source;
+	*ret_outcome = (struct reclaim_outcome){ 0 };
+	return 0;
+}
+
 int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 {
 	reclaim->stats.sources[source].requests++;
