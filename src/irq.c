@@ -301,6 +301,9 @@ static int connect_vector(struct irq_vector *vector)
 	result = kvm_vm_irqfd(vector->router->vm->kvm_vm, fd, vector->gsi, true);
 	if (result < 0)
 		return result;
+	/* KVM delivered what was waiting, but leaves it in the eventfd: read, or it would count as
+	 * pending. */
+	(void)!eventfd_read(fd, &(eventfd_t){ 0 });
 	vector->connected = true;
 	return 0;
 }
