@@ -3,8 +3,9 @@
 /*
  * DOC: Building a machine
  *
- * `steps` is the whole of set-up: each row builds one room from those above it, teardown walks the rows upwards from the last one
- * that was built. A row's unbuild accepts what a failed build left. This is the only file that knows src/, arch/ and devices/ at once.
+ * `steps` is the whole of set-up: each row builds one room from those above it, teardown walks the
+ * rows upwards from the last one that was built. A row's unbuild accepts what a failed build left.
+ * This is the only file that knows src/, arch/ and devices/ at once.
  *
  * The process's first thread runs it all: set-up, then the main loop in vm_run, then teardown.
  */
@@ -74,8 +75,9 @@ static void unbuild_log(struct machine *machine)
 }
 
 /*
- * Signals become reads on the main loop. They are blocked before the first thread starts, so that every thread inherits
- * that; SIGPIPE stays blocked and unread: a write to a closed pipe is an error return.
+ * Signals become reads on the main loop. They are blocked before the first thread starts, so that
+ * every thread inherits that; SIGPIPE, SIGTTIN and SIGTTOU stay blocked and unread: their causes
+ * are error returns.
  */
 static int build_signals(struct machine *machine, struct error *err)
 {
@@ -87,10 +89,13 @@ static int build_signals(struct machine *machine, struct error *err)
 	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGQUIT);
 	sigaddset(&signals, SIGWINCH);
+	sigaddset(&signals, SIGCONT);
 	machine->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (machine->signal_fd < 0)
 		return error_set_errno(err, -errno, "signalfd");
 	sigaddset(&signals, SIGPIPE);
+	sigaddset(&signals, SIGTTIN);
+	sigaddset(&signals, SIGTTOU);
 	pthread_sigmask(SIG_BLOCK, &signals, &machine->old_signals);
 	return 0;
 }
@@ -145,7 +150,7 @@ static int build_memory(struct machine *machine, struct error *err)
 		ret = guest_memory_create(&vm->memory, err);
 	for (size_t i = 0; !ret && i < map.range_count; i++)
 		ret = gmem_add_region(vm->memory, map.ranges[i].gpa, map.ranges[i].size_bytes,
-				      config->thp, err);
+		                      config->thp, err);
 	return ret;
 }
 
@@ -161,7 +166,7 @@ static int build_reclaim(struct machine *machine, struct error *err)
 
 	if (!ret && machine->config->trace_reclaim_path)
 		ret = reclaim_trace_open(vm->reclaim, machine->config->trace_reclaim_path, vm->log,
-					 err);
+		                         err);
 	return ret;
 }
 
@@ -299,7 +304,7 @@ static int build_console(struct machine *machine, struct error *err)
 		.ctx = machine,
 	};
 	int ret = event_timer_create(vm->main_loop, on_panic_grace_over, machine,
-				     &machine->panic_timer);
+	                             &machine->panic_timer);
 
 	if (ret)
 		return error_set_errno(err, ret, "timer");
@@ -371,7 +376,7 @@ static void on_signal(void *ctx, uint32_t epoll_events)
 
 	(void)epoll_events;
 	while (read(machine->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGWINCH)
+		if (info.ssi_signo == SIGWINCH || info.ssi_signo == SIGCONT)
 			console_resized(machine->vm.console);
 		else
 			vm_request_end(&machine->vm, VM_END_STOPPED, 0);
@@ -383,14 +388,14 @@ static int build_events(struct machine *machine, struct error *err)
 {
 	struct vm *vm = &machine->vm;
 	int ret = event_loop_add(vm->main_loop, machine->signal_fd, EPOLLIN, on_signal, machine,
-				 &machine->signal_source);
+	                         &machine->signal_source);
 
 	if (!ret && machine->config->timeout_ns) {
 		ret = event_timer_create(vm->main_loop, on_timeout, machine,
-					 &machine->timeout_timer);
+		                         &machine->timeout_timer);
 		if (!ret)
 			event_timer_set(machine->timeout_timer,
-					(int64_t)machine->config->timeout_ns, 0);
+			                (int64_t)machine->config->timeout_ns, 0);
 	}
 	if (ret)
 		return error_set_errno(err, ret, "main loop");
