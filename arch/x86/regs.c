@@ -141,23 +141,26 @@ static const struct kvm_msr_entry power_on_msrs[] = {
 	{ .index = 0xc0010117 }, /* VM_HSAVE_PA */
 };
 
-_Static_assert(ARRAY_SIZE(power_on_msrs) <= 96, "room of set_msrs");
+#define MSRS_MAX 96
 
-/* KVM stops at the first MSR that it does not take; that one is left out. */
+_Static_assert(ARRAY_SIZE(power_on_msrs) <= MSRS_MAX, "room of set_msrs");
+
+/* KVM stops at the first MSR that it does not take; that one is left out. On the stack: a vCPU's
+ * thread that allocates costs system calls for an arena of its own. */
 static int set_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *entries, size_t count)
 {
-	struct {
-		struct kvm_msrs header;
-		struct kvm_msr_entry entries[96];
-	} msrs;
+	union {
+		struct kvm_msrs msrs;
+		uint8_t bytes[sizeof(struct kvm_msrs) + MSRS_MAX * sizeof(struct kvm_msr_entry)];
+	} request;
 
 	while (count) {
 		int done;
 
-		memset(&msrs.header, 0, sizeof(msrs.header));
-		msrs.header.nmsrs = (uint32_t)count;
-		memcpy(msrs.entries, entries, count * sizeof(*entries));
-		done = kvm_vcpu_ioctl(vcpu, KVM_SET_MSRS, &msrs);
+		memset(&request.msrs, 0, sizeof(request.msrs));
+		request.msrs.nmsrs = (uint32_t)count;
+		memcpy(request.bytes + sizeof(request.msrs), entries, count * sizeof(*entries));
+		done = kvm_vcpu_ioctl(vcpu, KVM_SET_MSRS, &request);
 		if (done < 0)
 			return done;
 		if ((size_t)done >= count)

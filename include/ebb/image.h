@@ -18,7 +18,8 @@ struct image;
 #define IMAGE_HEAD_BYTES (8 * KIB)
 
 /* A regular file that is not empty; option ("--kernel") names it in messages. Both strings are
- * borrowed. Errors: -ENOENT, -EACCES, … of open; -EINVAL (a folder, a pipe, empty); -ENOMEM. */
+ * borrowed. Errors: -EINVAL (cannot be opened, a folder, a pipe, empty), -ENOMEM, -errno of
+ * reading. */
 EBB_MUST_CHECK int image_open(const char *option, const char *path, struct image **ret_image,
                               struct error *err);
 

@@ -128,7 +128,7 @@ static void test_unfit_files(void **state)
 {
 	struct fixture *fixture = *state;
 
-	refused("/nowhere/at/all", -ENOENT, "--initrd /nowhere/at/all: No such file");
+	refused("/nowhere/at/all", -EINVAL, "--initrd /nowhere/at/all: No such file");
 	refused("/tmp", -EINVAL, "is a directory");
 	refused("/dev/zero", -EINVAL, "not a regular file");
 	assert_int_equal(unlink(fixture->path), 0);
