@@ -192,7 +192,7 @@ static void every_signal_arrives(void **state)
 	set_up(&f);
 	assert_true(start(&f, 2));
 	for (unsigned int i = 1; i <= 5; i++) {
-		assert_true(fake_kvm_guest_write(false, 0x1004, 0, 4));
+		machine_write(&f.machine, 0x1004, 0, 4);
 		machine_settle(&f.machine);
 		assert_int_equal(f.probe->notifications[1], i);
 	}
@@ -210,7 +210,8 @@ static void ioeventfds_follow_the_transport(void **state)
 	f.toy->gpa = 0x2000;
 	virtio_kicks_moved(f.vdev);
 	assert_false(fake_kvm_guest_write(false, 0x1000, 0, 4));
-	assert_true(fake_kvm_guest_write(false, 0x2000, 0, 4));
+	machine_write(&f.machine, 0x2000, 0, 4);
+	machine_settle(&f.machine);
 	f.toy->gpa = 0;
 	virtio_kicks_moved(f.vdev);
 	assert_int_equal(fake_kvm_ioeventfd_count(), 0);
@@ -282,7 +283,7 @@ static void eventfds_are_lent_and_come_back(void **state)
 	assert_int_equal(kick_fd, -1);
 	assert_true(start(&f, 2));
 	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, &kick_fd, &call_fd, NULL), 0);
-	assert_true(fake_kvm_guest_write(false, 0x1000, 0, 4));
+	machine_write(&f.machine, 0x1000, 0, 4);
 	machine_settle(&f.machine);
 	assert_int_equal(f.probe->notifications[0], 0); /* the borrower's to see */
 	assert_int_equal(read(kick_fd, &count, sizeof(count)), sizeof(count));
@@ -294,7 +295,7 @@ static void eventfds_are_lent_and_come_back(void **state)
 	machine_settle(&f.machine);
 	assert_int_equal(f.probe->notifications[0], 1); /* for what came meanwhile */
 	virtio_queue_return_eventfds(f.vdev, 0);        /* twice is harmless */
-	assert_true(fake_kvm_guest_write(false, 0x1000, 0, 4));
+	machine_write(&f.machine, 0x1000, 0, 4);
 	machine_settle(&f.machine);
 	assert_int_equal(f.probe->notifications[0], 2);
 	tear_down(&f);

@@ -40,6 +40,7 @@ void virtio_machine_create(struct virtio_machine *machine, enum transport_kind t
 	struct vm *vm = &machine->vm;
 
 	memset(machine, 0, sizeof(*machine));
+	pthread_mutex_init(&machine->order, NULL);
 	fake_kvm_reset();
 	fake_arch_reset();
 	machine->config.transport = transport;
@@ -70,7 +71,16 @@ void virtio_machine_destroy(struct virtio_machine *machine)
 	event_loop_destroy(vm->io_loop);
 	kvm_vm_destroy(vm->kvm_vm);
 	kvm_close(vm->kvm);
+	pthread_mutex_destroy(&machine->order);
 	assert(fake_kvm_open_objects() == 0);
+}
+
+static void keep_order(struct vm *vm)
+{
+	struct virtio_machine *machine = container_of(vm, struct virtio_machine, vm);
+
+	pthread_mutex_lock(&machine->order);
+	pthread_mutex_unlock(&machine->order);
 }
 
 uint64_t machine_read(struct virtio_machine *machine, gpa_t gpa, unsigned int size_bytes)
@@ -88,6 +98,7 @@ void machine_write(struct virtio_machine *machine, gpa_t gpa, uint64_t value,
 	uint8_t data[8];
 
 	store_le(data, value, size_bytes);
+	keep_order(&machine->vm);
 	if (!fake_kvm_guest_write(false, gpa, value, size_bytes))
 		bus_write(machine->vm.mmio, gpa, data, size_bytes);
 }
@@ -126,6 +137,7 @@ static void probe_queue_notify(struct virtio_device *vdev, unsigned int queue_in
 	struct virtq_chain chain;
 	int got = 0;
 
+	keep_order(vdev->device.vm);
 	probe->notifications[queue_index]++;
 	while (!probe->keep && (got = virtqueue_pop(vq, &chain)) > 0)
 		virtqueue_push(vq, &chain);

@@ -24,6 +24,7 @@
 struct virtio_machine {
 	struct vm vm;
 	struct vm_config config;
+	pthread_mutex_t order; /* the order that eventfds give, where ThreadSanitizer sees it */
 };
 
 void virtio_machine_create(struct virtio_machine *machine, enum transport_kind transport);
