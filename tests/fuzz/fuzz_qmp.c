@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_guest fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table
- */
+/* fakes: control_guest fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch */
+/* fakes: fake_device_table */
 /*
  * What a client may say on the control socket. The first byte: bits 0 to 6, the size of the pieces
  * in which the rest arrives (0: all at once); bit 7, not negotiated yet. The rest: its bytes.

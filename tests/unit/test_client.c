@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon
- * fake_reclaim fake_kvm fake_arch fake_device_table */
+/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon */
+/* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
 /* The client commands that are one request, and the raw protocol, against a control socket. */
 #include <errno.h>
 #include <pthread.h>
@@ -63,14 +63,19 @@ static void a_refusal_is_told_with_the_guests_name(void **state)
 	assert_string_equal(run.err.message, "guest: stop: Input/output error");
 }
 
+static void count_end_requests(void *ctx)
+{
+	*(unsigned int *)ctx = server.guest.life->end_requests;
+}
+
 /* What an ebb does when it was asked to quit. */
 static void *end_when_asked(void *ctx)
 {
+	unsigned int requests = 0;
+
 	(void)ctx;
-	for (int i = 0; i < 5000; i++) {
-		control_server_settle(&server);
-		if (server.guest.life->end_requests)
-			break;
+	for (int i = 0; i < 5000 && !requests; i++) {
+		control_server_call(&server, count_end_requests, &requests);
 		usleep(1000);
 	}
 	usleep(20000);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon
- * fake_reclaim fake_kvm fake_arch fake_device_table */
+/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon */
+/* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb balloon`: absolute and relative sizes, limits, waiting. */
 #include <errno.h>
 #include <pthread.h>
@@ -107,13 +107,18 @@ static void a_guest_without_a_balloon_says_so(void **state)
 	assert_string_equal(run.err.message, "guest: the fake balloon refuses");
 }
 
+static void set_actual(void *ctx)
+{
+	server.guest.balloon.status.actual_bytes = *(const uint64_t *)ctx * MIB;
+}
+
 /* A driver that gives a step every few milliseconds. */
 static void *inflate(void *ctx)
 {
 	(void)ctx;
 	for (uint64_t mib = 1; mib <= 16; mib++) {
 		usleep(5000);
-		server.guest.balloon.status.actual_bytes = mib * MIB;
+		control_server_call(&server, set_actual, &mib);
 		control_server_tell(&server, VM_EVENT_BALLOON_CHANGE,
 		                    CONTROL_GUEST_RAM_BYTES - mib * MIB);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim fake_kvm
- * fake_arch fake_device_table */
+/* fakes: control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim */
+/* fakes: fake_kvm fake_arch fake_device_table */
 /* The control socket under good and bad clients. */
 #include <dirent.h>
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -372,6 +373,49 @@ static void a_folder_that_is_gone_is_an_error(void **state)
 	control_name_release(name);
 }
 
+/* The first descriptor that is not open: with a limit of n, n - this many can be opened. */
+static rlim_t next_fd(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return (rlim_t)fd;
+}
+
+static void a_start_that_runs_out_of_descriptors_leaves_nothing(void **state)
+{
+	struct rlimit limit, few;
+	bool done = false;
+	unsigned int failures = 0;
+	size_t fds_at_first = count_fds();
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (rlim_t more = 0; !done; more++) {
+		struct control_name *name = NULL;
+		struct control *control = NULL;
+		struct error err = ERROR_INIT;
+		char path[64];
+
+		few = limit;
+		few.rlim_cur = next_fd() + more;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		if (control_name_acquire("few", &name, &err) == 0)
+			done = control_create(&server.guest.vm, name, &control, &err) == 0;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		assert_true(done || err.code < 0);
+		assert_true(done == (control != NULL));
+		failures += !done;
+		control_destroy(control);
+		control_name_release(name);
+		assert_int_equal(count_fds(), fds_at_first);
+		snprintf(path, sizeof(path), "%s/ebb/few.sock", server.folder);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+	/* The folder, the lock, the socket: at the least. */
+	assert_true(failures >= 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +433,7 @@ int main(void)
 		TEST(an_end_says_goodbye),
 		TEST(a_stale_socket_is_taken_over),
 		TEST(a_folder_that_is_gone_is_an_error),
+		TEST(a_start_that_runs_out_of_descriptors_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

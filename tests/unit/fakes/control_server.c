@@ -49,6 +49,11 @@ void control_server_stop(struct control_server *server)
 	user_folder_leave();
 }
 
+void control_server_call(struct control_server *server, void (*fn)(void *ctx), void *ctx)
+{
+	event_loop_call(server->guest.vm.main_loop, fn, ctx);
+}
+
 struct told {
 	enum vm_event event;
 	uint64_t value, count;

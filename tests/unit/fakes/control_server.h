@@ -22,7 +22,8 @@ struct control_server {
 void control_server_start(struct control_server *server);
 void control_server_stop(struct control_server *server);
 
-/* On the server's thread. */
+/* On the server's thread, as all that touches the guest while it is served. */
+void control_server_call(struct control_server *server, void (*fn)(void *ctx), void *ctx);
 void control_server_tell(struct control_server *server, enum vm_event event, uint64_t value);
 
 /* The event, count times in a row, with nobody else served in between. */
