@@ -218,25 +218,24 @@ static bool search_notes(const uint8_t *notes, size_t bytes, const char *owner, 
 }
 
 int elf_find_note(const struct image *image, const struct elf_file *elf, const char *owner,
-                  uint32_t type, void *buf, size_t max_bytes, size_t *ret_bytes, struct error *err)
+                  uint32_t type, struct elf_note *ret_note, struct error *err)
 {
 	for (size_t i = 0; i < elf->note_count; i++) {
 		const struct elf_segment *segment = &elf->note[i];
 		size_t bytes = (size_t)min_u64(segment->file_bytes, ELF_NOTE_MAX_BYTES);
 		uint8_t *notes = malloc(bytes + 1);
+		struct elf_note note = { 0 };
 		const uint8_t *desc;
-		size_t desc_bytes;
 		bool found;
 		int rc;
 
 		if (!notes)
 			return error_set_errno(err, -ENOMEM, "%s", image_name(image));
 		rc = image_read(image, segment->file_offset, notes, bytes, err);
-		found = !rc && search_notes(notes, bytes, owner, type, &desc, &desc_bytes);
+		found = !rc && search_notes(notes, bytes, owner, type, &desc, &note.desc_bytes);
 		if (found) {
-			if (max_bytes)
-				memcpy(buf, desc, min_u64(desc_bytes, max_bytes));
-			*ret_bytes = desc_bytes;
+			memcpy(note.desc, desc, min_u64(note.desc_bytes, sizeof(note.desc)));
+			*ret_note = note;
 		}
 		free(notes);
 		if (rc || found)

@@ -34,17 +34,15 @@ struct start_memory { /* hvm_memmap_table_entry */
 int boot_find_pvh_entry(const struct image *kernel, const struct elf_file *elf,
                         gpa_t *ret_entry_gpa, struct error *err)
 {
-	uint8_t value[8] = { 0 };
-	size_t bytes;
-	int rc = elf_find_note(kernel, elf, NOTE_OWNER, NOTE_PHYS32_ENTRY, value, sizeof(value),
-	                       &bytes, err);
+	struct elf_note note;
+	int rc = elf_find_note(kernel, elf, NOTE_OWNER, NOTE_PHYS32_ENTRY, &note, err);
 
 	if (rc <= 0)
 		return rc;
-	if (bytes != 4 && bytes != 8)
+	if (note.desc_bytes != 4 && note.desc_bytes != 8)
 		return error_set(err, -EINVAL, "%s: its PVH entry note has %zu bytes, not 4 or 8",
-		                 image_name(kernel), bytes);
-	*ret_entry_gpa = load_le64(value);
+		                 image_name(kernel), note.desc_bytes);
+	*ret_entry_gpa = load_le64(note.desc);
 	if (!elf_holds(elf, *ret_entry_gpa) || *ret_entry_gpa > UINT32_MAX)
 		return error_set(err, -EINVAL,
 		                 "%s: its PVH entry 0x%llx is in none of its segments below 4 GiB",
@@ -55,9 +53,9 @@ int boot_find_pvh_entry(const struct image *kernel, const struct elf_file *elf,
 bool boot_elf_is_linux(const struct image *kernel, const struct elf_file *elf)
 {
 	struct error ignored = ERROR_INIT;
-	size_t bytes;
+	struct elf_note note;
 
-	return elf_find_note(kernel, elf, LINUX_NOTE_OWNER, LINUX_NOTE_BUILD_SALT, NULL, 0, &bytes,
+	return elf_find_note(kernel, elf, LINUX_NOTE_OWNER, LINUX_NOTE_BUILD_SALT, &note,
 	                     &ignored) == 1;
 }
 

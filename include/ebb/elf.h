@@ -14,6 +14,8 @@
 #define ELF_SEGMENTS_MAX   64         /* program headers of any type */
 #define ELF_NOTE_MAX_BYTES (64 * KIB) /* a note segment; more of one is not looked at */
 
+#define ELF_NOTE_DESC_MAX 16
+
 struct elf_segment {
 	uint64_t file_offset, file_bytes; /* inside the image */
 	gpa_t gpa;                        /* p_paddr; gpa + memory_bytes does not wrap */
@@ -37,14 +39,18 @@ bool elf_is_elf(const struct image *image);
 EBB_MUST_CHECK int elf_parse(const struct image *image, struct elf_file *ret_elf,
                              struct error *err);
 
+struct elf_note {
+	size_t desc_bytes;               /* of the whole descriptor */
+	uint8_t desc[ELF_NOTE_DESC_MAX]; /* its beginning; the rest is 0 */
+};
+
 /*
- * The descriptor of the first note of that owner and type, at most max_bytes of it. 1 found,
- * *ret_bytes is its whole length; 0 there is none; -EINVAL, -ENOMEM or -errno of reading. A broken
- * note segment ends the search.
+ * The first note of that owner and type. 1 found; 0 there is none; -EINVAL, -ENOMEM or -errno of
+ * reading. A broken note segment ends the search.
  */
 EBB_MUST_CHECK int elf_find_note(const struct image *image, const struct elf_file *elf,
-                                 const char *owner, uint32_t type, void *buf, size_t max_bytes,
-                                 size_t *ret_bytes, struct error *err);
+                                 const char *owner, uint32_t type, struct elf_note *ret_note,
+                                 struct error *err);
 
 /*
  * Loads every PT_LOAD segment at its p_paddr. What lies behind file_bytes is not written: guest

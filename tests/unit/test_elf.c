@@ -113,55 +113,71 @@ static void test_broken_segments(void **state)
 	refused(size, "wraps");
 }
 
-static int find_note(size_t size, void *buf, size_t max, size_t *ret_bytes)
+static struct elf_note note;
+
+static int find_note(size_t size)
 {
 	struct image *image;
 	int rc;
 
+	memset(&note, 0xcc, sizeof(note));
 	assert_int_equal(image_create_from_memory("image", bytes, size, &image, NULL), 0);
 	assert_int_equal(elf_parse(image, &elf, NULL), 0);
-	rc = elf_find_note(image, &elf, "Xen", 18, buf, max, ret_bytes, NULL);
+	rc = elf_find_note(image, &elf, "Xen", 18, &note, NULL);
 	image_close(image);
 	return rc;
 }
 
 static void test_notes(void **state)
 {
-	uint8_t notes[256], found[8] = { 0 };
+	uint8_t notes[256];
 	size_t first = test_note_build(notes, "GNU", 18, "abc", 3);
 	size_t second = first + test_note_build(notes + first, "Xen", 18, "12345678", 8);
 	struct test_segment segments[] = {
 		{ .type = PT_LOAD, .gpa = 0x100000, .memory_bytes = 0x10, .file_bytes = 0x10 },
 		{ .type = PT_NOTE, .bytes = notes, .file_bytes = second },
 	};
-	size_t size = test_elf_build(bytes, true, 0x100000, segments, 2), found_bytes;
+	size_t size = test_elf_build(bytes, true, 0x100000, segments, 2);
 
 	(void)state;
-	assert_int_equal(find_note(size, found, sizeof(found), &found_bytes), 1);
-	assert_int_equal(found_bytes, 8);
-	assert_memory_equal(found, "12345678", 8);
-	memset(found, 0, sizeof(found));
-	assert_int_equal(find_note(size, found, 4, &found_bytes), 1);
-	assert_memory_equal(found, "1234\0\0\0\0", 8);
-	assert_int_equal(find_note(size, NULL, 0, &found_bytes), 1);
-
-	/* The first note's owner length reaches past the end: the search ends. */
-	store_le32(notes, 0xffffffff);
-	size = test_elf_build(bytes, true, 0x100000, segments, 2);
-	assert_int_equal(find_note(size, found, sizeof(found), &found_bytes), 0);
-	store_le32(notes, 4);
-	store_le32(notes + 4, 0xfffffffe);
-	size = test_elf_build(bytes, true, 0x100000, segments, 2);
-	assert_int_equal(find_note(size, found, sizeof(found), &found_bytes), 0);
+	assert_int_equal(find_note(size), 1);
+	assert_int_equal(note.desc_bytes, 8);
+	assert_memory_equal(note.desc, "12345678\0\0\0\0\0\0\0\0", 16);
 
 	/* Cut within the second note's descriptor. */
-	test_note_build(notes, "GNU", 18, "abc", 3);
 	segments[1].file_bytes = second - 4;
 	size = test_elf_build(bytes, true, 0x100000, segments, 2);
-	assert_int_equal(find_note(size, found, sizeof(found), &found_bytes), 0);
+	assert_int_equal(find_note(size), 0);
 	/* The note segment lies outside of the file. */
 	set_segment(1, offsetof(Elf64_Phdr, p_offset), 1 << 20);
-	assert_int_equal(find_note(size, found, sizeof(found), &found_bytes), -EINVAL);
+	assert_int_equal(find_note(size), -EINVAL);
+
+	/* A long descriptor is cut. */
+	segments[1].file_bytes = test_note_build(notes, "Xen", 18, "0123456789abcdefghij", 20);
+	size = test_elf_build(bytes, true, 0x100000, segments, 2);
+	assert_int_equal(find_note(size), 1);
+	assert_int_equal(note.desc_bytes, 20);
+	assert_memory_equal(note.desc, "0123456789abcdef", 16);
+}
+
+/* The first note's lengths reach past the end: the search ends there. */
+static void test_broken_notes(void **state)
+{
+	uint8_t notes[256];
+	size_t count = test_note_build(notes, "GNU", 18, "abc", 3);
+	struct test_segment segments[] = {
+		{ .type = PT_LOAD, .gpa = 0x100000, .memory_bytes = 0x10, .file_bytes = 0x10 },
+		{ .type = PT_NOTE, .bytes = notes },
+	};
+
+	(void)state;
+	segments[1].file_bytes = count + test_note_build(notes + count, "Xen", 18, "1234", 4);
+	assert_int_equal(find_note(test_elf_build(bytes, true, 0x100000, segments, 2)), 1);
+	store_le32(notes, 0xffffffff);
+	assert_int_equal(find_note(test_elf_build(bytes, true, 0x100000, segments, 2)), 0);
+	store_le32(notes, 4);
+	store_le32(notes + 4, 0xfffffffe);
+	assert_int_equal(find_note(test_elf_build(bytes, true, 0x100000, segments, 2)), 0);
 }
 
 static void test_load(void **state)
@@ -190,11 +206,9 @@ static void test_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_both_classes),
-		cmocka_unit_test(test_broken_headers),
-		cmocka_unit_test(test_broken_segments),
-		cmocka_unit_test(test_notes),
-		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_both_classes),    cmocka_unit_test(test_broken_headers),
+		cmocka_unit_test(test_broken_segments), cmocka_unit_test(test_notes),
+		cmocka_unit_test(test_broken_notes),    cmocka_unit_test(test_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
