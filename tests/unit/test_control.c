@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -114,6 +115,47 @@ static void the_socket_is_this_users_alone(void **state)
 	assert_true(S_ISSOCK(status.st_mode));
 	assert_int_equal(status.st_mode & 07777, 0600);
 	assert_int_equal(status.st_uid, geteuid());
+}
+
+/* What a process of user uid hears that connects: its first byte, or 'e' at the end. */
+static char first_byte_for(uid_t uid)
+{
+	int pipe_fds[2], status;
+	char byte = '?';
+
+	assert_int_equal(pipe(pipe_fds), 0);
+	if (fork() == 0) {
+		int fd;
+
+		if (seteuid(0) || setuid(uid))
+			_exit(1);
+		fd = connect_client();
+		byte = recv(fd, &byte, 1, 0) == 1 ? byte : 'e';
+		_exit(write(pipe_fds[1], &byte, 1) != 1);
+	}
+	assert_true(wait(&status) > 0);
+	assert_int_equal(status, 0);
+	assert_int_equal(read(pipe_fds[0], &byte, 1), 1);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	return byte;
+}
+
+static void other_users_are_turned_away(void **state)
+{
+	char folder[64];
+
+	(void)state;
+	if (getuid() != 0)
+		skip(); /* only root can become others */
+	/* Even with every door open. */
+	snprintf(folder, sizeof(folder), "%s/ebb", server.folder);
+	assert_int_equal(chmod(server.folder, 0777), 0);
+	assert_int_equal(chmod(folder, 0777), 0);
+	assert_int_equal(chmod(control_name_socket_path(server.name), 0777), 0);
+	assert_int_equal(first_byte_for(12345), 'e');
+	assert_int_equal(first_byte_for(0), '{');
+	assert_int_equal(first_byte_for(geteuid()), '{');
 }
 
 static void a_client_is_served(void **state)
@@ -421,6 +463,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(the_socket_is_this_users_alone),
+		TEST(other_users_are_turned_away),
 		TEST(a_client_is_served),
 		TEST(a_client_that_ends_its_input_is_answered_first),
 		TEST(a_client_that_hangs_up_harms_nobody),
