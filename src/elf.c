@@ -124,6 +124,11 @@ static int parse_segments(const struct image *image, const uint8_t *headers,
 		                              headers + (size_t)i * header->header_size, &segment);
 		int rc;
 
+		if (type == PT_INTERP)
+			return error_set(err, -EINVAL,
+			                 "%s: is a program of an operating system (it asks for a "
+			                 "dynamic linker), not a kernel",
+			                 image_name(image));
 		if (type == PT_NOTE)
 			elf->note[elf->note_count++] = segment;
 		if (type != PT_LOAD || !segment.memory_bytes)

@@ -34,8 +34,8 @@ struct elf_file {
 
 bool elf_is_elf(const struct image *image);
 
-/* Errors: -EINVAL with the reason (big-endian, not an executable, truncated, a segment that wraps,
- * too many headers, nothing to load), -errno of reading. */
+/* Errors: -EINVAL with the reason (big-endian, not an executable or a dynamically linked one,
+ * truncated, a segment that wraps, too many headers, nothing to load), -errno of reading. */
 EBB_MUST_CHECK int elf_parse(const struct image *image, struct elf_file *ret_elf,
                              struct error *err);
 

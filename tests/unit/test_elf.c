@@ -111,6 +111,9 @@ static void test_broken_segments(void **state)
 	test_elf_build(bytes, true, 0x100010, two_segments, 2);
 	set_segment(0, offsetof(Elf64_Phdr, p_paddr), UINT64_MAX - 0x1000);
 	refused(size, "wraps");
+	test_elf_build(bytes, true, 0x100010, two_segments, 2);
+	store_le32(bytes + sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr), PT_INTERP);
+	refused(size, "dynamic linker");
 }
 
 static struct elf_note note;
