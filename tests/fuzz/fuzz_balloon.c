@@ -11,7 +11,7 @@
 #include "ebb/reclaim.h"
 #include "fuzz_driver.h"
 
-#define RAM_BYTES (1 * MIB)
+#define RAM_BYTES (4 * MIB)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 
@@ -41,7 +41,7 @@ static struct target *create(void)
 
 	target->vm.config = &target->vm_config;
 	failed = guest_memory_create(&target->vm.memory, NULL) ||
-	         gmem_add_region(target->vm.memory, 0, RAM_BYTES, false, NULL) ||
+	         gmem_add_region(target->vm.memory, 0, RAM_BYTES, true, NULL) ||
 	         reclaim_create(target->vm.memory, &target->vm.reclaim, NULL) ||
 	         event_loop_create("reclaim", &target->vm.reclaim_loop, NULL);
 	target->config.class = &virtio_balloon_class;
