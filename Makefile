@@ -13,12 +13,25 @@ ifeq ($(wildcard arch/$(ARCH)/arch.c),)
 $(error ARCH=$(ARCH): there is no arch/$(ARCH); this version has: $(patsubst arch/%/arch.c,%,$(wildcard arch/*/arch.c)))
 endif
 
-CC       := gcc
-FUZZ_CC  ?= clang
-STRIP    ?= strip
-IASL     ?= iasl
-
 BUILD_DIR := $(BUILD)/$(ARCH)
+FUZZ_CC   ?= clang
+IASL      ?= iasl
+
+# The machine's own compiler; for riscv64 from another machine a cross compiler and a sysroot of Debian's riscv64 packages. GNU ld
+# of Debian 12 cannot link that sysroot's archives statically, so clang drives lld there.
+NATIVE := $(if $(filter riscv,$(ARCH)),$(filter riscv64,$(HOST_MACHINE)),$(filter x86_64,$(HOST_MACHINE)))
+ifneq ($(NATIVE),)
+CC        := gcc
+STRIP     := strip
+STATIC_CC := $(CC) -static-pie
+else
+SYSROOT := $(BUILD)/cache/sysroot-riscv64
+CROSS_FLAGS := --sysroot=$(SYSROOT) -isystem $(SYSROOT)/usr/include/riscv64-linux-gnu -isystem $(SYSROOT)/usr/include \
+	-B$(SYSROOT)/usr/lib/riscv64-linux-gnu -L$(SYSROOT)/usr/lib/riscv64-linux-gnu
+CC        := riscv64-linux-gnu-gcc $(CROSS_FLAGS)
+STRIP     := riscv64-linux-gnu-strip
+STATIC_CC := clang-19 --target=riscv64-linux-gnu -march=rv64gc -mabi=lp64d --ld-path=/usr/bin/ld.lld-19 $(CROSS_FLAGS) -static
+endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -29,13 +42,12 @@ MAKEFLAGS += --no-builtin-rules
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes \
 	    -Wimplicit-fallthrough -Wundef -Wvla -Wpointer-arith -Wwrite-strings
-HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection
-CPPFLAGS_ALL = -D_GNU_SOURCE -DEBB_VERSION='"$(VERSION)"' -Iinclude $(JANSSON_CFLAGS)
+HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(if $(filter x86,$(ARCH)),-fcf-protection)
+CPPFLAGS_ALL = -D_GNU_SOURCE -DEBB_VERSION='"$(VERSION)"' -Iinclude
 CFLAGS_ALL   = -std=gnu11 -O2 -g $(WARNINGS) -MMD -MP -pthread $(CFLAGS)
 LDFLAGS_HARD := -Wl,-z,relro,-z,now -Wl,--as-needed
 
-JANSSON_CFLAGS = $(eval JANSSON_CFLAGS := $$(shell pkg-config --cflags jansson 2>/dev/null))$(JANSSON_CFLAGS)
-LIBS := -ljansson
+LIBS := -ljansson $(if $(filter riscv,$(ARCH)),-lfdt)
 
 # Objects of one source list for one flavour: $(call objects,FLAVOUR_DIR,SOURCES)
 objects = $(patsubst %,$(1)/obj/%.o,$(basename $(2)))
@@ -45,8 +57,10 @@ objects = $(patsubst %,$(1)/obj/%.o,$(basename $(2)))
 SOURCES := $(sort $(wildcard src/*.c arch/$(ARCH)/*.c devices/*.c devices/*/*.c))
 LIBRARY_SOURCES := $(filter-out src/main.c,$(SOURCES))
 FAKES := $(sort $(wildcard tests/unit/fakes/*.c))
-TESTS ?= $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
-FUZZERS ?= $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+# Tests and fuzzers of another architecture's rooms say so in their names: test_x86_acpi, fuzz_riscv_plic.
+OTHER_ARCH := $(if $(filter x86,$(ARCH)),riscv,x86)
+TESTS ?= $(filter-out test_$(OTHER_ARCH)_%,$(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c))))
+FUZZERS ?= $(filter-out fuzz_$(OTHER_ARCH)_%,$(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c))))
 
 -include arch/$(ARCH)/$(ARCH).mk
 -include guest-firmware/firmware.mk
@@ -69,7 +83,7 @@ $(BUILD_DIR)/selftest.o: $(BUILD_DIR)/selftest.S
 
 # $(call flavour,DIR,COMPILER,FLAGS)
 define flavour
-$(1)/obj/%.o: %.c Makefile
+$(1)/obj/%.o: %.c Makefile | $(SYSROOT)
 	@mkdir -p $$(@D)
 	@$$(if $$(Q),echo "  CC    $$@")
 	$$(Q)$(2) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $(3) -c -o $$@ $$<
@@ -93,6 +107,11 @@ $(eval $(call flavour,$(SAN_DIR),$(CC),$(SAN_FLAGS)))
 $(eval $(call flavour,$(TSAN_DIR),$(CC),$(TSAN_FLAGS)))
 $(eval $(call flavour,$(FUZZ_DIR),$(FUZZ_CC),$(FUZZ_FLAGS)))
 
+ifneq ($(SYSROOT),)
+$(SYSROOT):
+	$(Q).ci/sysroot $@
+endif
+
 # ---- The program ---------------------------------------------------------------------------------------------------
 
 .PHONY: all static firmware
@@ -108,7 +127,7 @@ ebb: $(BUILD_DIR)/ebb
 static: $(BUILD_DIR)/ebb-static
 $(BUILD_DIR)/ebb-static: $(BUILD_DIR)/obj/src/main.o $(BUILD_DIR)/libebb.a
 	@$(if $(Q),echo "  LD    $@")
-	$(Q)$(CC) -static-pie -pthread $(LDFLAGS_HARD) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(STATIC_CC) -pthread $(LDFLAGS_HARD) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 firmware: firmware-tests
 
@@ -132,10 +151,22 @@ $(FUZZ_DIR)/$(1): $(FUZZ_DIR)/obj/tests/fuzz/$(1).o $(patsubst %,$(FUZZ_DIR)/obj
 endef
 $(foreach fuzzer_name,$(FUZZERS),$(eval $(call fuzzer,$(fuzzer_name))))
 
+# Unit tests run under ASan and UBSan; a cross build's under user-mode emulation, which has neither.
+ifneq ($(NATIVE),)
+UNIT_DIR := $(SAN_DIR)
+UNIT_RUNNER :=
+else
+UNIT_DIR := $(BUILD)/$(ARCH)-unit
+UNIT_RUNNER := qemu-riscv64-static -L $(SYSROOT)
+UNIT_FLAGS := -O1 -Itests/unit/fakes
+$(eval $(call flavour,$(UNIT_DIR),$(CC),$(UNIT_FLAGS)))
+$(foreach test,$(TESTS),$(eval $(call unit_test,$(UNIT_DIR),$(test),$(UNIT_FLAGS))))
+endif
+
 .PHONY: unit unit-build tsan replay fuzz-build fuzz guest host lint check run
-unit-build: $(addprefix $(SAN_DIR)/,$(TESTS))
+unit-build: $(addprefix $(UNIT_DIR)/,$(TESTS))
 unit: unit-build
-	@tests/unit/run $(SAN_DIR) $(TESTS)
+	@ARCH=$(ARCH) RUNNER="$(UNIT_RUNNER)" tests/unit/run $(UNIT_DIR) $(TESTS)
 
 tsan: $(addprefix $(TSAN_DIR)/,$(TESTS))
 	@tests/unit/run $(TSAN_DIR) $(TESTS)
@@ -197,6 +228,7 @@ help:
 	'make run           build, then show it: selftest guest, then a Debian guest whose memory comes back' \
 	'make check         everything: lint, unit, replay, guest, host' \
 	'make static        $(BUILD_DIR)/ebb-static' \
+	'make ARCH=riscv    cross-build for riscv64 (also static, unit, firmware)' \
 	'make firmware      the bare-metal guests of guest-firmware/' \
 	'make unit          unit tests under ASan and UBSan (TESTS="test_a test_b" for some)' \
 	'make tsan          the same under ThreadSanitizer' \
