@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +23,18 @@
 #include "user_folder.h"
 
 static const char *folder;
+
+/* What happens between a starter's open of the lock file and its flock: an ebb that ends. */
+static struct control_name *ends_before_flock;
+
+int flock(int fd, int operation)
+{
+	struct control_name *name = ends_before_flock;
+
+	ends_before_flock = NULL;
+	control_name_release(name);
+	return (int)syscall(SYS_flock, fd, operation);
+}
 
 static int set_up(void **state)
 {
@@ -110,6 +124,19 @@ static void a_killed_holder_leaves_nothing_in_the_way(void **state)
 	assert_false(exists("ebb/vm1.sock"));
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);
+}
+
+static void a_lock_on_a_file_that_lost_its_name_is_none(void **state)
+{
+	struct control_name *first = NULL, *second = NULL, *third = NULL;
+
+	(void)state;
+	assert_int_equal(control_name_acquire("vm1", &first, NULL), 0);
+	ends_before_flock = first;
+	assert_int_equal(control_name_acquire("vm1", &second, NULL), 0);
+	assert_true(exists("ebb/vm1.lock"));
+	assert_int_equal(control_name_acquire("vm1", &third, NULL), -EEXIST);
+	control_name_release(second);
 }
 
 static void only_one_of_many_starters_gets_a_name(void **state)
@@ -241,6 +268,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(a_name_is_held_until_it_is_released),
 		TEST(a_killed_holder_leaves_nothing_in_the_way),
+		TEST(a_lock_on_a_file_that_lost_its_name_is_none),
 		TEST(only_one_of_many_starters_gets_a_name),
 		TEST(a_folder_that_others_reach_is_refused),
 		TEST(a_link_in_place_of_the_lock_is_refused),
