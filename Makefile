@@ -242,4 +242,4 @@ help:
 	'make format clean help' \
 	'Variables: ARCH=x86 BUILD=build V=1 CC CFLAGS LDFLAGS'
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/cache -prune -o -type f -name '*.d' -print 2>/dev/null)
