@@ -154,8 +154,10 @@ static void start(struct virtio_device *vdev)
 			virtio_queue_kicked(vdev, i);
 }
 
-static void reset(struct virtio_device *vdev)
+static void reset(void *ctx)
 {
+	struct virtio_device *vdev = ctx;
+
 	stop(vdev);
 	vdev->transport->ops->reset(vdev->transport);
 	pthread_mutex_lock(&vdev->lock);
@@ -240,6 +242,7 @@ static void write_status(void *ctx)
 	const struct status_write *write = ctx;
 	struct virtio_device *vdev = write->vdev;
 	bool refused = false;
+	uint64_t features;
 	uint8_t added;
 
 	if (!write->value) {
@@ -247,6 +250,7 @@ static void write_status(void *ctx)
 		return;
 	}
 	pthread_mutex_lock(&vdev->lock);
+	features = vdev->driver_features;
 	added = write->value & DRIVER_STATUS_BITS & ~vdev->status;
 	if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && !features_acceptable(vdev)) {
 		refused = true;
@@ -259,7 +263,7 @@ static void write_status(void *ctx)
 	if (refused)
 		log_message_limited(vdev->device.vm->log, &vdev->log_limit, LOG_WARN,
 		                    "%s: features %#llx refused", vdev->device.id,
-		                    (unsigned long long)vdev->driver_features);
+		                    (unsigned long long)features);
 	if (added & VIRTIO_CONFIG_S_DRIVER_OK)
 		start(vdev);
 }
@@ -267,10 +271,10 @@ static void write_status(void *ctx)
 void virtio_set_status(struct virtio_device *vdev, uint8_t status)
 {
 	struct status_write write = { .vdev = vdev, .value = status };
-	uint8_t concerned = virtio_status(vdev) | status;
 
-	/* A device that neither runs nor is about to need not wait for its loop. */
-	if (concerned & VIRTIO_CONFIG_S_DRIVER_OK)
+	/* What starts or stops it goes to the loop, whatever the status is now: another vCPU may
+	 * be changing it. Bits on the way there need not. */
+	if (!status || (status & VIRTIO_CONFIG_S_DRIVER_OK))
 		event_loop_call(vdev->loop, write_status, &write);
 	else
 		write_status(&write);
@@ -434,11 +438,20 @@ void virtio_queue_set_ready(struct virtio_device *vdev, unsigned int queue_index
 
 /* --- reset and end --- */
 
+/* While no vCPU runs: a loop that was never needed need not start for this. */
+static void reset_at_rest(struct virtio_device *vdev)
+{
+	if (virtio_status(vdev) & VIRTIO_CONFIG_S_DRIVER_OK)
+		event_loop_call(vdev->loop, reset, vdev);
+	else
+		reset(vdev);
+}
+
 void virtio_device_reset(struct device *device)
 {
 	struct virtio_device *vdev = container_of(device, struct virtio_device, device);
 
-	virtio_set_status(vdev, 0);
+	reset_at_rest(vdev);
 	if (vdev->transport->ops->power_on_reset)
 		vdev->transport->ops->power_on_reset(vdev->transport);
 }
@@ -448,7 +461,7 @@ void virtio_device_fini(struct virtio_device *vdev)
 	if (!vdev->initialised)
 		return;
 	if (vdev->transport) {
-		virtio_set_status(vdev, 0);
+		reset_at_rest(vdev);
 		vdev->transport->ops->destroy(vdev->transport);
 	}
 	vdev->transport = NULL;

@@ -3,6 +3,7 @@
 /* fakes: virtio_machine fake_virtio_driver test_driver hostile_chains fake_kvm fake_arch */
 #include <errno.h>
 #include <linux/virtio_config.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -328,6 +329,43 @@ static void queue_configuration_is_fixed_when_ready(void **state)
 	tear_down(&f);
 }
 
+static void *fight(void *ctx)
+{
+	struct virtio_device *vdev = ctx;
+	struct virtqueue_config config = { .size = 8, .driver_gpa = 0x400, .device_gpa = 0x800 };
+
+	for (unsigned int i = 0; i < 100; i++) {
+		set_features(vdev, VERSION_1);
+		virtio_set_status(vdev, A | D | FO);
+		virtio_queue_set_config(vdev, 0, &config);
+		virtio_queue_set_ready(vdev, 0, true);
+		virtio_set_status(vdev, A | D | FO | OK);
+		virtio_queue_kick(vdev, 0);
+		virtio_queue_set_ready(vdev, 0, i % 3);
+		if (i % 2)
+			virtio_set_status(vdev, 0);
+	}
+	return NULL;
+}
+
+/* Whatever they write, starts and stops take turns: the sanitizers judge. */
+static void vcpus_fight_over_status(void **state)
+{
+	struct fixture f;
+	pthread_t threads[3];
+
+	(void)state;
+	set_up(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, fight, f.vdev), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	fake_driver_reset(&f.driver);
+	assert_int_equal(f.probe->activations, f.probe->deactivations);
+	assert_true(f.probe->activations > 0);
+	tear_down(&f);
+}
+
 /* --- config space --- */
 
 static void config_space_is_bounded(void **state)
@@ -512,6 +550,7 @@ int main(void)
 		cmocka_unit_test(broken_device_rests_until_reset),
 		cmocka_unit_test(queue_can_be_taken_away_from_a_running_device),
 		cmocka_unit_test(queue_configuration_is_fixed_when_ready),
+		cmocka_unit_test(vcpus_fight_over_status),
 		cmocka_unit_test(config_space_is_bounded),
 		cmocka_unit_test(generation_moves_when_a_change_is_read),
 		cmocka_unit_test(driver_is_told_of_config_changes_when_it_runs),
