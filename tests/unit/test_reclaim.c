@@ -676,6 +676,12 @@ static void test_waiting_twice_counts_once(void **state)
 	assert_int_equal(later(f, HIGH_GPA + HIGH_BYTES, MIB).bytes_refused, MIB);
 	assert_int_equal(release_deferred(f).bytes_released, MIB + PAGE);
 	assert_int_equal(inflate_stats(f).bytes_in, 2 * MIB + 2 * PAGE);
+	/* One complete block, however often it is named. */
+	touch(f, 0, 2 * MIB);
+	later(f, 0, 2 * MIB);
+	for (unsigned int i = 0; i < 10; i++)
+		assert_int_equal(later(f, 0, 2 * MIB).bytes_absent, 2 * MIB);
+	assert_int_equal(release_deferred(f).bytes_released, 2 * MIB);
 }
 
 static void test_without_huge_pages_nothing_waits(void **state)
