@@ -163,7 +163,7 @@ $(eval $(call flavour,$(UNIT_DIR),$(CC),$(UNIT_FLAGS)))
 $(foreach test,$(TESTS),$(eval $(call unit_test,$(UNIT_DIR),$(test),$(UNIT_FLAGS))))
 endif
 
-.PHONY: unit unit-build tsan replay fuzz-build fuzz guest host lint check run
+.PHONY: unit unit-build tsan replay fuzz-build fuzz guest figures host lint check run
 unit-build: $(addprefix $(UNIT_DIR)/,$(TESTS))
 unit: unit-build
 	@ARCH=$(ARCH) RUNNER="$(UNIT_RUNNER)" tests/unit/run $(UNIT_DIR) $(TESTS)
@@ -181,6 +181,9 @@ fuzz: fuzz-build
 
 guest: all firmware
 	@EBB=$(BUILD_DIR)/ebb BUILD=$(BUILD) ARCH=$(ARCH) tests/guest/run
+
+figures: all static firmware
+	@BUILD=$(BUILD) ARCH=$(ARCH) tests/guest/figures
 
 host: all static
 	@BUILD=$(BUILD) tests/host/run --arch $(ARCH)
@@ -235,6 +238,7 @@ help:
 	'make replay        replay of the fuzz corpora' \
 	'make fuzz          fuzz each target FUZZ_SECONDS=600 seconds (FUZZERS="fuzz_a" for some)' \
 	'make guest         firmware tests on /dev/kvm' \
+	'make figures       what a start costs: system calls, memory, sizes' \
 	'make host          Debian guests under a real KVM: native, or nested in an emulator' \
 	'make lint          layering, writable globals, headers, style' \
 	'make deps          install the Debian packages that all of this needs' \
