@@ -32,12 +32,13 @@ struct reclaim_range {
 };
 
 struct reclaim_outcome {
-	uint64_t ranges_released; /* after merging; ranges with nothing in them are not among them */
-	uint64_t bytes_released;  /* were resident (counted in RSS), are no longer */
-	uint64_t bytes_absent;    /* were not resident, or were named before in the same batch */
-	uint64_t bytes_refused;   /* unaligned edges, outside guest memory, inhibited, or refused by
-	                             the host */
-	unsigned int syscalls;    /* release calls alone */
+	uint64_t
+		ranges_released; /* after merging; ranges with nothing in them are not among them */
+	uint64_t bytes_released; /* were resident (counted in RSS), are no longer */
+	uint64_t bytes_absent;   /* were not resident, or were named before in the same batch */
+	uint64_t bytes_refused;  /* unaligned edges, outside guest memory, inhibited, or refused by
+	                            the host */
+	unsigned int syscalls;   /* release calls alone */
 };
 
 struct reclaim_source_stats { /* bytes_in is released + absent + refused */
