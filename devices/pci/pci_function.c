@@ -307,7 +307,8 @@ void pci_config_read(struct pci_function *function, unsigned int offset, uint8_t
 	pthread_mutex_unlock(&function->lock);
 }
 
-void pci_update_intx(struct pci_function *function)
+/* Puts the line where it should be now. With the interrupt lock held. */
+static void update_intx(struct pci_function *function)
 {
 	irq_line_set(function->intx, function->intx_level && !function->intx_disabled &&
 	                                     !pci_msix_is_enabled(function));
@@ -317,7 +318,7 @@ void pci_set_intx(struct pci_function *function, bool level)
 {
 	pthread_mutex_lock(&function->interrupt_lock);
 	function->intx_level = level;
-	pci_update_intx(function);
+	update_intx(function);
 	pthread_mutex_unlock(&function->interrupt_lock);
 }
 
@@ -330,7 +331,7 @@ static bool apply_config(struct pci_function *function)
 	if (function->intx) {
 		pthread_mutex_lock(&function->interrupt_lock);
 		function->intx_disabled = command & PCI_COMMAND_INTX_DISABLE;
-		pci_update_intx(function);
+		update_intx(function);
 		pthread_mutex_unlock(&function->interrupt_lock);
 	}
 	return update_bars(function);

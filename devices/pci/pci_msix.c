@@ -3,9 +3,9 @@
  * MSI-X (PCI 3.0, 6.8.2): the table, the pending bits and the control word of a function.
  *
  * A BAR of one page holds the table in its lower and the pending bits in its upper half. A vector
- * is connected to KVM while MSI-X is on and neither the function nor the vector is masked; its
- * message reaches irq.c only then, so that a guest that fills in a masked table costs nothing. What
- * a masked vector is sent waits in it, and shows as its pending bit.
+ * is connected to KVM while MSI-X is on and neither the function nor the vector is masked; until
+ * then irq.c only notes its message, so that a guest that fills in a masked table costs nothing.
+ * What a masked vector is sent waits in it, and shows as its pending bit.
  *
  * All under the function's interrupt lock.
  */
@@ -19,18 +19,13 @@
 #define MSIX_BAR_BYTES  PAGE_4K_BYTES
 #define MSIX_PBA_OFFSET (MSIX_BAR_BYTES / 2)
 
-struct msix_vector {
-	struct irq_vector *irq;
-	bool connected;
-};
-
 struct pci_msix {
 	struct pci_function *function;
 	unsigned int capability;
 	unsigned int vector_count;
 	bool enabled, masked; /* the control word's bits */
 	uint8_t *table;       /* PCI_MSIX_ENTRY_SIZE a vector */
-	struct msix_vector *vectors;
+	struct irq_vector **vectors;
 	struct log_ratelimit log_limit;
 };
 
@@ -43,20 +38,14 @@ bool pci_msix_is_enabled(const struct pci_function *function)
 static void update_vector(struct pci_msix *msix, unsigned int index)
 {
 	const uint8_t *entry = &msix->table[(size_t)index * PCI_MSIX_ENTRY_SIZE];
-	struct msix_vector *vector = &msix->vectors[index];
 	struct msi_message message = {
 		.address = load_le64(entry + PCI_MSIX_ENTRY_LOWER_ADDR),
 		.data = load_le32(entry + PCI_MSIX_ENTRY_DATA),
 	};
-	bool wanted =
-		msix->enabled && !msix->masked &&
-		!(load_le32(entry + PCI_MSIX_ENTRY_VECTOR_CTRL) & PCI_MSIX_ENTRY_CTRL_MASKBIT);
-	int ret;
+	bool masked = load_le32(entry + PCI_MSIX_ENTRY_VECTOR_CTRL) & PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	bool live = msix->enabled && !msix->masked && !masked;
+	int ret = irq_vector_configure(msix->vectors[index], &message, live);
 
-	if (!wanted && !vector->connected)
-		return;
-	ret = irq_vector_configure(vector->irq, &message, wanted);
-	vector->connected = wanted && !ret;
 	if (ret)
 		log_message_limited(msix->function->vm->log, &msix->log_limit, LOG_WARN,
 		                    "pci device %u: MSI-X vector %u: %s", msix->function->slot,
@@ -80,7 +69,7 @@ static uint8_t read_byte(struct pci_msix *msix, uint64_t offset)
 	if (offset < MSIX_PBA_OFFSET)
 		return 0;
 	for (unsigned int bit = 0; bit < 8 && first + bit < msix->vector_count; bit++) {
-		bool is_pending = irq_vector_is_pending(msix->vectors[first + bit].irq);
+		bool is_pending = irq_vector_is_pending(msix->vectors[first + bit]);
 
 		pending |= (uint8_t)(is_pending << bit);
 	}
@@ -135,7 +124,7 @@ static int create_vectors(struct pci_msix *msix)
 		return -ENOMEM;
 	init_table(msix);
 	for (unsigned int i = 0; i < msix->vector_count; i++) {
-		int ret = irq_vector_create(msix->function->vm->irq, &msix->vectors[i].irq);
+		int ret = irq_vector_create(msix->function->vm->irq, &msix->vectors[i]);
 
 		if (ret)
 			return ret;
@@ -187,7 +176,7 @@ void pci_msix_destroy(struct pci_msix *msix)
 	if (!msix)
 		return;
 	for (unsigned int i = 0; msix->vectors && i < msix->vector_count; i++)
-		irq_vector_destroy(msix->vectors[i].irq);
+		irq_vector_destroy(msix->vectors[i]);
 	free(msix->vectors);
 	free(msix->table);
 	free(msix);
@@ -209,7 +198,6 @@ void pci_msix_update_control(struct pci_function *function)
 		msix->enabled = enabled;
 		msix->masked = masked;
 		update_vectors(msix);
-		pci_update_intx(function);
 	}
 	pthread_mutex_unlock(&function->interrupt_lock);
 }
@@ -225,7 +213,7 @@ void pci_msix_reset(struct pci_function *function)
 	init_table(msix);
 	update_vectors(msix);
 	for (unsigned int i = 0; i < msix->vector_count; i++)
-		irq_vector_clear(msix->vectors[i].irq);
+		irq_vector_clear(msix->vectors[i]);
 	pthread_mutex_unlock(&function->interrupt_lock);
 }
 
@@ -237,7 +225,7 @@ bool pci_msix_trigger(struct pci_function *function, unsigned int index)
 	pthread_mutex_lock(&function->interrupt_lock);
 	enabled = pci_msix_is_enabled(function);
 	if (enabled && index < msix->vector_count)
-		irq_vector_trigger(msix->vectors[index].irq);
+		irq_vector_trigger(msix->vectors[index]);
 	pthread_mutex_unlock(&function->interrupt_lock);
 	return enabled;
 }
@@ -249,7 +237,7 @@ int pci_msix_fd(struct pci_function *function, unsigned int index)
 
 	pthread_mutex_lock(&function->interrupt_lock);
 	if (pci_msix_is_enabled(function) && index < msix->vector_count)
-		ret = irq_vector_fd(msix->vectors[index].irq);
+		ret = irq_vector_fd(msix->vectors[index]);
 	pthread_mutex_unlock(&function->interrupt_lock);
 	return ret;
 }

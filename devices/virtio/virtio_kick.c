@@ -160,10 +160,8 @@ int virtio_kicks_start(struct virtio_device *vdev)
 	for (unsigned int i = 0; i < vdev->info->queue_count; i++) {
 		int ret = virtio_queue_is_ready(vdev, i) ? open_kick(&vdev->kicks[i]) : 0;
 
-		if (ret) {
-			virtio_kicks_stop(vdev);
+		if (ret)
 			return ret;
-		}
 	}
 	return 0;
 }

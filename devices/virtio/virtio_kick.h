@@ -9,8 +9,8 @@
 EBB_MUST_CHECK int virtio_kicks_create(struct virtio_device *vdev);
 void virtio_kicks_destroy(struct virtio_device *vdev); /* stopped, or never created */
 
-/* Opens and watches an eventfd for each ready queue. On the device's loop. -errno, with nothing
- * left open. */
+/* Opens and watches an eventfd for each ready queue. On the device's loop. -errno: those
+ * before stay open until they are stopped. */
 EBB_MUST_CHECK int virtio_kicks_start(struct virtio_device *vdev);
 void virtio_kicks_stop(struct virtio_device *vdev);
 

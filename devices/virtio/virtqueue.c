@@ -239,8 +239,7 @@ static int add_buffer(struct virtqueue *vq, struct virtq_chain *chain,
 	uint64_t left_bytes = descriptor->len;
 	gpa_t gpa = descriptor->addr;
 
-	if (gpa + left_bytes < gpa ||
-	    chain->readable_bytes + chain->writable_bytes + left_bytes > CHAIN_BYTES_MAX)
+	if (chain->readable_bytes + chain->writable_bytes + left_bytes > CHAIN_BYTES_MAX)
 		return -EPROTO;
 	if (!writable && chain->writable_count)
 		return -EPROTO; /* 2.7.4.2: readable ones come first */

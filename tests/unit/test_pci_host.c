@@ -175,6 +175,34 @@ static void windows_end(void **state)
 	virtio_machine_destroy(&machine);
 }
 
+/* Rounding up to the size of the BAR leads out of the window. */
+static void window_is_smaller_than_the_bar(void **state)
+{
+	struct virtio_machine machine;
+	struct pci_function function;
+	struct pci_host_layout layout;
+	struct pci_host *host;
+
+	(void)state;
+	virtio_machine_create(&machine, TRANSPORT_PCI);
+	layout = *pci_host_layout(machine.vm.pci);
+	layout.ecam_gpa += 16 * MIB;
+	layout.has_io_ports = false;
+	layout.mmio64_bytes = 0;
+	assert_int_equal(pci_host_create(&machine.vm, &layout, &host, NULL), 0);
+	memset(&function, 0, sizeof(function));
+	function.host = host;
+	assert_int_equal(pci_function_init(&function, &machine.vm, &identity, NULL, NULL), 0);
+	assert_int_equal(pci_add_memory_bar(&function, 0, 0x1000, &no_ops, NULL, NULL), 0);
+	assert_int_equal(pci_add_memory_bar(&function, 1, 1 * GIB, &no_ops, NULL, NULL), -ENOSPC);
+	assert_int_equal(pci_add_io_bar(&function, 1, 16, &no_ops, NULL, NULL), -ENOSPC);
+	assert_int_equal(pci_add_memory_bar(&function, 1, 32 * MIB, &no_ops, NULL, NULL), 0);
+	assert_false(function.bars[1].is_64bit);
+	pci_function_fini(&function);
+	pci_host_destroy(host);
+	virtio_machine_destroy(&machine);
+}
+
 static void no_host_no_function(void **state)
 {
 	struct vm vm = { .pci = NULL };
@@ -218,6 +246,7 @@ int main(void)
 		cmocka_unit_test(ecam_access_at_its_edges),
 		cmocka_unit_test(bus_has_32_slots),
 		cmocka_unit_test(windows_end),
+		cmocka_unit_test(window_is_smaller_than_the_bar),
 		cmocka_unit_test(no_host_no_function),
 		cmocka_unit_test(host_that_finds_no_room_leaves_nothing),
 	};

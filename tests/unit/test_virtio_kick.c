@@ -268,6 +268,20 @@ static void no_descriptors_left(void **state)
 	tear_down(&f);
 }
 
+/* A device that does not come up hears nothing, and holds nothing. */
+static void failed_start_closes_all(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	set_up(&f);
+	f.probe->activate_ret = -EIO;
+	assert_false(start(&f, PROBE_QUEUES));
+	assert_int_equal(open_descriptors(), f.open_before);
+	assert_int_equal(fake_kvm_ioeventfd_count(), 0);
+	tear_down(&f);
+}
+
 static void eventfds_are_lent_and_come_back(void **state)
 {
 	struct fixture f;
@@ -292,6 +306,7 @@ static void eventfds_are_lent_and_come_back(void **state)
 	machine_settle(&f.machine);
 	assert_int_equal(f.toy->notified, 1);
 	virtio_queue_return_eventfds(f.vdev, 0);
+	assert_int_equal(open_descriptors(), f.open_before + 2); /* the two kicks */
 	machine_settle(&f.machine);
 	assert_int_equal(f.probe->notifications[0], 1); /* for what came meanwhile */
 	virtio_queue_return_eventfds(f.vdev, 0);        /* twice is harmless */
@@ -312,7 +327,20 @@ static void transports_own_descriptor_is_lent(void **state)
 	assert_true(start(&f, 1));
 	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, &kick_fd, &call_fd, NULL), 0);
 	assert_int_equal(call_fd, 0);
-	tear_down(&f); /* a reset while lent: the eventfds go all the same */
+	tear_down(&f);
+}
+
+static void reset_while_lent_closes_all(void **state)
+{
+	struct fixture f;
+	int kick_fd, call_fd;
+
+	(void)state;
+	set_up(&f);
+	assert_true(start(&f, 1));
+	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, &kick_fd, &call_fd, NULL), 0);
+	assert_int_equal(open_descriptors(), f.open_before + 2); /* kick and relay */
+	tear_down(&f);
 }
 
 int main(void)
@@ -323,8 +351,10 @@ int main(void)
 		cmocka_unit_test(ioeventfds_follow_the_transport),
 		cmocka_unit_test(refused_ioeventfd_costs_speed_alone),
 		cmocka_unit_test(no_descriptors_left),
+		cmocka_unit_test(failed_start_closes_all),
 		cmocka_unit_test(eventfds_are_lent_and_come_back),
 		cmocka_unit_test(transports_own_descriptor_is_lent),
+		cmocka_unit_test(reset_while_lent_closes_all),
 	};
 
 	return cmocka_run_group_tests_name("virtio_kick", tests, NULL, NULL);
