@@ -164,10 +164,14 @@ static int build_reclaim(struct machine *machine, struct error *err)
 	struct vm *vm = &machine->vm;
 	int ret = reclaim_create(vm->memory, &vm->reclaim, err);
 
-	if (!ret && machine->config->trace_reclaim_path)
-		ret = reclaim_trace_open(vm->reclaim, machine->config->trace_reclaim_path, vm->log,
-		                         err);
-	return ret;
+	if (ret || !machine->config->trace_reclaim_path)
+		return ret;
+	ret = reclaim_trace_open(vm->reclaim, machine->config->trace_reclaim_path, vm->log, err);
+	if (ret < 0) {
+		error_prefix(err, "--trace-reclaim");
+		return -EINVAL; /* the user's to mend: another path, another mode */
+	}
+	return 0;
 }
 
 static void unbuild_reclaim(struct machine *machine)
