@@ -10,6 +10,7 @@ FIRMWARE_Q := $(Q)
 FIRMWARE_BUILD := $(BUILD)/$(ARCH)-firmware
 FIRMWARE_CC ?= $(CC)
 FIRMWARE_OBJCOPY ?= objcopy
+FIRMWARE_BARE_LDFLAGS :=
 
 FIRMWARE_ARCH_DIR := $(FIRMWARE_DIR)/$(ARCH)
 include $(FIRMWARE_ARCH_DIR)/arch.mk
@@ -48,18 +49,18 @@ $(FIRMWARE_BUILD)/%.S.o: $(FIRMWARE_DIR)/%.S $(FIRMWARE_DIR)/firmware.mk $(FIRMW
 	@$(if $(FIRMWARE_Q),echo "  CC    $@")
 	$(FIRMWARE_Q)$(FIRMWARE_CC) $(FIRMWARE_CFLAGS) -MMD -MP -c -o $@ $<
 
-# $(1): test source, $(2): entry objects, $(3): step from the linked ELF64 to the file
+# $(1): test source, $(2): entry objects, $(3): step from the linked ELF64 to the file, $(4): more flags for the linker
 define firmware_test
 $(FIRMWARE_BUILD)/tests/$(basename $(notdir $(1))).elf: $(patsubst $(FIRMWARE_DIR)/%,$(FIRMWARE_BUILD)/%.o,$(1)) \
 		$(2) $(FIRMWARE_LIB_OBJECTS) $(FIRMWARE_ARCH_DIR)/firmware.lds
 	@mkdir -p $$(@D)
 	@$$(if $$(FIRMWARE_Q),echo "  LD    $$@")
-	$$(FIRMWARE_Q)$$(FIRMWARE_CC) $$(FIRMWARE_LDFLAGS) -o $$@ $$(filter %.o,$$^)
+	$$(FIRMWARE_Q)$$(FIRMWARE_CC) $$(FIRMWARE_LDFLAGS) $(4) -o $$@ $$(filter %.o,$$^)
 	$(3)
 endef
 $(foreach source,$(FIRMWARE_TEST_SOURCES),$(eval $(call firmware_test,$(source),$(FIRMWARE_BOOT_OBJECTS),)))
 $(foreach source,$(FIRMWARE_BARE_SOURCES),$(eval $(call firmware_test,$(source),$(FIRMWARE_BARE_BOOT_OBJECTS),\
-	$$(FIRMWARE_Q)$(FIRMWARE_BARE_FINISH))))
+	$$(FIRMWARE_Q)$(FIRMWARE_BARE_FINISH),$(FIRMWARE_BARE_LDFLAGS))))
 
 $(FIRMWARE_SELFTEST): $(FIRMWARE_SELFTEST_OBJECTS) $(FIRMWARE_BOOT_OBJECTS) $(FIRMWARE_LIB_OBJECTS) \
 		$(FIRMWARE_ARCH_DIR)/firmware.lds

@@ -4,9 +4,6 @@
 #include "platform.h"
 #include "string.h"
 
-#define RSDP_SCAN_START 0xe0000
-#define RSDP_SCAN_END   0x100000
-
 #define AML_BYTE_PREFIX        0x0a
 #define AML_PACKAGE_OP         0x12
 #define AML_MEMORY32_FIXED     0x86
@@ -32,9 +29,11 @@ bool acpi_checksum_good(const void *table, size_t size_bytes)
 
 const struct acpi_rsdp *acpi_scan_rsdp(void)
 {
-	uint64_t gpa;
+	uint64_t gpa, end;
 
-	for (gpa = RSDP_SCAN_START; gpa < RSDP_SCAN_END; gpa += 16) {
+	if (!platform_rsdp_area(&gpa, &end))
+		return NULL;
+	for (; gpa < end; gpa += 16) {
 		const struct acpi_rsdp *rsdp = at(gpa);
 
 		if (!memcmp(rsdp->signature, "RSD PTR ", 8) && acpi_checksum_good(rsdp, 20))
@@ -218,13 +217,15 @@ unsigned int acpi_cpu_count(void)
 {
 	uint32_t id;
 
-	return walk_cpus(~0u, &id);
+	return acpi_find("APIC") ? walk_cpus(~0u, &id) : platform_cpu_count();
 }
 
 uint32_t acpi_cpu_id(unsigned int index)
 {
 	uint32_t id = 0;
 
+	if (!acpi_find("APIC"))
+		return platform_cpu_id(index);
 	walk_cpus(index, &id);
 	return id;
 }

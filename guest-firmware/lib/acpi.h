@@ -84,9 +84,9 @@ struct acpi_mcfg {
 	struct acpi_mcfg_entry entries[];
 } __attribute__((packed));
 
-/* NULL when there is none. The scan of 0xe0000-0xfffff is done where the loader did not say. */
+/* NULL when there is none. The platform's area is scanned where the loader did not say. */
 const struct acpi_rsdp *acpi_find_rsdp(void);
-/* The RSDP in 0xe0000-0xfffff whatever the loader said; NULL when there is none. */
+/* The RSDP in the platform's area, whatever the loader said; NULL when there is none. */
 const struct acpi_rsdp *acpi_scan_rsdp(void);
 
 unsigned int acpi_table_count(void);
@@ -115,7 +115,8 @@ struct acpi_device_resources {
 bool acpi_find_device(const char *hardware_id, unsigned int index,
                       struct acpi_device_resources *ret_resources);
 
-/* Enabled CPUs in the MADT, and the index-th one's hardware id. */
+/* Enabled CPUs in the MADT, and the index-th one's hardware id; without ACPI, what the platform's
+ * own description says. */
 unsigned int acpi_cpu_count(void);
 uint32_t acpi_cpu_id(unsigned int index);
 

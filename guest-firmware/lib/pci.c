@@ -4,14 +4,13 @@
  * only.
  *
  * A VMM without PCI firmware may leave BARs at zero for the operating system to place. They get
- * addresses from a window that no machine we run on uses otherwise.
+ * addresses from the platform's window.
  */
 #include "pci.h"
 #include "acpi.h"
 #include "mmio.h"
 #include "platform.h"
 
-#define BAR_WINDOW_GPA   0xc8000000
 #define BAR_IO           1
 #define BAR_WIDE         4
 #define BAR_PREFETCHABLE 8
@@ -30,10 +29,12 @@ uint64_t pci_ecam_gpa(void)
 		return pci.ecam_gpa;
 	pci.searched = true;
 	mcfg = acpi_find("MCFG");
-	if (mcfg && mcfg->header.length_bytes >= sizeof(*mcfg) + sizeof(mcfg->entries[0])) {
+	if (mcfg && mcfg->header.length_bytes >= sizeof(*mcfg) + sizeof(mcfg->entries[0]))
 		pci.ecam_gpa = mcfg->entries[0].gpa;
+	else
+		pci.ecam_gpa = platform_ecam_gpa();
+	if (pci.ecam_gpa)
 		platform_map(pci.ecam_gpa, 1 << 20);
-	}
 	return pci.ecam_gpa;
 }
 
@@ -125,7 +126,7 @@ struct pci_bar pci_bar(uint16_t bdf, unsigned int index)
 	bar.gpa = value & ~mask;
 	if (bar.present && !bar.io && !bar.gpa) {
 		if (!pci.window_next_gpa)
-			pci.window_next_gpa = BAR_WINDOW_GPA;
+			pci.window_next_gpa = platform_pci_window_gpa();
 		bar.gpa = (pci.window_next_gpa + bar.size_bytes - 1) & sized;
 		pci.window_next_gpa = bar.gpa + bar.size_bytes;
 		write_and_read_bar(bdf, index, bar.wide, bar.gpa);

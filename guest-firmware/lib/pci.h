@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PCI configuration space: ECAM where ACPI has an MCFG, else the architecture's own way; BARs,
- * capabilities, MSI-X. */
+/* PCI configuration space: ECAM where ACPI or the platform names one, else the architecture's own
+ * way; BARs, capabilities, MSI-X. */
 #ifndef FIRMWARE_PCI_H
 #define FIRMWARE_PCI_H
 

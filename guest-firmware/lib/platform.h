@@ -50,7 +50,8 @@ void test_main(void);
 void platform_putc(char c);
 int platform_getc(void);
 
-/* Ends the guest with this value at the debug-exit port; never returns. */
+/* Ends the guest with this value at the debug-exit port, or, where there is none, with a last line
+ * "EXIT: STATUS=n" that says what the status would be behind one; never returns. */
 _Noreturn void platform_exit(uint8_t value);
 /* Stops this CPU for ever. */
 _Noreturn void platform_halt(void);
@@ -74,6 +75,8 @@ void memory_barrier(void);
  */
 typedef void (*irq_handler)(void *opaque);
 int irq_vector_alloc(irq_handler handler, void *opaque);
+/* Whether the machine takes interrupts as messages (MSI) at all. */
+bool irq_has_messages(void);
 /* The message (address, data) that raises the vector. */
 void irq_message(int vector, uint64_t *ret_gpa, uint32_t *ret_data);
 /* Routes a GSI to the vector; level: active until acknowledged at the device. */
@@ -88,6 +91,23 @@ bool wait_for_count(const volatile unsigned int *counter, unsigned int target,
 
 /* Makes [gpa, gpa + size_bytes) reachable at the same address (the first 4 GiB always are). */
 void platform_map(uint64_t gpa, uint64_t size_bytes);
+
+/*
+ * What the machine's own description says where there is no ACPI: 0 and false where ACPI is all
+ * there is. The area where an RSDP may lie; a few words for people.
+ */
+bool platform_rsdp_area(uint64_t *ret_start, uint64_t *ret_end);
+unsigned int platform_cpu_count(void);
+uint32_t platform_cpu_id(unsigned int index);
+uint64_t platform_ecam_gpa(void);
+/* The index-th place where a virtio-mmio device may be; gsi 0: not told. */
+bool platform_virtio_mmio_slot(unsigned int index, uint64_t *ret_gpa, uint32_t *ret_gsi);
+void platform_describe(char *buf, size_t size_bytes);
+
+/* Where memory BARs that have no place yet may go, and the GSI of a function's interrupt pin (0 or
+ * 0xff: none). */
+uint64_t platform_pci_window_gpa(void);
+uint32_t platform_pci_gsi(uint16_t bdf);
 
 /* PCI configuration space without ECAM; all-ones where the architecture has no such way. */
 bool platform_has_legacy_pci(void);

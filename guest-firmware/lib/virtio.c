@@ -157,7 +157,7 @@ bool virtio_use_msix(struct virtio_device *vdev)
 {
 	unsigned int i;
 
-	if (!vdev->has_msix)
+	if (!vdev->has_msix || !irq_has_messages())
 		return false;
 	pci_msix_enable(vdev->bdf, &vdev->msix, true);
 	vdev->config_cpu_vector =

@@ -126,7 +126,7 @@ void virtio_config_write32(struct virtio_device *vdev, unsigned int offset, uint
 /*
  * One MSI-X vector for configuration changes (entry 0) and one a queue, in order; call before
  * virtio_queue_setup. Later interrupts count in vq->interrupts and vdev->config_interrupts. False
- * where the device has no MSI-X.
+ * where the device has no MSI-X or the machine takes no messages.
  */
 bool virtio_use_msix(struct virtio_device *vdev);
 /* The line interrupt instead: the handler takes the ISR and counts for every queue that is set up.

@@ -2,8 +2,7 @@
 /*
  * virtio over MMIO, version 2 (VIRTIO 1.2, section 4.2).
  *
- * Devices are the LNRO0005 nodes of ACPI; where there is none, the 32 slots of a fixed window are
- * tried.
+ * Devices are the LNRO0005 nodes of ACPI; where there is none, the platform's slots are tried.
  */
 #include "acpi.h"
 #include "mmio.h"
@@ -12,10 +11,8 @@
 #include "virtio.h"
 #include <linux/virtio_mmio.h>
 
-#define SLOT_WINDOW_GPA 0xd0000000
-#define SLOT_BYTES      0x1000
-#define SLOT_COUNT      32
-#define MMIO_MAGIC      0x74726976
+#define SLOT_BYTES 0x1000
+#define MMIO_MAGIC 0x74726976
 
 static uint32_t reg_read(struct virtio_device *vdev, unsigned int reg)
 {
@@ -108,16 +105,22 @@ const struct virtio_transport virtio_mmio_transport = {
 	.read_generation = read_generation,
 };
 
-/* The index-th slot that has a device in it, ACPI's list first. */
+/* The index-th slot, in ACPI's list or the platform's. */
+static bool list_slot(bool in_acpi, unsigned int index, struct acpi_device_resources *ret)
+{
+	if (in_acpi)
+		return acpi_find_device("LNRO0005", index, ret);
+	ret->size_bytes = SLOT_BYTES;
+	return platform_virtio_mmio_slot(index, &ret->gpa, &ret->gsi);
+}
+
+/* The index-th slot that has a device in it. */
 static bool find_slot(unsigned int index, struct acpi_device_resources *ret)
 {
 	bool in_acpi = acpi_find_device("LNRO0005", 0, ret);
 	unsigned int i;
 
-	for (i = 0; in_acpi ? acpi_find_device("LNRO0005", i, ret) : i < SLOT_COUNT; i++) {
-		if (!in_acpi)
-			*ret = (struct acpi_device_resources){ SLOT_WINDOW_GPA + i * SLOT_BYTES,
-				                               SLOT_BYTES, 0 };
+	for (i = 0; list_slot(in_acpi, i, ret); i++) {
 		platform_map(ret->gpa, SLOT_BYTES);
 		if (mmio_read32(ret->gpa + VIRTIO_MMIO_MAGIC_VALUE) != MMIO_MAGIC)
 			continue;

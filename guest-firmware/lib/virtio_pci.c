@@ -148,7 +148,7 @@ bool virtio_pci_open(unsigned int index, struct virtio_device *ret_vdev)
 	ret_vdev->has_msix = pci_msix_find(bdf, &ret_vdev->msix);
 	if (ret_vdev->has_msix)
 		pci_msix_enable(bdf, &ret_vdev->msix, false);
-	ret_vdev->gsi = pci_read(bdf, PCI_REG_INTERRUPT_LINE, 1);
+	ret_vdev->gsi = platform_pci_gsi(bdf);
 	pci_write(bdf, PCI_REG_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	return ret_vdev->common_gpa && ret_vdev->notify_gpa;
 }

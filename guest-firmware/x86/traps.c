@@ -129,6 +129,11 @@ int irq_vector_alloc(irq_handler handler, void *opaque)
 	return VECTOR_FIRST_IRQ + (int)irqs.count++;
 }
 
+bool irq_has_messages(void)
+{
+	return true;
+}
+
 void irq_message(int vector, uint64_t *ret_gpa, uint32_t *ret_data)
 {
 	*ret_gpa = LAPIC_GPA | cpu_hardware_id() << 12;
