@@ -117,6 +117,12 @@ void arch_vm_destroy(struct vm *vm)
 	vm->arch = NULL;
 }
 
+bool arch_has_msi(const struct vm *vm)
+{
+	(void)vm;
+	return true;
+}
+
 int arch_vcpu_create(struct vcpu *vcpu, struct error *err)
 {
 	int rc;

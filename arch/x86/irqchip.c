@@ -33,14 +33,10 @@ static int set_pin_routes(struct kvm_vm *vm)
 int x86_irqchip_create(struct kvm_vm *vm, struct error *err)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
-	uint64_t identity_gpa = X86_KVM_IDENTITY_GPA;
 	int rc;
 
-	/* Only Intel CPUs without unrestricted guest use these pages; where they lie must be said
-	 * before the first vCPU. */
-	rc = kvm_vm_ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity_gpa);
-	if (rc < 0)
-		return error_set_errno(err, rc, "KVM_SET_IDENTITY_MAP_ADDR");
+	/* Only Intel CPUs without unrestricted guest use these pages. The identity map's page is
+	 * where KVM has it by itself (X86_KVM_IDENTITY_GPA): no need to say so. */
 	rc = kvm_vm_ioctl(vm, KVM_SET_TSS_ADDR, (void *)(uintptr_t)X86_KVM_TSS_GPA);
 	if (rc < 0)
 		return error_set_errno(err, rc, "KVM_SET_TSS_ADDR");

@@ -53,7 +53,7 @@
 #define X86_IOAPIC_GPA          UINT64_C(0xfec00000)
 #define X86_LAPIC_GPA           UINT64_C(0xfee00000)
 #define X86_TEST_DEVICES_GPA    UINT64_C(0xff000000)
-#define X86_KVM_IDENTITY_GPA    UINT64_C(0xfffbc000) /* one page */
+#define X86_KVM_IDENTITY_GPA    UINT64_C(0xfffbc000) /* one page; KVM's default */
 #define X86_KVM_TSS_GPA         UINT64_C(0xfffbd000) /* three pages */
 #define X86_KVM_PRIVATE_BYTES   UINT64_C(0x4000)     /* both */
 

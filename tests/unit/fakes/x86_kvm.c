@@ -54,7 +54,6 @@ static int set_cpuid(const struct kvm_cpuid2 *cpuid)
 static int record_vm(unsigned long request, void *arg)
 {
 	switch (request) {
-		RECORD(KVM_SET_IDENTITY_MAP_ADDR, identity_gpa);
 		RECORD(KVM_CREATE_PIT2, pit_config);
 		RECORD(KVM_SET_PIT2, pit);
 	case KVM_SET_TSS_ADDR:

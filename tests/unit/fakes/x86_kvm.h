@@ -32,7 +32,6 @@ struct x86_kvm {
 	struct kvm_msr_entry msrs[X86_KVM_MSRS_MAX]; /* taken, each once */
 	size_t msr_count;
 	uint32_t missing_msr; /* KVM_SET_MSRS stops there; 0: none */
-	uint64_t identity_gpa;
 	unsigned long tss_gpa;
 };
 
