@@ -4,7 +4,8 @@
  * wires into messages for it.
  *
  * A vector is an interrupt identity of the file. A level wire sends one message when it rises; the
- * handler done, the APLIC is asked to send another if it is still up (section 4.9.3 of it).
+ * handler done, the APLIC is asked to send another if it is still up (section 4.9.3 of it; some
+ * models send one even when it is down, so we look first).
  */
 #include "mmio.h"
 #include "platform_riscv.h"
@@ -16,7 +17,7 @@
 #define APLIC_DOMAINCFG      0x0000
 #define APLIC_SOURCECFG(n)   (0x0004 + 4ull * ((n)-1))
 #define APLIC_SETIPNUM       0x1cdc
-#define APLIC_CLRIPNUM       0x1ddc
+#define APLIC_IN_CLRIP(n)    (0x1d00 + (n) / 32 * 4ull)
 #define APLIC_SETIENUM       0x1edc
 #define APLIC_CLRIENUM       0x1fdc
 #define APLIC_TARGET(n)      (0x3004 + 4ull * ((n)-1))
@@ -46,14 +47,15 @@ static void aplic_write(uint64_t reg, uint32_t value)
 static void take(void)
 {
 	uint64_t top;
-	unsigned int vector;
+	unsigned int vector, source;
 
 	/* stopei: reading tells which, writing takes it */
 	__asm__ volatile("csrrw %0, 0x15c, zero" : "=r"(top) : : "memory");
 	vector = top >> 16 & 0x7ff;
 	irq_run(vector);
-	if (vector <= IRQ_VECTOR_MAX && aia.level_source[vector])
-		aplic_write(APLIC_SETIPNUM, aia.level_source[vector]);
+	source = vector <= IRQ_VECTOR_MAX ? aia.level_source[vector] : 0;
+	if (source && mmio_read32(aia.aplic_gpa + APLIC_IN_CLRIP(source)) >> source % 32 & 1)
+		aplic_write(APLIC_SETIPNUM, source);
 }
 
 static void message(int vector, uint64_t *ret_gpa, uint32_t *ret_data)

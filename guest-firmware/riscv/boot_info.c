@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory, command line and initrd, out of the device tree. What is reserved is cut out of RAM. */
+/*
+ * Memory, command line and initrd, out of the device tree. What is reserved is cut out of RAM; a
+ * range does not go on behind 4 GiB, where another begins.
+ */
 #include "memory.h"
 #include "platform_riscv.h"
 #include "string.h"
 
 #define MEMORY_MAP_RESERVED 2
+#define GPA_4G              0x100000000ull
 
 static void add_range(uint64_t start, uint64_t end, uint32_t type)
 {
@@ -44,8 +48,12 @@ static void load_memory(void)
 	unsigned int i, j;
 
 	for (i = 0; fdt_find_type("memory", i, &node); i++)
-		for (j = 0; fdt_reg(&node, j, &gpa, &size_bytes); j++)
-			add_range(gpa, gpa + size_bytes, MEMORY_MAP_RAM);
+		for (j = 0; fdt_reg(&node, j, &gpa, &size_bytes); j++) {
+			uint64_t end = gpa + size_bytes;
+
+			add_range(gpa, end < GPA_4G ? end : GPA_4G, MEMORY_MAP_RAM);
+			add_range(gpa > GPA_4G ? gpa : GPA_4G, end, MEMORY_MAP_RAM);
+		}
 }
 
 static void load_reservations(void)
