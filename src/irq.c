@@ -95,6 +95,11 @@ void irq_router_destroy(struct irq_router *router)
 	free(router);
 }
 
+bool irq_router_has_msi(const struct irq_router *router)
+{
+	return arch_has_msi(router->vm);
+}
+
 /* --- lines --- */
 
 int irq_line_create(struct irq_router *router, unsigned int gsi, struct irq_line **ret_line)

@@ -29,6 +29,10 @@ struct kvm_vm {
 	struct kvm *kvm;
 };
 
+struct kvm_device {
+	int fd;
+};
+
 struct kvm_vcpu {
 	int fd;
 	struct kvm_run *run;
@@ -206,6 +210,50 @@ int kvm_vm_ioeventfd(struct kvm_vm *vm, const struct kvm_ioeventfd *ioeventfd)
 	struct kvm_ioeventfd copy = *ioeventfd;
 
 	return request(vm->fd, KVM_IOEVENTFD, &copy);
+}
+
+int kvm_device_create(struct kvm_vm *vm, uint32_t type, struct kvm_device **ret_device)
+{
+	struct kvm_create_device request_data = { .type = type };
+	struct kvm_device *device = calloc(1, sizeof(*device));
+	int result;
+
+	if (!device)
+		return -ENOMEM;
+	result = request(vm->fd, KVM_CREATE_DEVICE, &request_data);
+	if (result < 0) {
+		free(device);
+		return result;
+	}
+	device->fd = (int)request_data.fd;
+	*ret_device = device;
+	return 0;
+}
+
+void kvm_device_destroy(struct kvm_device *device)
+{
+	if (!device)
+		return;
+	close(device->fd);
+	free(device);
+}
+
+static int device_attr(struct kvm_device *device, unsigned long number, uint32_t group,
+                       uint64_t attr, uintptr_t value)
+{
+	struct kvm_device_attr request_data = { .group = group, .attr = attr, .addr = value };
+
+	return request(device->fd, number, &request_data);
+}
+
+int kvm_device_set_attr(struct kvm_device *device, uint32_t group, uint64_t attr, const void *value)
+{
+	return device_attr(device, KVM_SET_DEVICE_ATTR, group, attr, (uintptr_t)value);
+}
+
+int kvm_device_get_attr(struct kvm_device *device, uint32_t group, uint64_t attr, void *value)
+{
+	return device_attr(device, KVM_GET_DEVICE_ATTR, group, attr, (uintptr_t)value);
 }
 
 int kvm_vcpu_create(struct kvm_vm *vm, unsigned long id, struct kvm_vcpu **ret_vcpu,

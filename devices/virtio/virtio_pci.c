@@ -11,7 +11,8 @@
  *	0x2000 device configuration	4.1.4.6
  *	0x3000 notifications		4.1.4.4: queue n at 4 * n
  *
- * BAR 1 is MSI-X, a vector for each queue and one for configuration changes. A fifth capability
+ * BAR 1 is MSI-X, a vector for each queue and one for configuration changes; it is left out where
+ * the host has no MSI. A fifth capability
  * (4.1.4.9) is a window from configuration space onto BAR 0.
  *
  * A write to common configuration of any width, at any place, is laid over the registers as they
@@ -571,6 +572,8 @@ static int build(struct virtio_pci *pci, struct error *err)
 	ret = pci_add_memory_bar(&pci->function, BAR_REGISTERS, BAR_BYTES, &register_ops, pci, err);
 	if (ret)
 		return ret;
+	if (!irq_router_has_msi(vdev->device.vm->irq))
+		return 0; /* INTx then, and the ISR status says what for */
 	return pci_add_msix(&pci->function, BAR_MSIX, vdev->info->queue_count + 1U, err);
 }
 

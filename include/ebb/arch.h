@@ -48,6 +48,10 @@ EBB_MUST_CHECK int arch_memory_map(uint64_t size_bytes, struct arch_memory_map *
 EBB_MUST_CHECK int arch_vm_create(struct vm *vm, struct error *err);
 void arch_vm_destroy(struct vm *vm);
 
+/* Whether the kernel has an interrupt controller that takes MSIs, and with it irqfds. From
+ * arch_vm_create on; never changes. */
+bool arch_has_msi(const struct vm *vm);
+
 /* Creates vcpu->kvm and what must be set once (CPUID). */
 EBB_MUST_CHECK int arch_vcpu_create(struct vcpu *vcpu, struct error *err);
 void arch_vcpu_destroy(struct vcpu *vcpu);

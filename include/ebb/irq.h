@@ -29,6 +29,9 @@ EBB_MUST_CHECK int irq_router_create(struct vm *vm, unsigned int first_msi_gsi,
                                      struct irq_router **ret_router, struct error *err);
 void irq_router_destroy(struct irq_router *router);
 
+/* Whether vectors reach the guest. Where they do not, a device has lines alone. */
+bool irq_router_has_msi(const struct irq_router *router);
+
 /* A device's own share of a level line: the line is high while any share is. Errors: -ENOMEM,
  * -EINVAL (gsi). */
 EBB_MUST_CHECK int irq_line_create(struct irq_router *router, unsigned int gsi,

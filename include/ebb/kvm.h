@@ -15,9 +15,10 @@
 #include "ebb/error.h"
 #include "ebb/types.h"
 
-struct kvm;      /* /dev/kvm */
-struct kvm_vm;   /* a VM fd */
-struct kvm_vcpu; /* a vCPU fd and its mapped struct kvm_run */
+struct kvm;        /* /dev/kvm */
+struct kvm_vm;     /* a VM fd */
+struct kvm_vcpu;   /* a vCPU fd and its mapped struct kvm_run */
+struct kvm_device; /* a device in the kernel: an interrupt controller */
 
 /* Opens /dev/kvm and checks the API version. Messages say what to do about ENOENT and EACCES. */
 EBB_MUST_CHECK int kvm_open(struct kvm **ret_kvm, struct error *err);
@@ -39,6 +40,15 @@ EBB_MUST_CHECK int kvm_vm_set_irq_line(struct kvm_vm *vm, unsigned int gsi, bool
 EBB_MUST_CHECK int kvm_vm_set_gsi_routing(struct kvm_vm *vm, const struct kvm_irq_routing *routing);
 EBB_MUST_CHECK int kvm_vm_irqfd(struct kvm_vm *vm, int fd, unsigned int gsi, bool assign);
 EBB_MUST_CHECK int kvm_vm_ioeventfd(struct kvm_vm *vm, const struct kvm_ioeventfd *ioeventfd);
+
+/* type: KVM_DEV_TYPE_*. -ENODEV: this host's KVM has none. Values are what the attribute says. */
+EBB_MUST_CHECK int kvm_device_create(struct kvm_vm *vm, uint32_t type,
+                                     struct kvm_device **ret_device);
+void kvm_device_destroy(struct kvm_device *device);
+EBB_MUST_CHECK int kvm_device_set_attr(struct kvm_device *device, uint32_t group, uint64_t attr,
+                                       const void *value);
+EBB_MUST_CHECK int kvm_device_get_attr(struct kvm_device *device, uint32_t group, uint64_t attr,
+                                       void *value);
 
 EBB_MUST_CHECK int kvm_vcpu_create(struct kvm_vm *vm, unsigned long id, struct kvm_vcpu **ret_vcpu,
                                    struct error *err);

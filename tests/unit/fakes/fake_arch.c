@@ -27,6 +27,7 @@ static struct {
 	fake_arch_exit_fn exit_hook;
 	unsigned int resets[VM_CPUS_MAX];
 	unsigned int dumps;
+	bool no_msi;
 	bool levels[FAKE_ARCH_PINS];
 	unsigned int level_sets[FAKE_ARCH_PINS];
 } fake = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -220,6 +221,24 @@ void arch_vcpu_dump(struct vcpu *vcpu)
 	(void)vcpu;
 	lock();
 	fake.dumps++;
+	unlock();
+}
+
+bool arch_has_msi(const struct vm *vm)
+{
+	bool has_msi;
+
+	(void)vm;
+	lock();
+	has_msi = !fake.no_msi;
+	unlock();
+	return has_msi;
+}
+
+void fake_arch_set_msi(bool has_msi)
+{
+	lock();
+	fake.no_msi = !has_msi;
 	unlock();
 }
 

@@ -18,6 +18,8 @@ bool fake_arch_has_failed(void);
 typedef enum vcpu_verdict (*fake_arch_exit_fn)(struct vcpu *vcpu, enum vcpu_exit *ret_exit);
 void fake_arch_set_exit_hook(fake_arch_exit_fn hook);
 
+void fake_arch_set_msi(bool has_msi); /* true after fake_arch_reset */
+
 unsigned int fake_arch_reset_count(unsigned int vcpu_index); /* arch_vcpu_reset */
 unsigned int fake_arch_dump_count(void);
 bool fake_arch_level(unsigned int gsi);

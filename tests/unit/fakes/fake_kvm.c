@@ -29,6 +29,10 @@ struct kvm_vm {
 	int unused;
 };
 
+struct kvm_device {
+	int unused;
+};
+
 struct kvm_vcpu {
 	unsigned long id;
 	struct kvm_run *run;
@@ -655,6 +659,43 @@ int kvm_vm_ioeventfd(struct kvm_vm *vm, const struct kvm_ioeventfd *ioeventfd)
 		result = change_ioeventfd(ioeventfd);
 	unlock();
 	return result;
+}
+
+int kvm_device_create(struct kvm_vm *vm, uint32_t type, struct kvm_device **ret_device)
+{
+	struct kvm_create_device request = { .type = type };
+	int result;
+
+	(void)vm;
+	result = own_ioctl(FAKE_KVM_VM, 0, KVM_CREATE_DEVICE, &request);
+	if (result < 0)
+		return result;
+	lock();
+	*ret_device = new_object(sizeof(struct kvm_device));
+	unlock();
+	return 0;
+}
+
+void kvm_device_destroy(struct kvm_device *device)
+{
+	if (device)
+		free_object(device);
+}
+
+int kvm_device_set_attr(struct kvm_device *device, uint32_t group, uint64_t attr, const void *value)
+{
+	struct kvm_device_attr request = { .group = group, .attr = attr, .addr = (uintptr_t)value };
+
+	(void)device;
+	return own_ioctl(FAKE_KVM_DEVICE, 0, KVM_SET_DEVICE_ATTR, &request);
+}
+
+int kvm_device_get_attr(struct kvm_device *device, uint32_t group, uint64_t attr, void *value)
+{
+	struct kvm_device_attr request = { .group = group, .attr = attr, .addr = (uintptr_t)value };
+
+	(void)device;
+	return own_ioctl(FAKE_KVM_DEVICE, 0, KVM_GET_DEVICE_ATTR, &request);
 }
 
 int kvm_vcpu_create(struct kvm_vm *vm, unsigned long id, struct kvm_vcpu **ret_vcpu,

@@ -66,7 +66,9 @@ unsigned int fake_kvm_line_sets(unsigned int gsi);
 
 /* An architecture's own requests (kvm_ioctl, kvm_vm_ioctl, kvm_vcpu_ioctl). Called for each; its
  * result is the answer. Without a hook: 0 and arg untouched. */
-enum fake_kvm_scope { FAKE_KVM_SYSTEM, FAKE_KVM_VM, FAKE_KVM_VCPU };
+/* A device's creation is the VM's KVM_CREATE_DEVICE, its attributes KVM_GET_ and
+ * KVM_SET_DEVICE_ATTR. */
+enum fake_kvm_scope { FAKE_KVM_SYSTEM, FAKE_KVM_VM, FAKE_KVM_VCPU, FAKE_KVM_DEVICE };
 typedef int (*fake_kvm_ioctl_fn)(enum fake_kvm_scope scope, unsigned long vcpu_id,
                                  unsigned long request, void *arg);
 void fake_kvm_set_ioctl_hook(fake_kvm_ioctl_fn hook);

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine around the harts: interrupt controller, serial port, PCI host, the images it boots,
+ * and their description for the guest. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "ebb/device.h"
+#include "ebb/guest_memory.h"
+#include "ebb/virtio.h"
+#include "fdt.h"
+#include "layout.h"
+#include "riscv.h"
+
+#define PARAMS_MAX_BYTES 4096
+
+#define MMIO_GSIS_4(n) \
+	RISCV_IRQ_VIRTIO_MMIO + (n), RISCV_IRQ_VIRTIO_MMIO + (n) + 1, \
+		RISCV_IRQ_VIRTIO_MMIO + (n) + 2, RISCV_IRQ_VIRTIO_MMIO + (n) + 3
+
+static const unsigned int virtio_mmio_gsis[RISCV_VIRTIO_MMIO_SLOTS] = {
+	MMIO_GSIS_4(0),  MMIO_GSIS_4(4),  MMIO_GSIS_4(8),  MMIO_GSIS_4(12),
+	MMIO_GSIS_4(16), MMIO_GSIS_4(20), MMIO_GSIS_4(24), MMIO_GSIS_4(28),
+};
+
+static const struct virtio_mmio_layout virtio_mmio_layout = {
+	.base_gpa = RISCV_VIRTIO_MMIO_GPA,
+	.stride_bytes = RISCV_VIRTIO_MMIO_STRIDE,
+	.slot_count = RISCV_VIRTIO_MMIO_SLOTS,
+	.gsis = virtio_mmio_gsis,
+};
+
+/* The window above RAM, cut where guest-physical addresses end; none when RAM ends there too. */
+static void place_mmio64(struct vm *vm, struct pci_host_layout *layout)
+{
+	gpa_t end_gpa = UINT64_C(1) << riscv_gpa_bits(vm->kvm);
+	gpa_t gpa = align_up(RISCV_RAM_GPA + vm->config->memory.size_bytes, GIB);
+
+	if (gpa >= end_gpa)
+		return;
+	layout->mmio64_gpa = gpa;
+	layout->mmio64_bytes = min_u64(end_gpa - gpa, RISCV_PCI_MMIO64_MAX_BYTES);
+}
+
+static int create_pci_host(struct vm *vm, struct error *err)
+{
+	struct pci_host_layout *layout = &vm->arch->pci_layout;
+
+	*layout = (struct pci_host_layout){
+		.ecam_gpa = RISCV_PCI_ECAM_GPA,
+		.mmio32_gpa = RISCV_PCI_MMIO32_GPA,
+		.mmio32_bytes = RISCV_PCI_MMIO32_BYTES,
+	};
+	for (unsigned int i = 0; i < ARRAY_SIZE(layout->intx_gsis); i++)
+		layout->intx_gsis[i] = RISCV_IRQ_PCI_INTX + i;
+	place_mmio64(vm, layout);
+	return pci_host_create(vm, layout, &vm->pci, err);
+}
+
+static int create_serial(struct vm *vm, struct error *err)
+{
+	struct device_config config;
+
+	device_config_init(&config, "serial-16550");
+	device_config_set_number(&config, "mmio", 1);
+	device_config_set_number(&config, "base", RISCV_SERIAL_GPA);
+	device_config_set_number(&config, "gsi", RISCV_IRQ_SERIAL);
+	return device_create(vm, &config, err);
+}
+
+static int create_pvpanic(struct vm *vm, struct error *err)
+{
+	struct device_config config;
+
+	device_config_init(&config, "pvpanic");
+	return device_create(vm, &config, err);
+}
+
+int riscv_platform_create(struct vm *vm, struct error *err)
+{
+	int rc = riscv_irqchip_init(vm, err);
+
+	if (rc)
+		return rc;
+	vm->virtio_mmio = &virtio_mmio_layout;
+	rc = create_serial(vm, err);
+	if (rc || vm->config->transport != TRANSPORT_PCI)
+		return rc;
+	rc = create_pci_host(vm, err);
+	return rc ? rc : create_pvpanic(vm, err);
+}
+
+void riscv_platform_destroy(struct vm *vm)
+{
+	pci_host_destroy(vm->pci);
+	vm->pci = NULL;
+	vm->virtio_mmio = NULL;
+	if (vm->arch)
+		riscv_irqchip_fini(vm);
+}
+
+int riscv_load_images(struct vm *vm, struct error *err)
+{
+	struct arch_vm *arch = vm->arch;
+	int rc = image_set_open(&arch->images, vm->config, err);
+	const struct boot_request request = {
+		.memory = vm->memory,
+		.ram_bytes = vm->config->memory.size_bytes,
+		.kernel = arch->images.kernel,
+		.initrds = arch->images.initrds,
+		.initrd_count = arch->images.initrd_count,
+	};
+
+	return rc ? rc : boot_load(&request, &arch->entry, err);
+}
+
+/* What a Linux kernel needs to be heard on the console that the user chose, from its first line on.
+ * Nothing else: every other parameter is the user's business. */
+static const char *default_params(const struct vm_config *config)
+{
+	if (config->params_only || !config->kernel_path)
+		return "";
+	switch (config->console) {
+	case CONSOLE_SERIAL:
+		return "earlycon=sbi console=ttyS0";
+	case CONSOLE_VIRTIO:
+		return "earlycon=sbi console=hvc0";
+	case CONSOLE_NONE:
+		break;
+	}
+	return "";
+}
+
+static int join_params(const struct vm_config *config, char *text, struct error *err)
+{
+	const char *first = default_params(config);
+	const char *params = config->params ? config->params : "";
+	int length = snprintf(text, PARAMS_MAX_BYTES, "%s%s%s", first, *first && *params ? " " : "",
+	                      params);
+
+	if (length < PARAMS_MAX_BYTES)
+		return 0;
+	return error_set(err, -EINVAL, "--params: the command line has %d bytes, the limit is %d",
+	                 length, PARAMS_MAX_BYTES - 1);
+}
+
+int riscv_platform_describe(struct vm *vm, struct error *err)
+{
+	const struct arch_vm *arch = vm->arch;
+	uint8_t seed[FDT_SEED_BYTES];
+	char params[PARAMS_MAX_BYTES];
+	struct fdt_config config = {
+		.cpu_count = vm->config->cpu_count,
+		.ram_bytes = vm->config->memory.size_bytes,
+		.isa = &arch->isa,
+		.params = params,
+		.initrd_gpa = arch->entry.initrd_gpa,
+		.initrd_bytes = arch->entry.initrd_bytes,
+		.has_aia = arch->aia != NULL,
+		.aia_ids = arch->aia_ids,
+		.pci = vm->pci ? &arch->pci_layout : NULL,
+		.devices = &vm->devices,
+	};
+	int rc = join_params(vm->config, params, err);
+	size_t bytes;
+	uint8_t *fdt;
+
+	if (rc)
+		return rc;
+	fdt = malloc(RISCV_FDT_BYTES);
+	if (!fdt)
+		return error_set_errno(err, -ENOMEM, "FDT");
+	/* A host that has no randomness yet must not hold up the guest. */
+	if (getrandom(seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed))
+		config.seed = seed;
+	rc = fdt_build(&config, fdt, RISCV_FDT_BYTES, &bytes);
+	if (!rc)
+		rc = gmem_write(vm->memory, arch->entry.fdt_gpa, fdt, bytes);
+	free(fdt);
+	return rc ? error_set_errno(err, rc, "FDT") : 0;
+}

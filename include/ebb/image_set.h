@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The images that a configuration names: the kernel, or the selftest guest where it names none, and
+ * the initrds. Opened once and kept open, so that a reset loads again what the first start loaded.
+ *
+ * Main thread.
+ */
+#ifndef EBB_IMAGE_SET_H
+#define EBB_IMAGE_SET_H
+
+#include "ebb/config.h"
+#include "ebb/error.h"
+#include "ebb/image.h"
+
+struct image_set { /* zeroed by its owner */
+	struct image *kernel;
+	struct image *initrds[VM_INITRDS_MAX];
+	size_t initrd_count;
+};
+
+/* Opens what is not open yet. Errors: image_open's; close what was opened. */
+EBB_MUST_CHECK int image_set_open(struct image_set *set, const struct vm_config *config,
+                                  struct error *err);
+void image_set_close(struct image_set *set); /* a zeroed one is fine */
+
+#endif
