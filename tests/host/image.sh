@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the initramfs images of the rig, each once for its inputs (bash, sourced by run and demo).
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # build and here are common.sh's
-
-host_dir=$build/host
+# shellcheck disable=SC2154 # build and here are common.sh's, the rest arch.sh's
 
 # once FILE KEY FUNCTION ARGS…: FILE was made by FUNCTION (which gets FILE.new first) for this KEY, or is made now.
 once() {
@@ -48,14 +46,14 @@ base() {
 	local folder=$1 kernel=$2 name
 	mkdir -p "$folder"/{bin,usr/bin,proc,sys,dev,run,tmp,modules}
 	cp "$busybox" "$folder/bin/busybox"
-	for name in $("$busybox" --list); do
+	for name in $(runs_here "$busybox" --list); do
 		[ "$name" = busybox ] || ln -s busybox "$folder/bin/$name"
 	done
 	module_order "$3" "$kernel" >"$folder/modules/order"
 	while read -r name; do
 		cp "$kernel/modules/$name.ko" "$folder/modules/"
 	done <"$folder/modules/order"
-	strip --strip-debug "$folder"/modules/*.ko 2>/dev/null || true
+	"${cross}strip" --strip-debug "$folder"/modules/*.ko 2>/dev/null || true
 }
 
 make_l1() {
@@ -83,23 +81,58 @@ make_guest() {
 	rm -rf "$out.d"
 }
 
-make_tools() {
-	local out=$1 program
-	mkdir "$out.d"
-	for program in strace jq socat; do
-		[ -z "$(command -v $program)" ] || add_program "$out.d" "$(command -v $program)"
+# add_foreign FOLDER TREE PROGRAM…: programs of another architecture with the libraries they name, out of an unpacked TREE.
+add_foreign() {
+	local folder=$1 tree=$2 name file todo done=' '
+	shift 2
+	mkdir -p "$folder/bin" "$folder/lib"
+	todo=$*
+	while [ -n "$todo" ]; do
+		# shellcheck disable=SC2086 # a list of words
+		set -- $todo
+		todo=
+		for name; do
+			case $done in *" $name "*) continue ;; esac
+			done+="$name "
+			file=$(find "$tree/usr/bin" "$tree/usr/lib" -name "$name" -not -type d | head -n 1)
+			[ -n "$file" ] || die "$name is not in $tree"
+			case $name in
+			*.so*) cp -L "$file" "$folder/lib/$name" ;;
+			*) cp -L "$file" "$folder/bin/$name" ;;
+			esac
+			todo+=" $(readelf -d "$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p' | tr '\n' ' ')"
+			todo+=" $(readelf -l "$file" | sed -n 's|.*program interpreter: .*/\(.*\)\]$|\1|p')"
+		done
+		todo=$(printf '%s' "$todo" | xargs)
 	done
+}
+
+make_tools() {
+	local out=$1 program tree
+	mkdir "$out.d"
+	if [ -n "$cross" ]; then
+		tree=$("$here/fetch" --arch "$debian_arch" tree trixie strace jq socat)
+		add_foreign "$out.d" "$tree" strace jq socat
+	else for program in strace jq socat; do
+		[ -z "$(command -v $program)" ] || add_program "$out.d" "$(command -v $program)"
+	done; fi
 	pack "$out" "$out.d"
 	rm -rf "$out.d"
 }
 
 make_program() {
-	${CC:-cc} -O2 -Wall -Wextra -Werror -static -s -o "$1" "$2"
+	local compiler=${CC:-cc}
+	[ -z "$cross" ] || compiler=${cross}gcc
+	$compiler -O2 -Wall -Wextra -Werror -static -s -o "$1" "$2"
 }
 
 # make_vmlinux OUT VMLINUZ: what a bzImage carries, unpacked here because L1 would take seconds for it.
 make_vmlinux() {
 	local out=$1 image=$2 setup offset length
+	if [ "$arch" != x86 ]; then
+		cp "$image" "$out"
+		return
+	fi
 	setup=$(od -An -tu1 -j497 -N1 "$image" | tr -d ' ')
 	[ "$setup" -gt 0 ] || setup=4
 	offset=$(($(od -An -tu4 -j584 -N4 "$image") + (setup + 1) * 512))
@@ -120,18 +153,18 @@ make_vmlinux() {
 # prepare_common: busybox, the guest programs, the tools.
 prepare_common() {
 	local source
-	busybox=$("$here/fetch" file bookworm busybox-static /bin/busybox)
+	busybox=$("$here/fetch" --arch "$debian_arch" file "${busybox_from[@]}")
 	for source in "$here"/programs/*.c; do
 		once "$host_dir/programs/$(basename "$source" .c)" "$(key_of "$source")" make_program "$source"
 	done
-	once "$host_dir/tools.cpio" "$(key_of "$here/image.sh" "$(command -v strace jq socat | xargs -r ls -lL --time-style=full-iso)")" \
-		make_tools
+	once "$host_dir/tools.cpio" "$(key_of "$here/image.sh" "${cross:-$(command -v strace jq socat |
+		xargs -r ls -lL --time-style=full-iso)}")" make_tools
 }
 
 # prepare_guest SUITE-FLAVOUR: $host_dir/guests/SUITE-FLAVOUR/{vmlinuz,initrd}
 prepare_guest() {
 	local kernel folder=$host_dir/guests/$1
-	kernel=$("$here/fetch" kernel "${1%-*}" "${1##*-}")
+	kernel=$("$here/fetch" --arch "$debian_arch" kernel "${1%-*}" "${1##*-}")
 	once "$folder/initrd" "$(key_of "$kernel/key" "$kernel/release" "$here/guest-init" "$here/image.sh" \
 		"$here"/programs/*.c)" make_guest "$kernel"
 	[ "$folder/vmlinuz" -ef "$kernel/vmlinuz" ] || ln -f "$kernel/vmlinuz" "$folder/vmlinuz" 2>/dev/null ||
@@ -142,7 +175,7 @@ prepare_guest() {
 # shellcheck disable=SC2034 # the caller's
 prepare_l1() {
 	local kernel folder=$host_dir/l1/$1-$2
-	kernel=$("$here/fetch" kernel "$1" "$2")
+	kernel=$("$here/fetch" --arch "$debian_arch" kernel "$1" "$2")
 	once "$folder/initrd" "$(key_of "$kernel/key" "$kernel/release" "$here/l1-init" "$here/image.sh" \
 		"$here/modules")" make_l1 "$kernel"
 	once "$folder/vmlinux" "$(key_of "$kernel/key" "$kernel/release" "$here/image.sh")" \

@@ -5,8 +5,10 @@
 #   $EBB  the program    $W  the scenario's own folder (and its working directory)    $RIG  the rig's files
 #
 # A scenario ends by pass, fail WHY or skip WHY; the first verdict counts. Its head may say
-#   # timeout: SECONDS   # hosts: sid bookworm (L1 kernels, the first is the usual one)   # guests: SUITE-FLAVOUR…
-#   # slow: WHY (runs only with SLOW=1 or by name)   # needs: strace jq
+#   # timeout: SECONDS   # cost: SECONDS (about; for sharing out)   # archs: x86 (not others)
+#   # guests: SUITE-FLAVOUR… (kernels it boots beside $DEFAULT_GUEST; "standard" is $STANDARD_GUEST)
+#   # hosts: sid bookworm (L1 kernels, instead of the usual one)   # slow: WHY (runs only with SLOW=1 or by name)
+# and "# KEY-riscv: VALUE" in place of "# KEY: VALUE" for one architecture.
 
 PATH=$RIG/bin:$PATH
 EBB=${EBB:-$RIG/bin/ebb}
@@ -69,6 +71,14 @@ now_ms() {
 	read -r now_up _ </proc/uptime
 	now_frac=${now_up#*.}
 	echo "${now_up%.*}${now_frac}0"
+}
+
+# kernel_before MAJOR MINOR: this host's kernel is older than that.
+kernel_before() {
+	kernel_is=$(uname -r)
+	kernel_minor=${kernel_is#*.}
+	kernel_minor=${kernel_minor%%[!0-9]*}
+	[ "${kernel_is%%.*}" -lt "$1" ] || { [ "${kernel_is%%.*}" = "$1" ] && [ "$kernel_minor" -lt "$2" ]; }
 }
 
 alive() {

@@ -3,7 +3,6 @@
 # timeout: 200
 # slow: one minute
 # cost: 60
-# guests: bookworm-cloud
 
 guest_start rs "$DEFAULT_GUEST" -m 512 -c 4 --timeout 190 <<-'END'
 	echo "cpus $(nproc)"

@@ -2,7 +2,7 @@
 # Guests that zero or poison their free pages keep every byte: init_on_free=1 (reports are released), page_poison=1 (they are kept).
 # timeout: 180
 # cost: 50
-# guests: bookworm-cloud bookworm-standard
+# guests: default standard
 
 # poisoned PARAMETER GUEST VALUE: a guest whose balloon driver says that poison value.
 poisoned() {
@@ -32,9 +32,9 @@ poisoned() {
 	[ "$reported" -gt 0 ] || fail "$1: nothing was reported"
 }
 
-poisoned init_on_free=1 bookworm-cloud 0
+poisoned init_on_free=1 "$DEFAULT_GUEST" 0
 [ "$released" -gt 0 ] || fail "nothing was released though zeroes are what the guest expects"
-poisoned page_poison=1 bookworm-standard $((0xaaaaaaaa))
+poisoned page_poison=1 "$STANDARD_GUEST" $((0xaaaaaaaa))
 [ "$released" = 0 ] || fail "$released bytes were released of a guest that expects its poison in them"
 [ "$refused" = "$reported" ] || fail "$refused bytes counted as refused of $reported reported"
 pass

@@ -2,6 +2,7 @@
 # Time from exec to the guest's init, instruction-counted, cloud kernel, 256 MiB: not above kvmtool's 1488 ms.
 # timeout: 200
 # cost: 40
+# archs: x86
 # hosts: bookworm
 # icount: yes
 # guests: bookworm-cloud

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# What differs between the architectures of the rig: packages, default kernels, nested hosts, emulators (bash, sourced by run).
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # the sourcing scripts' variables
+
+machine_arch() {
+	case $(uname -m) in
+	riscv64) echo riscv ;;
+	*) echo x86 ;;
+	esac
+}
+
+# arch_settings ARCH: debian_arch, how to get busybox, the compiler's prefix, the usual guests and nested hosts. A host is
+# KIND:SUITE, KIND is what its results are named after.
+arch_settings() {
+	local libc_arch
+	cross=
+	case $1 in
+	x86)
+		debian_arch=amd64
+		busybox_from=(bookworm busybox-static /bin/busybox)
+		default_guest=bookworm-cloud
+		standard_guest=bookworm-standard
+		l1_flavour=cloud
+		l1_suite=sid
+		kinds=(x86)
+		;;
+	riscv)
+		debian_arch=riscv64
+		busybox_from=(trixie busybox-static /usr/bin/busybox)
+		default_guest=trixie-standard
+		standard_guest=trixie-standard
+		l1_flavour=standard
+		l1_suite=trixie
+		kinds=(riscv-plic riscv-aia)
+		;;
+	*) die "--arch $1: this rig knows x86 and riscv" ;;
+	esac
+	if [ "$1" != "$(machine_arch)" ]; then
+		[ "$1" = riscv ] || die "--arch $1: no cross compiler is known for it here"
+		cross=riscv64-linux-gnu-
+	fi
+	host_dir=$build/host/$1
+}
+
+# runs_here PROGRAM…: runs a program of the rig's architecture on the build host.
+runs_here() {
+	local emulator
+	if [ -z "$cross" ]; then
+		"$@"
+		return
+	fi
+	for emulator in qemu-riscv64-static qemu-riscv64; do
+		if command -v $emulator >/dev/null; then
+			$emulator "$@"
+			return
+		fi
+	done
+	die "qemu-riscv64-static is missing (install the Debian package qemu-user-static)"
+}
+
+# own_qemu_major: the major version of this machine's RISC-V emulator, 0 without one.
+own_qemu_major() {
+	local version
+	version=$(qemu-system-riscv64 --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9]*\)\..*/\1/p')
+	echo "${version:-0}"
+}
+
+# emulator_packages KIND: fetches what `emulator` wants of other suites, once.
+emulator_packages() {
+	case $1 in
+	riscv-plic) need qemu-system-riscv64 "qemu-system-riscv (before Debian 13: qemu-system-misc)" ;;
+	riscv-aia)
+		[ "$(own_qemu_major)" -ge 10 ] ||
+			"$here/fetch" --arch "$(dpkg --print-architecture)" tree trixie qemu-system-riscv opensbi >/dev/null
+		;;
+	*) need qemu-system-x86_64 qemu-system-x86 ;;
+	esac
+}
+
+# emulator KIND: sets `emulator` to the command line of this kind's machine. RISC-V without AIA has a PLIC, and KVM in it no
+# irqchip at all; QEMU learnt to give a nested KVM an AIA after 7.2, which hangs with one.
+emulator() {
+	local root loader
+	case $1 in
+	riscv-plic) emulator=(qemu-system-riscv64 -M virt -cpu 'rv64,h=true' -m "${L1_MEM:-1536}") ;;
+	riscv-aia)
+		emulator=(qemu-system-riscv64)
+		if [ "$(own_qemu_major)" -lt 10 ]; then
+			root=$("$here/fetch" --arch "$(dpkg --print-architecture)" tree trixie qemu-system-riscv opensbi)
+			loader=$(find "$root"/usr/lib*/ -maxdepth 1 -name 'ld-linux*.so.*' | head -n 1)
+			emulator=("$loader" --library-path "$(dirname "$(readlink -f "$loader")")"
+				"$root/usr/bin/qemu-system-riscv64" -L "$root/usr/share/qemu"
+				-bios "$root/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin")
+		fi
+		emulator+=(-M 'virt,aia=aplic-imsic,aia-guests=2' -cpu 'rv64,h=true,smaia=true,ssaia=true' -m "${L1_MEM:-1536}")
+		;;
+	*) emulator=(qemu-system-x86_64 -cpu 'max,la57=off,erms=off,fsrm=off' -m "${L1_MEM:-2560}") ;;
+	esac
+}
