@@ -15,7 +15,7 @@ const struct arch_info arch_info = {
 	.irqchip_pins = RISCV_IRQ_SOURCES,
 };
 
-unsigned int riscv_gpa_bits(struct kvm *kvm)
+static unsigned int gpa_bits(struct kvm *kvm)
 {
 	int bits = kvm_check_extension(kvm, KVM_CAP_VM_GPA_BITS);
 
@@ -24,7 +24,7 @@ unsigned int riscv_gpa_bits(struct kvm *kvm)
 
 int arch_check_host(struct kvm *kvm, const struct vm_config *config, struct error *err)
 {
-	uint64_t ram_max_bytes = (UINT64_C(1) << riscv_gpa_bits(kvm)) - RISCV_RAM_GPA;
+	uint64_t ram_max_bytes = (UINT64_C(1) << gpa_bits(kvm)) - RISCV_RAM_GPA;
 	int cpus_max;
 
 	if (kvm_check_extension(kvm, KVM_CAP_IMMEDIATE_EXIT) <= 0 ||

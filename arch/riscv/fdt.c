@@ -24,7 +24,6 @@
 #define COMPATIBLE_SERIAL  "ns16550a"
 #define SERIAL_CLOCK_HZ    3686400
 #define PCI_SPACE_MEMORY32 0x02000000
-#define PCI_SPACE_MEMORY64 0x03000000
 #define PCI_ECAM_BYTES     MIB
 #define INTX_SLOTS         4 /* then the swizzle repeats */
 #define INTX_PINS          4
@@ -255,23 +254,15 @@ static void put_interrupt_map(struct writer *writer)
 	put_cells(writer, "interrupt-map-mask", &map_mask);
 }
 
-static void add_window(struct cells *cells, uint32_t space, gpa_t gpa, uint64_t size_bytes)
-{
-	if (!size_bytes)
-		return;
-	add_cell(cells, space);
-	add_two(cells, gpa);
-	add_two(cells, gpa);
-	add_two(cells, size_bytes);
-}
-
 static void write_pci(struct writer *writer)
 {
 	const struct pci_host_layout *pci = writer->config->pci;
 	struct cells ranges = { .count = 0 }, buses = { .count = 0 };
 
-	add_window(&ranges, PCI_SPACE_MEMORY32, pci->mmio32_gpa, pci->mmio32_bytes);
-	add_window(&ranges, PCI_SPACE_MEMORY64, pci->mmio64_gpa, pci->mmio64_bytes);
+	add_cell(&ranges, PCI_SPACE_MEMORY32);
+	add_two(&ranges, pci->mmio32_gpa); /* the same on both sides of the bridge */
+	add_two(&ranges, pci->mmio32_gpa);
+	add_two(&ranges, pci->mmio32_bytes);
 	add_two(&buses, 0); /* first and last */
 	begin_at(writer, "pci", pci->ecam_gpa);
 	put_string(writer, "compatible", "pci-host-ecam-generic");

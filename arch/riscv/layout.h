@@ -18,10 +18,9 @@
 #define RISCV_PCI_MMIO32_GPA     UINT64_C(0x40000000)
 #define RISCV_PCI_MMIO32_BYTES   UINT64_C(0x40000000)
 
-/* RAM, and above it PCI's second window: on a 1 GiB boundary, as far as address bits go. */
-#define RISCV_RAM_GPA              UINT64_C(0x80000000)
-#define RISCV_PCI_MMIO64_MAX_BYTES (32 * GIB)
-#define RISCV_GPA_BITS_DEFAULT     41 /* Sv39x4: what a host that does not tell has */
+/* RAM. PCI has no second window above it: the first one is a GiB. */
+#define RISCV_RAM_GPA          UINT64_C(0x80000000)
+#define RISCV_GPA_BITS_DEFAULT 41 /* Sv39x4: what a host that does not tell has */
 
 /* Where a position-independent image lies: firmware would have the 2 MiB below. */
 #define RISCV_KERNEL_OFFSET (2 * MIB)

@@ -32,18 +32,6 @@ static const struct virtio_mmio_layout virtio_mmio_layout = {
 	.gsis = virtio_mmio_gsis,
 };
 
-/* The window above RAM, cut where guest-physical addresses end; none when RAM ends there too. */
-static void place_mmio64(struct vm *vm, struct pci_host_layout *layout)
-{
-	gpa_t end_gpa = UINT64_C(1) << riscv_gpa_bits(vm->kvm);
-	gpa_t gpa = align_up(RISCV_RAM_GPA + vm->config->memory.size_bytes, GIB);
-
-	if (gpa >= end_gpa)
-		return;
-	layout->mmio64_gpa = gpa;
-	layout->mmio64_bytes = min_u64(end_gpa - gpa, RISCV_PCI_MMIO64_MAX_BYTES);
-}
-
 static int create_pci_host(struct vm *vm, struct error *err)
 {
 	struct pci_host_layout *layout = &vm->arch->pci_layout;
@@ -55,7 +43,6 @@ static int create_pci_host(struct vm *vm, struct error *err)
 	};
 	for (unsigned int i = 0; i < ARRAY_SIZE(layout->intx_gsis); i++)
 		layout->intx_gsis[i] = RISCV_IRQ_PCI_INTX + i;
-	place_mmio64(vm, layout);
 	return pci_host_create(vm, layout, &vm->pci, err);
 }
 

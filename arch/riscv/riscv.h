@@ -30,9 +30,6 @@ struct arch_vcpu {
 	bool used; /* has run before: KVM's state is no longer that of a new vCPU */
 };
 
-/* arch.c: how many bits a guest-physical address has; more than 32. */
-unsigned int riscv_gpa_bits(struct kvm *kvm);
-
 /* regs.c: ONE_REG. reg is KVM_REG_RISCV_* with its index, without size and architecture. */
 EBB_MUST_CHECK int riscv_get_reg(struct vcpu *vcpu, uint64_t reg, uint64_t *ret_value);
 EBB_MUST_CHECK int riscv_set_reg(struct vcpu *vcpu, uint64_t reg, uint64_t value);
