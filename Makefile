@@ -133,8 +133,10 @@ firmware: firmware-tests
 
 # ---- Tests -----------------------------------------------------------------------------------------------------------
 
-# The fakes that a test names in its line `/* fakes: A B */` come before the library and so stand in for rooms.
-fakes_of = $(shell sed -n 's|^/\* fakes: \(.*\) \*/$$|\1|p' $(1))
+# The fakes that a test names in its line `/* fakes: A B */` come before the library and so stand in for rooms. A fake may be
+# one an architecture: fakes/A_x86.c.
+fakes_of = $(foreach fake,$(shell sed -n 's|^/\* fakes: \(.*\) \*/$$|\1|p' $(1)),\
+	$(if $(wildcard tests/unit/fakes/$(fake)_$(ARCH).c),$(fake)_$(ARCH),$(fake)))
 
 define unit_test
 $(1)/$(2): $(1)/obj/tests/unit/$(2).o $(patsubst %,$(1)/obj/tests/unit/fakes/%.o,$(call fakes_of,tests/unit/$(2).c)) $(1)/libebb.a

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images boot_fuzz */
+/* fakes: elf_images kernel_images boot_fuzz */
 /* A bzImage's header. */
 #include "ebb/bytes.h"
 

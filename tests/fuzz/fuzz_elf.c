@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images boot_fuzz */
+/* fakes: elf_images kernel_images boot_fuzz */
 /* ELF kernels of both classes: headers, segments, notes, PVH and 64-bit entries; and what is no
  * kernel at all. */
 #include "boot_fuzz.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images boot_fuzz */
+/* fakes: elf_images kernel_images boot_fuzz */
 /* Multiboot kernels: the header with its checksum made right, modules, low and high places. */
 #include <elf.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images */
+/* fakes: elf_images */
 /* ELF files of both classes, whole and broken. */
 #include <elf.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "ebb/bytes.h"
 #include "ebb/elf.h"
 
-#include "kernel_images.h"
+#include "elf_images.h"
 
 static uint8_t bytes[TEST_IMAGE_MAX];
 static struct elf_file elf;

@@ -272,9 +272,9 @@ static void test_requests(void **state)
 
 	kernel.fail_errno = EEXIST;
 	assert_int_equal(kvm_vm_set_memslot(vm, 3, 0, 0, 0x1000, &hva), -EEXIST);
-	assert_int_equal(kvm_ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &hva), 0);
-	assert_int_equal(kvm_vm_ioctl(vm, KVM_SET_TSS_ADDR, NULL), 0);
-	assert_int_equal(kvm_vcpu_ioctl(vcpu, KVM_GET_REGS, &hva), 0);
+	assert_int_equal(kvm_ioctl(kvm, KVM_GET_API_VERSION, &hva), KVM_API_VERSION);
+	assert_int_equal(kvm_vm_ioctl(vm, KVM_CREATE_IRQCHIP, NULL), 0);
+	assert_int_equal(kvm_vcpu_ioctl(vcpu, KVM_GET_MP_STATE, &hva), 0);
 	assert_ptr_equal(kernel.last_pointer, &hva);
 
 	stats_fd = kvm_vm_stats_fd(vm);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Set-up and teardown of a whole machine, stopped after every step and with every KVM request
  * failing. */
-/* fakes: fake_kvm fake_host_x86 user_folder */
+/* fakes: fake_kvm fake_host user_folder */
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 
 #include "ebb/device.h"
 #include "ebb/machine.h"
-#include "fake_host_x86.h"
+#include "fake_host.h"
 #include "fake_kvm.h"
 #include "user_folder.h"
 
@@ -55,7 +55,7 @@ static void default_config(struct vm_config *config)
 static void fresh_kvm(void)
 {
 	fake_kvm_reset();
-	fake_host_x86();
+	fake_host();
 }
 
 static void assert_built(const struct vm_config *config, size_t step_count)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images */
+/* fakes: elf_images kernel_images */
 /* Which kernel an image is taken for, and what is said of one that is none. */
 #include <elf.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images */
+/* fakes: elf_images kernel_images */
 /* The boot protocol: header fields into the zero page, places, limits, truncated images. */
 #include <asm/bootparam.h>
 #include <errno.h>

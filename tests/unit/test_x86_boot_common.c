@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images */
+/* fakes: elf_images kernel_images */
 /* The memory map, ranges, command lines, initrd places, descriptors and page tables that all
  * loaders share. */
 #include <elf.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images */
+/* fakes: elf_images kernel_images */
 /* A vmlinux at its 64-bit entry. */
 #include <asm/bootparam.h>
 #include <elf.h>

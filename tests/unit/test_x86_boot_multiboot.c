@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images */
+/* fakes: elf_images kernel_images */
 /* Multiboot 1: the header, the information block, where modules go. */
 #include <elf.h>
 #include <errno.h>

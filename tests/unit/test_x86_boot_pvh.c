@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images */
+/* fakes: elf_images kernel_images */
 /* The PVH note and the start information. */
 #include <elf.h>
 #include <errno.h>

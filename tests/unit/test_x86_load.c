@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: kernel_images */
+/* fakes: elf_images kernel_images */
 /* Images that the configuration names: opened once, loaded again at a reset. */
 #include <elf.h>
 #include <errno.h>

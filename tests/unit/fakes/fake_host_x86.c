@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an x86 host's KVM says where fake_kvm alone says nothing: CPUID leaves, vCPU limits. */
-#include "fake_host_x86.h"
+#include "fake_host.h"
 
 #include <errno.h>
 #include <linux/kvm.h>
@@ -35,7 +35,7 @@ static int on_ioctl(enum fake_kvm_scope scope, unsigned long vcpu_id, unsigned l
 	return 0;
 }
 
-void fake_host_x86(void)
+void fake_host(void)
 {
 	fake_kvm_set_extension(KVM_CAP_MAX_VCPUS, 64);
 	fake_kvm_set_extension(KVM_CAP_MAX_VCPU_ID, 255);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernels of a few hundred bytes for tests of the loaders, and a guest to load them into
- * (`fakes: kernel_images`).
+ * x86 kernels of a few hundred bytes for tests of the loaders, and a guest to load them into
+ * (`fakes: elf_images kernel_images`).
  */
 #ifndef KERNEL_IMAGES_H
 #define KERNEL_IMAGES_H
@@ -11,23 +11,7 @@
 #include "ebb/image.h"
 
 #include "../../../arch/x86/boot.h"
-
-#define TEST_IMAGE_MAX 32768
-
-struct test_segment {
-	uint32_t type; /* PT_LOAD, PT_NOTE */
-	uint64_t gpa, memory_bytes;
-	const void *bytes; /* NULL: a pattern of file_bytes */
-	uint64_t file_bytes;
-};
-
-/* Writes an ELF file with these segments one behind the other; returns its size. */
-size_t test_elf_build(uint8_t *image, bool is_64bit, uint64_t entry,
-                      const struct test_segment *segments, size_t count);
-
-/* An ELF note with a descriptor of desc_bytes; returns its size. */
-size_t test_note_build(uint8_t *note, const char *owner, uint32_t type, const void *desc,
-                       size_t desc_bytes);
+#include "elf_images.h"
 
 /* A bzImage of protocol 2.15 with 64-bit entry, 16 MiB preferred, init_size 1 MiB, one setup sector
  * and payload_bytes (a multiple of 16) of payload; returns its size. */
