@@ -385,6 +385,10 @@ int fdt_build(const struct fdt_config *config, void *buf, size_t max_bytes, size
 	put_string(&writer, "device_type", "memory");
 	put_reg(&writer, RISCV_RAM_GPA, config->ram_bytes);
 	end(&writer);
+	begin(&writer, "reserved-memory"); /* Linux remarks on one that is missing */
+	put_address_cells(&writer, 2, 2);
+	put_empty(&writer, "ranges");
+	end(&writer);
 	write_cpus(&writer);
 	write_soc(&writer);
 	end(&writer);
