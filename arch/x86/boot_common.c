@@ -56,6 +56,34 @@ static bool is_in_ram(uint64_t ram_bytes, gpa_t gpa, uint64_t size_bytes)
 	return false;
 }
 
+/* Only where more RAM would help is that the advice: two ranges of addresses never are RAM. */
+static int outside_ram(const struct boot_request *request, const char *what, gpa_t gpa,
+                       uint64_t size_bytes, struct error *err)
+{
+	const char *name = image_name(request->kernel);
+	unsigned long long start = gpa, bytes = size_bytes;
+
+	if (ranges_overlap(gpa, size_bytes, X86_LOW_RAM_END, X86_BIOS_END - X86_LOW_RAM_END))
+		return error_set(err, -EINVAL,
+		                 "%s: %s (0x%llx, %llu bytes) lies in the firmware's area at "
+		                 "0x%llx to 0x%llx, which is no RAM (link it at 0x%llx or above)",
+		                 name, what, start, bytes, (unsigned long long)X86_LOW_RAM_END,
+		                 (unsigned long long)X86_BIOS_END - 1,
+		                 (unsigned long long)X86_BIOS_END);
+	if (ranges_overlap(gpa, size_bytes, X86_RAM_LOW_MAX_BYTES,
+	                   X86_RAM_HIGH_GPA - X86_RAM_LOW_MAX_BYTES))
+		return error_set(err, -EINVAL,
+		                 "%s: %s (0x%llx, %llu bytes) lies in the devices' area at 0x%llx "
+		                 "to 0x%llx, which is no RAM (link it below)",
+		                 name, what, start, bytes,
+		                 (unsigned long long)X86_RAM_LOW_MAX_BYTES,
+		                 (unsigned long long)X86_RAM_HIGH_GPA - 1);
+	return error_set(err, -EINVAL,
+	                 "%s: %s (0x%llx, %llu bytes) lies outside of the guest's RAM (%llu MiB; "
+	                 "give it more with --mem)",
+	                 name, what, start, bytes, (unsigned long long)(request->ram_bytes / MIB));
+}
+
 int boot_check_range(const struct boot_request *request, const char *what, gpa_t gpa,
                      uint64_t size_bytes, struct error *err)
 {
@@ -64,12 +92,7 @@ int boot_check_range(const struct boot_request *request, const char *what, gpa_t
 	if (!size_bytes)
 		return 0;
 	if (!is_in_ram(request->ram_bytes, gpa, size_bytes))
-		return error_set(err, -EINVAL,
-		                 "%s: %s (0x%llx, %llu bytes) lies outside of the guest's RAM "
-		                 "(%llu MiB; give it more with --mem)",
-		                 name, what, (unsigned long long)gpa,
-		                 (unsigned long long)size_bytes,
-		                 (unsigned long long)(request->ram_bytes / MIB));
+		return outside_ram(request, what, gpa, size_bytes, err);
 	if (ranges_overlap(gpa, size_bytes, X86_BOOT_AREA_GPA,
 	                   X86_BOOT_AREA_END - X86_BOOT_AREA_GPA))
 		return error_set(err, -EINVAL,

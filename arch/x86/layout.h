@@ -29,7 +29,6 @@
 #define X86_BOOT_INFO_GPA      UINT64_C(0x90100) /* hvm_start_info or multiboot information */
 #define X86_BOOT_MODULES_GPA   UINT64_C(0x90200)
 #define X86_BOOT_MAP_GPA       UINT64_C(0x90400)
-#define X86_BOOT_SETUP_GPA     UINT64_C(0x90800) /* struct setup_data */
 #define X86_BOOT_ZERO_PAGE_GPA UINT64_C(0x91000)
 #define X86_BOOT_PARAMS_GPA    UINT64_C(0x92000) /* command line, then modules' names */
 #define X86_BOOT_PARAMS_BYTES  UINT64_C(0x5000)

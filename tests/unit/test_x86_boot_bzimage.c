@@ -126,7 +126,7 @@ static void test_places(void **state)
 	header->init_size = 48 * MIB;
 	assert_int_equal(boot_guest_load(guest), 0);
 	header->init_size = UINT32_MAX;
-	refused(guest, "outside of the guest's RAM");
+	refused(guest, "in the devices' area");
 	header->init_size = MIB;
 	header->loadflags = 0;
 	refused(guest, "zImage");
