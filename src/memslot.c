@@ -64,6 +64,24 @@ static void region_removed(struct gmem_listener *listener, const struct gmem_reg
 	}
 }
 
+/* A slot has at most 2^31 - 1 pages, so KVM's -EINVAL for a region of whole pages in an address
+ * space that is large enough means that there is too much of it. */
+static void tell_refused(const struct memslots *memslots, int result, struct error *err)
+{
+	unsigned long long size_mib = memslots->refused.size_bytes / MIB;
+	unsigned long long gpa = memslots->refused.gpa;
+
+	if (result == -EINVAL)
+		error_set(err, result,
+		          "--mem: KVM does not take %llu MiB at guest-physical 0x%llx (give less "
+		          "than 8T)",
+		          size_mib, gpa);
+	else
+		error_set_errno(err, result,
+		                "--mem: KVM does not take %llu MiB at guest-physical 0x%llx",
+		                size_mib, gpa);
+}
+
 int memslots_create(struct vm *vm, struct memslots **ret_memslots, struct error *err)
 {
 	struct memslots *memslots = calloc(1, sizeof(*memslots));
@@ -77,10 +95,7 @@ int memslots_create(struct vm *vm, struct memslots **ret_memslots, struct error 
 	memslots->kvm_vm = vm->kvm_vm;
 	result = gmem_add_listener(vm->memory, &memslots->listener);
 	if (result < 0) {
-		error_set_errno(err, result,
-		                "guest memory: KVM does not take %llu MiB at guest-physical 0x%llx",
-		                (unsigned long long)(memslots->refused.size_bytes / MIB),
-		                (unsigned long long)memslots->refused.gpa);
+		tell_refused(memslots, result, err);
 		free(memslots);
 		return result;
 	}

@@ -102,6 +102,11 @@ static void test_kvm_refuses(void **state)
 		assert_non_null(strstr(err.message, n ? "4 MiB" : "2 MiB"));
 		assert_int_equal(fake_kvm_memslot_count(), 0);
 	}
+	/* More pages than a slot may have: what to do about it. */
+	fake_kvm_fail_nth(0, -EINVAL);
+	assert_int_equal(memslots_create(vm, &vm->memslots, &err), -EINVAL);
+	assert_string_equal(err.message, "--mem: KVM does not take 2 MiB at guest-physical 0x0 "
+	                                 "(give less than 8T)");
 	/* Later: the region is not there then. */
 	assert_int_equal(memslots_create(vm, &vm->memslots, NULL), 0);
 	fake_kvm_fail_nth(0, -EINVAL);
