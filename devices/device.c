@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What all devices share: their configuration, their place in the VM, creation and teardown. */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,7 +35,10 @@ int device_create(struct vm *vm, const struct device_config *config, struct erro
 	int rc = config->class->create(vm, config, &device, err);
 
 	if (rc < 0) {
-		error_prefix(err, "%s", config->id[0] ? config->id : config->class->name);
+		if (rc == -EINVAL && config->class->option) /* what the user asked of it */
+			error_prefix(err, "--%s", config->class->option);
+		else
+			error_prefix(err, "%s", config->id[0] ? config->id : config->class->name);
 		return rc;
 	}
 	list_append(&vm->devices, &device->node);

@@ -566,7 +566,8 @@ static int check_target(const struct balloon *balloon, uint64_t target_bytes, st
 {
 	if (target_bytes <= balloon->ram_bytes)
 		return 0;
-	return error_set(err, -EINVAL, "target %llu MiB is more than the guest's memory, %llu MiB",
+	return error_set(err, -EINVAL,
+	                 "target %llu MiB: more than the guest's memory (give up to %llu MiB)",
 	                 (unsigned long long)(target_bytes / MIB),
 	                 (unsigned long long)(balloon->ram_bytes / MIB));
 }

@@ -22,6 +22,8 @@ static int probe_create(struct vm *vm, const struct device_config *config,
 
 	if (device_config_bool(config, "fail"))
 		return error_set(err, -EBUSY, "no");
+	if (device_config_string(config, "path"))
+		return error_set(err, -EINVAL, "path: not that one");
 	device = calloc(1, sizeof(*device));
 	assert_non_null(device);
 	device_init(device, vm, config);
@@ -44,6 +46,7 @@ static const struct device_option probe_options[] = {
 
 static const struct device_class probe_class = {
 	.name = "probe",
+	.option = "try",
 	.options = probe_options,
 	.option_count = ARRAY_SIZE(probe_options),
 	.create = probe_create,
@@ -105,6 +108,11 @@ static void test_create_and_destroy(void **state)
 	device_config_set_number(&config, "fail", 1);
 	assert_int_equal(device_create(&vm, &config, &err), -EBUSY);
 	assert_string_equal(err.message, "b: no");
+	/* What the user asked for is told by its option. */
+	device_config_set_number(&config, "fail", 0);
+	device_config_set_string(&config, "path", "there");
+	assert_int_equal(device_create(&vm, &config, &err), -EINVAL);
+	assert_string_equal(err.message, "--try: path: not that one");
 	device_destroy_all(&vm);
 	assert_string_equal(destroyed, "bprobe"); /* the newest first */
 	assert_true(list_is_empty(&vm.devices));
