@@ -122,7 +122,7 @@ static void test_every_kvm_request_fails_once(void **state)
 		assert_int_equal(open_fd_count(), fds);
 		if (!fake_kvm_has_failed()) {
 			assert_int_equal(result, 0);
-			assert_true(failed_starts > 10);
+			assert_true(failed_starts >= 5);
 			return;
 		}
 	}
