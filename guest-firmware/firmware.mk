@@ -55,7 +55,7 @@ $(FIRMWARE_BUILD)/tests/$(basename $(notdir $(1))).elf: $(patsubst $(FIRMWARE_DI
 		$(2) $(FIRMWARE_LIB_OBJECTS) $(FIRMWARE_ARCH_DIR)/firmware.lds
 	@mkdir -p $$(@D)
 	@$$(if $$(FIRMWARE_Q),echo "  LD    $$@")
-	$$(FIRMWARE_Q)$$(FIRMWARE_CC) $$(FIRMWARE_LDFLAGS) $(4) -o $$@ $$(filter %.o,$$^)
+	$$(FIRMWARE_Q)$$(FIRMWARE_CC) $(4) $$(FIRMWARE_LDFLAGS) -o $$@ $$(filter %.o,$$^)
 	$(3)
 endef
 $(foreach source,$(FIRMWARE_TEST_SOURCES),$(eval $(call firmware_test,$(source),$(FIRMWARE_BOOT_OBJECTS),)))

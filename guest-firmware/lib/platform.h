@@ -49,6 +49,10 @@ void test_main(void);
 /* console: polled, one byte at a time; getc returns -1 when nothing has come */
 void platform_putc(char c);
 int platform_getc(void);
+/* Its 16550's registers, 0 to 7, and its interrupt, routed to this vector. */
+uint8_t platform_uart_read(unsigned int reg);
+void platform_uart_write(unsigned int reg, uint8_t value);
+int platform_uart_route(int vector);
 
 /* Ends the guest with this value at the debug-exit port, or, where there is none, with a last line
  * "EXIT: STATUS=n" that says what the status would be behind one; never returns. */

@@ -8,14 +8,17 @@
 #define UART_LSR_THR_EMPTY  0x20
 
 static uint64_t uart_gpa;
+static uint32_t uart_gsi;
 
 void console_init(void)
 {
 	struct fdt_node node;
 	uint64_t size_bytes;
 
-	if (fdt_find_compatible("ns16550a", 0, &node) || fdt_find_compatible("ns16550", 0, &node))
-		fdt_reg(&node, 0, &uart_gpa, &size_bytes);
+	if (!fdt_find_compatible("ns16550a", 0, &node) && !fdt_find_compatible("ns16550", 0, &node))
+		return;
+	fdt_reg(&node, 0, &uart_gpa, &size_bytes);
+	uart_gsi = fdt_u32(&node, "interrupts", 0);
 }
 
 uint64_t console_gpa(void)
@@ -44,4 +47,19 @@ int platform_getc(void)
 	if (!(mmio_read8(uart_gpa + UART_LSR) & UART_LSR_DATA_READY))
 		return -1;
 	return mmio_read8(uart_gpa);
+}
+
+uint8_t platform_uart_read(unsigned int reg)
+{
+	return mmio_read8(uart_gpa + reg);
+}
+
+void platform_uart_write(unsigned int reg, uint8_t value)
+{
+	mmio_write8(uart_gpa + reg, value);
+}
+
+int platform_uart_route(int vector)
+{
+	return irq_route_gsi(uart_gsi, vector, true);
 }

@@ -10,7 +10,7 @@
 
 /* What start.S found; where_gpa: where the program's first byte lies. */
 struct entry_state {
-	uint64_t a0, a1, sstatus, where_gpa;
+	uint64_t a0, a1, sstatus, satp, where_gpa;
 };
 extern const struct entry_state entry_state;
 

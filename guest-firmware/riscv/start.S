@@ -27,6 +27,8 @@ boot_entry:
 	.word	0
 
 boot_start:
+	csrr	s2, sstatus
+	csrr	s3, satp
 	csrw	sie, zero
 	csrci	sstatus, 2
 	csrw	satp, zero
@@ -60,10 +62,10 @@ boot_start:
 	lla	t0, entry_state
 	sd	a0, 0(t0)
 	sd	a1, 8(t0)
-	csrr	t1, sstatus
-	sd	t1, 16(t0)
+	sd	s2, 16(t0)
+	sd	s3, 24(t0)
 	lla	t1, boot_entry
-	sd	t1, 24(t0)
+	sd	t1, 32(t0)
 	call	boot_main
 1:	wfi
 	j	1b
@@ -91,7 +93,7 @@ ap_start:
 	.balign	8
 	.globl	entry_state
 entry_state:
-	.skip	32
+	.skip	40
 ap_ticket:
 	.skip	8
 

@@ -4,6 +4,7 @@
 #include "platform.h"
 #include "platform_x86.h"
 
+#define UART_GSI            4
 #define UART_LSR            5
 #define UART_LSR_DATA_READY 0x01
 #define UART_LSR_THR_EMPTY  0x20
@@ -22,4 +23,19 @@ int platform_getc(void)
 	if (!(in8(PORT_SERIAL + UART_LSR) & UART_LSR_DATA_READY))
 		return -1;
 	return in8(PORT_SERIAL);
+}
+
+uint8_t platform_uart_read(unsigned int reg)
+{
+	return in8((uint16_t)(PORT_SERIAL + reg));
+}
+
+void platform_uart_write(unsigned int reg, uint8_t value)
+{
+	out8((uint16_t)(PORT_SERIAL + reg), value);
+}
+
+int platform_uart_route(int vector)
+{
+	return irq_route_gsi(UART_GSI, vector, false);
 }

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# Runs one guest program under ebb and judges it: sh one.sh FOLDER NAME. POSIX sh, for the nested host's busybox too.
+# shellcheck shell=sh disable=SC2154 # the stanza sets them
+#
+# FOLDER/NAME.stanza sets the keys of tests/guest/run as variables, FOLDER/NAME.arguments has ebb's arguments, one a line, @/FILE for
+# a file in FOLDER. Prints one line of verdict and, where it failed, why. Status 0 passed, 1 failed, 2 skipped.
+# EBB is the program, VERBOSE=1 shows the console, TIMEOUT_FACTOR stretches time limits.
+
+set -u
+folder=$1
+name=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# shellcheck source=/dev/null
+. "$folder/$name.stanza"
+limit=$((timeout * ${TIMEOUT_FACTOR:-1}))
+
+verdict() {
+	echo "$1 guest/$name$2"
+	case $1 in PASS) exit 0 ;; FAIL) return ;; *) exit 2 ;; esac
+}
+
+now_ms() {
+	read -r up _ </proc/uptime
+	echo "${up%.*}${up#*.}0"
+}
+
+# Why this machine cannot run it, or nothing.
+missing_need() {
+	[ -e /dev/kvm ] || { echo "no /dev/kvm" && return; }
+	[ -w /dev/kvm ] || { echo "no permission for /dev/kvm" && return; }
+	for need in $needs; do
+		case $need in
+		hardware) [ ! -e /sys/module/kvm_pvm ] || { echo "this /dev/kvm interprets guest code" && return; } ;;
+		msi) [ "$(uname -m)" != riscv64 ] || grep -q _ssaia /proc/cpuinfo ||
+			{ echo "this host's KVM takes no messages (no AIA)" && return; } ;;
+		plic) ! grep -q _ssaia /proc/cpuinfo || { echo "this host's KVM has an AIA, and guests no PLIC" && return; } ;;
+		*) echo "unknown need $need" && return ;;
+		esac
+	done
+}
+
+# What the user types, once the guest asks for it.
+type_input() {
+	tries=$((limit * 20))
+	while [ -n "$prompt" ] && [ "$tries" -gt 0 ] && ! grep -Eqs -e "$prompt" "$work/console"; do
+		tries=$((tries - 1))
+		sleep 0.05
+	done
+	printf '%b' "$stdin"
+}
+
+why=$(missing_need)
+[ -z "$why" ] || verdict SKIP ": $why"
+set -- run --timeout "$limit"
+while IFS= read -r word; do
+	case $word in @/*) word=$folder/${word#@/} ;; esac
+	set -- "$@" "$word"
+done <"$folder/$name.arguments"
+
+begun=$(now_ms)
+# ebb's own time limit comes first; the outer one only catches an ebb that hangs
+# shellcheck disable=SC2094 # the one who types waits for what the other writes
+type_input | timeout -k 5 $((limit + 15)) "${EBB:-ebb}" "$@" >"$work/console" 2>"$work/errors"
+got=$?
+taken=$(($(now_ms) - begun))
+tr -d '\r' <"$work/console" >"$work/text"
+# Where there is no debug-exit port, a shutdown or a reported failure ends ebb, and a line carries the status.
+exit_line=$(sed -n 's/^EXIT: STATUS=\([0-9]*\)$/\1/p' "$work/text" | tail -n 1)
+case $got in 0 | 126) got=${exit_line:-$got} ;; esac
+
+why=
+[ "$got" = "$status" ] || why="exit status $got, expected $status"
+for regex in "$expect" "$also"; do
+	[ -n "$why" ] || [ -z "$regex" ] || grep -Eq -e "$regex" "$work/text" || why="no console line matches $regex"
+done
+if [ -z "$why" ]; then
+	[ "${VERBOSE:-0}" = 0 ] || sed 's/^/    /' "$work/text"
+	verdict PASS " ($((taken / 1000)).$((taken / 100 % 10)) s)"
+fi
+[ "$got" != 97 ] || verdict SKIP ": $(sed -n 's/^SKIP //p' "$work/text" | head -n 1)"
+verdict FAIL ": $why"
+{
+	grep '^FAIL' "$work/text"
+	tail -n 12 "$work/text"
+} | sed 's/^/    /'
+head -n 5 "$work/errors" | sed 's/^/    stderr: /'
+exit 1
