@@ -159,7 +159,7 @@ UNIT_DIR := $(SAN_DIR)
 UNIT_RUNNER :=
 else
 UNIT_DIR := $(BUILD)/$(ARCH)-unit
-UNIT_RUNNER := qemu-riscv64-static -L $(SYSROOT)
+UNIT_RUNNER := $(firstword $(shell command -v qemu-riscv64-static qemu-riscv64)) -L $(SYSROOT)
 UNIT_FLAGS := -O1 -Itests/unit/fakes
 $(eval $(call flavour,$(UNIT_DIR),$(CC),$(UNIT_FLAGS)))
 $(foreach test,$(TESTS),$(eval $(call unit_test,$(UNIT_DIR),$(test),$(UNIT_FLAGS))))
@@ -195,7 +195,7 @@ lint: $(BUILD_DIR)/libebb.a
 
 # Set-up, then every layer; ends with `N passed, N failed, N skipped`.
 check:
-	@.ci/setup build check
+	@.ci/setup build riscv check
 	@BUILD=$(BUILD) ARCH=$(ARCH) MAKE="$(MAKE)" tests/check
 
 run:
@@ -219,7 +219,7 @@ install: $(BUILD_DIR)/ebb
 	install -D -m 644 docs/ebb.1 $(DESTDIR)$(PREFIX)/share/man/man1/ebb.1
 
 deps:
-	@.ci/setup build check run
+	@.ci/setup build riscv check run
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
