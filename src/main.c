@@ -10,6 +10,7 @@
 #include "cmdline.h"
 #include "ebb/config.h"
 #include "ebb/machine.h"
+#include "standard_fds.h"
 
 /* `ebb: message`, on one line whatever is in it. */
 static void print_error(const struct error *err)
@@ -146,12 +147,27 @@ static const char *command_word(const char *word)
 	return word;
 }
 
+/* What was printed and did not arrive is an error of its own. */
+static int finish_output(int status)
+{
+	int ret;
+
+	errno = 0;
+	ret = fflush(stdout);
+	if ((ret == 0 && !ferror(stdout)) || status != 0)
+		return status;
+	fprintf(stderr, "ebb: stdout: %s\n", errno ? strerror(errno) : "cannot be written");
+	return EXIT_STATUS_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
 	struct error err = ERROR_INIT;
 	const struct cmdline_command *command;
 	int status;
 
+	if (standard_fds_fill())
+		return EXIT_STATUS_FAILURE; /* with nobody to tell */
 	if (argc < 2) {
 		cmdline_print_overview(stderr, commands, ARRAY_SIZE(commands));
 		return EXIT_STATUS_USAGE;
@@ -160,9 +176,5 @@ int main(int argc, char **argv)
 	status = command ? command->run(command, argc - 1, argv + 1, &err) : EXIT_STATUS_USAGE;
 	if (err.code)
 		print_error(&err);
-	if (fflush(stdout) != 0 && status == 0) {
-		fputs("ebb: stdout: cannot be written\n", stderr);
-		status = EXIT_STATUS_FAILURE;
-	}
-	return status;
+	return finish_output(status);
 }
