@@ -4,30 +4,34 @@
 /*
  * DOC: Console
  *
- * Output. Any thread appends to `output` under `lock`; a whole line, FLUSH_BYTES, or a timer on the
- *main loop starts the writing. Who writes holds `output_lock` and not `lock`; who finds it taken
- *leaves its bytes to that one. Bytes that stdout does not take now stay in the buffer. From
- *WAIT_BYTES on the caller, a vCPU, waits for the reader; a signal (a kick) ends the wait early, and
- *after CONSOLE_STALL_MAX_MS without progress what does not fit is dropped and counted until
- *something is taken again. The main loop never waits: a terminal is written through an open file
- *description of our own that does not block (its flag would otherwise be every other process's as
- *well), a pipe only when poll says that it takes a page.
+ * Output. Any thread appends to `output` under `lock`; a whole line, FLUSH_BYTES, or a timer on
+ * the main loop starts the writing. Who writes holds `output_lock` and not `lock`; who finds it
+ * taken leaves its bytes to that one. Bytes that stdout does not take now stay in the buffer.
+ * From WAIT_BYTES on the caller, a vCPU, waits for the reader; a signal (a kick) ends the wait
+ * early, and after CONSOLE_STALL_MAX_MS without progress what does not fit is dropped and counted
+ * until something is taken again. The main loop never waits: a terminal is written through an
+ * open file description of our own that does not block (its flag would otherwise be every other
+ * process's as well), a pipe only when poll says that it takes a page.
  *
  * Input, on the main loop's thread alone:
  *
  *	fd --> keys (Ctrl-A ...) --> `input`, a queue --> the device, as it has room
  *
- * A full queue takes the descriptor out of the loop (a hung-up one would otherwise spin), and room
- *puts it back. On a terminal the keys must work however deaf the guest is: when the queue has been
- *full for a second, further input is read for its keys and dropped. What epoll does not take
- *(files, /dev/null) is read as the guest has room.
+ * A full queue takes the descriptor out of the loop (a hung-up one would otherwise spin), and
+ * room puts it back. On a terminal the keys must work however deaf the guest is: when the queue
+ * has been full for a second, further input is read for its keys and dropped. What epoll does not
+ * take (files, /dev/null) is read as the guest has room.
  *
  * Terminal. Raw mode only while ebb is in the terminal's foreground; in the background neither
- *modes nor input are touched, which would stop the process, and a timer looks again each second. A
- *terminal that is not ours by job control (no controlling one) counts as foreground.
+ * modes nor input are touched, which would stop the process, and a timer looks again each second.
+ * A terminal that is not ours by job control (no controlling one) counts as foreground.
  *
- * Order of locks: output_lock, lock. Nothing of the event loop, the log or a device is called under
- *`lock`.
+ * Signals that kill a process which went wrong (a failed assertion, a fault) end raw mode first.
+ * Their handler has no state to look into, as nothing here is global: it does not restore what
+ * was there, it undoes what raw mode takes away from any usual terminal.
+ *
+ * Order of locks: output_lock, lock. Nothing of the event loop, the log or a device is called
+ * under `lock`.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -90,6 +94,8 @@ struct console {
 	/* Main loop's thread. */
 	const struct console_input_ops *device;
 	void *device_ctx;
+	const struct console_input_ops *polled; /* takes what the device does not */
+	void *polled_ctx;
 	enum input_kind input_kind;
 	int input_fd;
 	struct event_source *input_source; /* NULL: not in the loop now */
@@ -97,7 +103,7 @@ struct console {
 	uint8_t input[INPUT_BYTES];
 	size_t input_first, input_count;
 	struct termios saved_modes;
-	volatile sig_atomic_t is_raw;
+	bool is_raw;
 };
 
 /* --- output --- */
@@ -412,17 +418,31 @@ static bool read_input(struct console *console, size_t size_bytes)
 	return false;
 }
 
+/* Who takes input now, and how much; NULL: nobody. */
+static const struct console_input_ops *find_taker(struct console *console, void **ret_ctx,
+                                                  size_t *ret_room)
+{
+	*ret_ctx = console->device_ctx;
+	*ret_room = console->device ? console->device->room(console->device_ctx) : 0;
+	if (*ret_room)
+		return console->device;
+	*ret_ctx = console->polled_ctx;
+	*ret_room = console->polled ? console->polled->room(console->polled_ctx) : 0;
+	return *ret_room ? console->polled : NULL;
+}
+
 static void give_to_device(struct console *console)
 {
-	while (console->input_count > 0 && console->device) {
+	while (console->input_count > 0) {
 		size_t run = min_u64(console->input_count, INPUT_BYTES - console->input_first);
-		size_t room = console->device->room(console->device_ctx);
+		size_t room;
+		void *ctx;
+		const struct console_input_ops *taker = find_taker(console, &ctx, &room);
 
-		if (!room)
+		if (!taker)
 			return;
 		run = min_u64(run, room);
-		console->device->input(console->device_ctx, console->input + console->input_first,
-		                       run);
+		taker->input(ctx, console->input + console->input_first, run);
 		console->input_first = (console->input_first + run) % INPUT_BYTES;
 		console->input_count -= run;
 	}
@@ -492,6 +512,14 @@ void console_attach(struct console *console, const struct console_input_ops *ops
 		event_work_post(&console->deliver_work);
 }
 
+void console_attach_polled(struct console *console, const struct console_input_ops *ops, void *ctx)
+{
+	if (!console)
+		return;
+	console->polled = ops;
+	console->polled_ctx = ctx;
+}
+
 void console_input_ready(struct console *console)
 {
 	if (console)
@@ -502,8 +530,47 @@ void console_input_ready(struct console *console)
 
 static void give_terminal_back(struct console *console)
 {
-	console_restore_terminal(console);
+	if (!console->is_raw)
+		return;
+	/* From the background it would stop us; the shell that took over has set its own. */
+	if (is_foreground(console->input_fd))
+		tcsetattr(console->input_fd, TCSANOW, &console->saved_modes);
+	console->is_raw = false;
 	log_set_raw_terminal(console->log, false);
+}
+
+/* Async-signal-safe. The terminal is stdin: what is raw without being stdin is not ours. */
+static void on_fatal_signal(int number)
+{
+	int saved_errno = errno;
+	struct termios modes;
+
+	if (!tcgetattr(STDIN_FILENO, &modes) && !(modes.c_lflag & ICANON) &&
+	    is_foreground(STDIN_FILENO)) {
+		modes.c_iflag |= ICRNL | IXON;
+		modes.c_oflag |= OPOST;
+		modes.c_lflag |= ISIG | ICANON | IEXTEN | ECHO;
+		tcsetattr(STDIN_FILENO, TCSANOW, &modes);
+	}
+	errno = saved_errno;
+	raise(number); /* once more, when this returns, with the default action */
+}
+
+/* Leaves alone what has a handler already (a sanitizer's). */
+static void catch_fatal_signals(void)
+{
+	static const int numbers[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS };
+	const struct sigaction action = {
+		.sa_handler = on_fatal_signal,
+		.sa_flags = SA_RESETHAND,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		struct sigaction old;
+
+		if (!sigaction(numbers[i], &action, &old) && old.sa_handler != SIG_DFL)
+			sigaction(numbers[i], &old, NULL);
+	}
 }
 
 static int take_terminal(struct console *console)
@@ -522,11 +589,9 @@ static int take_terminal(struct console *console)
 	cfmakeraw(&modes);
 	modes.c_cc[VMIN] = 1;
 	modes.c_cc[VTIME] = 0;
-	console->is_raw = 1; /* first: a signal between the two restores what is there anyway */
-	if (tcsetattr(console->input_fd, TCSANOW, &modes)) {
-		console->is_raw = 0;
+	if (tcsetattr(console->input_fd, TCSANOW, &modes))
 		return -errno;
-	}
+	console->is_raw = true;
 	if (isatty(STDERR_FILENO))
 		log_set_raw_terminal(console->log, true);
 	return 0;
@@ -545,16 +610,6 @@ static void on_input_timer(void *ctx)
 		read_input(console, INPUT_BYTES);
 	}
 	pump_input(console);
-}
-
-void console_restore_terminal(struct console *console)
-{
-	if (!console || !console->is_raw)
-		return;
-	/* From the background it would stop us; the shell that took over has set its own. */
-	if (is_foreground(console->input_fd))
-		tcsetattr(console->input_fd, TCSANOW, &console->saved_modes);
-	console->is_raw = 0;
 }
 
 void console_size(struct console *console, uint16_t *ret_columns, uint16_t *ret_rows)
@@ -675,6 +730,8 @@ int console_start(struct console *console, struct error *err)
 
 		if (rc < 0)
 			return error_set_errno(err, rc, "terminal");
+		if (console->input_fd == STDIN_FILENO)
+			catch_fatal_signals();
 	}
 	pump_input(console);
 	return 0;

@@ -58,13 +58,11 @@ void console_destroy(struct console *console);
 
 /*
  * Raw mode if input is a terminal and ebb is in its foreground; input begins to flow. In the
- * background the terminal is left alone, and looked at again once a second. Main thread.
+ * background the terminal is left alone, and looked at again once a second. console_destroy gives
+ * the old modes back; on stdin so does a handler of the signals that kill a process that has gone
+ * wrong. Main thread.
  */
 EBB_MUST_CHECK int console_start(struct console *console, struct error *err);
-
-/* Gives the terminal its old modes back, now and for good. Async-signal-safe, for a handler of a
- * fatal signal; console_destroy does it too. NULL is fine. */
-void console_restore_terminal(struct console *console);
 
 /* The terminal's size changed (SIGWINCH), or ebb was stopped and goes on (SIGCONT): tells the
  * guest's device, takes the terminal again. Main thread. */
@@ -94,6 +92,10 @@ struct console_input_ops {
 
 void console_attach(struct console *console, const struct console_input_ops *ops, void *ctx);
 void console_input_ready(struct console *console); /* any thread */
+
+/* A second taker, for a guest that polls its firmware for input: it is asked when the device has no
+ * room. As console_attach, but for resized, which it is not told. */
+void console_attach_polled(struct console *console, const struct console_input_ops *ops, void *ctx);
 
 /* The terminal's size; 0 x 0 when it is none. */
 void console_size(struct console *console, uint16_t *ret_columns, uint16_t *ret_rows);

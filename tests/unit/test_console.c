@@ -30,8 +30,9 @@ struct fixture {
 	struct event_loop *loop;
 	struct log *log; /* NULL: none */
 	struct console *console;
-	int input_fd, output_fd;  /* the console's ends */
-	int typing_fd, screen_fd; /* ours; -1: none */
+	int input_fd, output_fd;   /* the console's ends */
+	int typing_fd, screen_fd;  /* ours; -1: none */
+	unsigned int stall_max_ms; /* 0: 200 */
 	atomic_uint quits, matches, panics;
 	/* The guest's device. */
 	pthread_mutex_t lock;
@@ -120,7 +121,7 @@ static void start(struct fixture *fixture, const char *pattern)
 		.input_fd = fixture->input_fd,
 		.output_fd = fixture->output_fd,
 		.expect_pattern = pattern,
-		.stall_max_ms = 200,
+		.stall_max_ms = fixture->stall_max_ms ? fixture->stall_max_ms : 200,
 	};
 	const struct console_events events = { on_quit, on_match, on_panic, fixture };
 	struct error err = ERROR_INIT;
@@ -302,6 +303,7 @@ static void check_bulk(struct fixture *fixture)
 
 	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = PATTERN_BYTE(i);
+	fixture->stall_max_ms = 10000; /* a reader that a busy machine holds up is not dead */
 	start(fixture, NULL);
 	assert_int_equal(pthread_create(&thread, NULL, read_slowly, &reader), 0);
 	for (size_t i = 0; i < sizeof(text); i += 1024)
@@ -451,7 +453,6 @@ static void test_no_console(void **state)
 	console_attach(NULL, NULL, NULL);
 	console_input_ready(NULL);
 	console_resized(NULL);
-	console_restore_terminal(NULL);
 	console_destroy(NULL);
 	console_size(NULL, &columns, &rows);
 	assert_int_equal(columns | rows, 0);
@@ -632,18 +633,37 @@ static void test_raw_and_restored(void **state)
 	assert_memory_equal(&before, &after, sizeof(before));
 }
 
-static void test_restore_by_hand(void **state)
+/* A process that dies of its own fault leaves a terminal that one can type at. */
+static void test_fatal_signals(void **state)
 {
+	static const int numbers[] = { SIGABRT, SIGSEGV };
 	struct fixture *fixture = *state;
-	struct termios before = { 0 }, after = { 0 };
 
 	open_terminal(fixture);
-	assert_int_equal(tcgetattr(fixture->input_fd, &before), 0);
-	start(fixture, NULL);
-	console_restore_terminal(fixture->console);
-	console_restore_terminal(fixture->console);
-	assert_int_equal(tcgetattr(fixture->input_fd, &after), 0);
-	assert_memory_equal(&before, &after, sizeof(before));
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		struct termios after = { 0 };
+		int status;
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			dup2(fixture->input_fd, STDIN_FILENO);
+			fixture->input_fd = STDIN_FILENO;
+			signal(numbers[i], SIG_DFL); /* the test's runner has its own */
+			start(fixture, NULL);
+			if (tcgetattr(STDIN_FILENO, &after) || after.c_lflag & ICANON)
+				_exit(1);
+			kill(getpid(), numbers[i]);
+			_exit(2);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), numbers[i]);
+		assert_int_equal(tcgetattr(fixture->input_fd, &after), 0);
+		assert_int_equal(after.c_lflag & (ICANON | ECHO | ISIG | IEXTEN),
+		                 ICANON | ECHO | ISIG | IEXTEN);
+		assert_true(after.c_oflag & OPOST);
+		assert_int_equal(after.c_iflag & (IXON | ICRNL), IXON | ICRNL);
+	}
 }
 
 /* The guest is deaf, the queue full: the way out still works. */
@@ -790,7 +810,7 @@ int main(void)
 		with_pipes(test_no_input),
 		with_pipes(test_keys),
 		with_pipes(test_raw_and_restored),
-		with_pipes(test_restore_by_hand),
+		with_pipes(test_fatal_signals),
 		with_pipes(test_keys_with_a_deaf_guest),
 		with_pipes(test_stuck_terminal_does_not_stop_the_loop),
 		with_pipes(test_hang_up),

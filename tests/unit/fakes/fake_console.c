@@ -16,12 +16,19 @@ size_t fake_console_type(const char *text, size_t size_bytes)
 	size_t typed = 0;
 
 	while (typed < size_bytes) {
-		size_t room = fake_console.ops ? fake_console.ops->room(fake_console.ctx) : 0;
-		size_t part = size_bytes - typed < room ? size_bytes - typed : room;
+		const struct console_input_ops *ops = fake_console.ops;
+		void *ctx = fake_console.ctx;
+		size_t room = ops ? ops->room(ctx) : 0, part;
 
+		if (!room && fake_console.polled_ops) {
+			ops = fake_console.polled_ops;
+			ctx = fake_console.polled_ctx;
+			room = ops->room(ctx);
+		}
 		if (!room)
 			break;
-		fake_console.ops->input(fake_console.ctx, text + typed, part);
+		part = size_bytes - typed < room ? size_bytes - typed : room;
+		ops->input(ctx, text + typed, part);
 		typed += part;
 	}
 	return typed;
@@ -51,11 +58,6 @@ int console_start(struct console *console, struct error *err)
 	(void)console;
 	(void)err;
 	return 0;
-}
-
-void console_restore_terminal(struct console *console)
-{
-	(void)console;
 }
 
 void console_resized(struct console *console)
@@ -95,6 +97,13 @@ void console_attach(struct console *console, const struct console_input_ops *ops
 	(void)console;
 	fake_console.ops = ops;
 	fake_console.ctx = ctx;
+}
+
+void console_attach_polled(struct console *console, const struct console_input_ops *ops, void *ctx)
+{
+	(void)console;
+	fake_console.polled_ops = ops;
+	fake_console.polled_ctx = ctx;
 }
 
 void console_input_ready(struct console *console)
