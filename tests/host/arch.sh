@@ -11,7 +11,8 @@ machine_arch() {
 }
 
 # arch_settings ARCH: debian_arch, how to get busybox, the compiler's prefix, the usual guests and nested hosts. A host is
-# KIND:SUITE, KIND is what its results are named after.
+# KIND:SUITE, KIND is what its results are named after. size_divisor shrinks guests for emulated hosts: the G-stage of RISC-V
+# maps page by page.
 arch_settings() {
 	local libc_arch
 	cross=
@@ -24,6 +25,7 @@ arch_settings() {
 		l1_flavour=cloud
 		l1_suite=sid
 		kinds=(x86)
+		size_divisor=1
 		;;
 	riscv)
 		debian_arch=riscv64
@@ -33,6 +35,7 @@ arch_settings() {
 		l1_flavour=standard
 		l1_suite=trixie
 		kinds=(riscv-plic riscv-aia)
+		size_divisor=2
 		;;
 	*) die "--arch $1: this rig knows x86 and riscv" ;;
 	esac

@@ -57,9 +57,9 @@ need() {
 	done
 }
 
-# within SECONDS COMMAND…: repeats COMMAND every 0.1 s until it succeeds.
+# within SECONDS COMMAND…: repeats COMMAND every 0.1 s until it succeeds. The time is longer by TIMEOUT_FACTOR.
 within() {
-	within_end=$(($(now_ms) + $1 * 1000))
+	within_end=$(($(now_ms) + $1 * 1000 * TIMEOUT_FACTOR))
 	shift
 	while ! "$@"; do
 		[ "$(now_ms)" -lt $within_end ] || return 1
@@ -81,6 +81,11 @@ kernel_before() {
 	[ "${kernel_is%%.*}" -lt "$1" ] || { [ "${kernel_is%%.*}" = "$1" ] && [ "$kernel_minor" -lt "$2" ]; }
 }
 
+# mib NUMBER: that many MiB, or fewer where the host is slow. For sizes that do not matter in themselves.
+mib() {
+	echo $(($1 / SIZE_DIVISOR))
+}
+
 alive() {
 	[ -d "/proc/$1" ] && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
@@ -100,6 +105,14 @@ guest_start() {
 	guest_dir=$RIG/guests/$2
 	shift 2
 	[ -f "$guest_dir/vmlinuz" ] || skip "no guest kernel ${guest_dir##*/}"
+	# --timeout is as patient as the rest of the rig.
+	guest_before=
+	for guest_word; do
+		[ "$guest_before" != --timeout ] || guest_word=$((guest_word * TIMEOUT_FACTOR))
+		guest_before=$guest_word
+		set -- "$@" "$guest_word"
+		shift
+	done
 	guest_pack "$W/$GUEST.cpio"
 	rm -f "$W/$GUEST.stdin"
 	mkfifo "$W/$GUEST.stdin"
