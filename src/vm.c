@@ -17,7 +17,7 @@
  *
  * Reset, all vCPUs paused: devices in order of creation -> all guest memory back to the host (a
  * reset machine has none resident) -> images and tables loaded again -> each vCPU's registers, on
- * its thread -> on.
+ * its thread -> on. What several vCPUs asked for until they were paused is one reset.
  *
  * Events of other threads wait in a bit and a value each: of several alike, the last one counts.
  *
@@ -333,6 +333,10 @@ static void reset(struct vm *vm)
 	struct error err = ERROR_INIT;
 
 	pause_vcpus(vm);
+	/* Whoever asked until now, another vCPU too, gets this one. */
+	pthread_mutex_lock(&vm->life->lock);
+	vm->life->reset_requested = false;
+	pthread_mutex_unlock(&vm->life->lock);
 	if (reset_paused(vm, &err) < 0) {
 		log_error(vm->log, "reset: %s", err.message);
 		vm_request_end(vm, VM_END_HOST_FAILURE, 0);
@@ -340,7 +344,8 @@ static void reset(struct vm *vm)
 		return;
 	}
 	tell(vm, VM_EVENT_RESET, 0);
-	if (was_running)
+	/* An end that came meanwhile, such as a vCPU's that cannot be reset, leaves them parked. */
+	if (was_running && vm_end(vm) == VM_END_NONE)
 		resume_vcpus(vm);
 }
 
@@ -355,7 +360,6 @@ static void carry_out(void *ctx)
 		return;
 	pthread_mutex_lock(&life->lock);
 	reset_requested = life->reset_requested;
-	life->reset_requested = false;
 	end_requested = life->end != VM_END_NONE;
 	pthread_mutex_unlock(&life->lock);
 	if (end_requested)

@@ -371,6 +371,33 @@ static void test_many_resets(void **state)
 	unbuild();
 }
 
+/* The second vCPU asks as well, once main is about to pause it for the first one's sake. */
+static int run_two_ask(unsigned long vcpu_id, struct kvm_run *run, bool *ret_completes)
+{
+	(void)ret_completes;
+	if (fake_arch_reset_count(0) == 1) {
+		while (vcpu_id && !__atomic_load_n(&run->immediate_exit, __ATOMIC_SEQ_CST))
+			usleep(100);
+		fill_out(run, RESET_PORT);
+		return 0;
+	}
+	if (vcpu_id)
+		return FAKE_KVM_BLOCK;
+	usleep(20000); /* time for a reset that nobody wants */
+	fill_out(run, END_PORT);
+	return 0;
+}
+
+static void test_two_ask_for_a_reset(void **state)
+{
+	(void)state;
+	build(2);
+	fake_kvm_set_run_hook(run_two_ask);
+	assert_int_equal(vm_run(&m.vm), 0);
+	assert_string_equal(m.story, "device0 device1 reload reset shutdown=1 ");
+	unbuild();
+}
+
 static void test_no_reboot(void **state)
 {
 	(void)state;
@@ -532,6 +559,7 @@ int main(void)
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_many_resets),
+		cmocka_unit_test(test_two_ask_for_a_reset),
 		cmocka_unit_test(test_no_reboot),
 		cmocka_unit_test(test_reload_fails),
 		cmocka_unit_test(test_vcpu_reset_fails),
