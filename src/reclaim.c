@@ -383,8 +383,11 @@ int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 	begin_batch(reclaim, source, &batch);
 	gather(reclaim, ranges, reclaim->region_count, false, &batch);
 	r = end_batch(reclaim, &batch);
-	for (size_t i = 0; i < reclaim->region_count && source == RECLAIM_RESET; i++)
-		reclaim_region_forget(&reclaim->regions[i]);
+	if (source == RECLAIM_RESET) {
+		for (size_t i = 0; i < reclaim->region_count; i++)
+			reclaim_region_forget(&reclaim->regions[i]);
+		reclaim->deferred_range_count = 0;
+	}
 	unlock(reclaim);
 	return r;
 }

@@ -712,13 +712,19 @@ static void test_blocks_at_a_border(void **state)
 static void test_reset_forgets_what_waits(void **state)
 {
 	struct fixture *f = *state;
+	struct reclaim_stats stats;
 
 	touch(f, 0, 2 * MIB);
 	later(f, 0, MIB);
 	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_RESET), 0);
 	touch(f, 0, 2 * MIB);
+	/* Nor are its ranges counted with those that come later. */
+	later(f, MIB, PAGE);
+	assert_int_equal(release_deferred(f).bytes_released, PAGE);
+	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB - PAGE);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.sources[RECLAIM_INFLATE].ranges_in, 1);
 	assert_int_equal(release_deferred(f).bytes_released, 0);
-	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB);
 }
 
 static void test_inhibit_refuses_what_waits(void **state)
