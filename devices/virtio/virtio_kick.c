@@ -220,6 +220,10 @@ void virtio_queue_return_eventfds(struct virtio_device *vdev, unsigned int queue
 
 	if (kick->fd < 0 || kick->source)
 		return;
+	/* A call that the loop has not come to yet goes with its source; one too many is allowed.
+	 */
+	if (kick->relay_fd >= 0)
+		vdev->transport->ops->notify_used(vdev->transport, queue_index);
 	close_relay(kick);
 	signal_fd(kick->fd);
 	if (event_loop_add(vdev->loop, kick->fd, EPOLLIN | EPOLLET, kick_arrived, kick,

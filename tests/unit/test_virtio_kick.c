@@ -316,6 +316,31 @@ static void eventfds_are_lent_and_come_back(void **state)
 	tear_down(&f);
 }
 
+/* On the device's loop, so that the relay does not come in between. */
+static void call_and_return(void *ctx)
+{
+	struct fixture *f = ctx;
+	uint64_t one = 1;
+	int kick_fd, call_fd;
+
+	assert_int_equal(virtio_queue_take_eventfds(f->vdev, 0, &kick_fd, &call_fd, NULL), 0);
+	assert_int_equal(write(call_fd, &one, sizeof(one)), sizeof(one));
+	virtio_queue_return_eventfds(f->vdev, 0);
+}
+
+static void last_call_is_not_lost(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	set_up(&f);
+	assert_true(start(&f, 1));
+	event_loop_call(f.vdev->loop, call_and_return, &f);
+	machine_settle(&f.machine);
+	assert_true(f.toy->notified > 0);
+	tear_down(&f);
+}
+
 static void transports_own_descriptor_is_lent(void **state)
 {
 	struct fixture f;
@@ -353,6 +378,7 @@ int main(void)
 		cmocka_unit_test(no_descriptors_left),
 		cmocka_unit_test(failed_start_closes_all),
 		cmocka_unit_test(eventfds_are_lent_and_come_back),
+		cmocka_unit_test(last_call_is_not_lost),
 		cmocka_unit_test(transports_own_descriptor_is_lent),
 		cmocka_unit_test(reset_while_lent_closes_all),
 	};
