@@ -27,7 +27,8 @@
  *
  * Bounds: a chain's array of page frame numbers counts up to 16384 of them (64 MiB; Linux sends
  * 256), the rest is acknowledged and counted as refused; a batch holds 4096 ranges and is released
- * as often as it fills; a turn takes as many chains as the queue is long, then others get theirs.
+ * as often as it fills; a turn takes as many chains as the queue is long, or 16384 ranges, then
+ * others get theirs.
  *
  * Threads: queues, timer and statistics on the reclaim loop; config_write on a vCPU's; balloon.h's
  * functions anywhere. What these share is under the device lock.
@@ -49,6 +50,7 @@
 #define BALLOON_QUEUE_SIZE    128 /* Linux refuses to report to fewer than 32 */
 #define CHAINS_MAX            BALLOON_QUEUE_SIZE
 #define RANGES_MAX            4096
+#define RANGES_PER_TURN       16384 /* after the chain that gets there, the turn is over */
 #define PFN_BYTES             4
 #define PFNS_PER_CHAIN_MAX    16384
 #define STAT_BYTES            10
@@ -87,7 +89,7 @@ struct balloon {
 	struct virtq_chain chains[CHAINS_MAX]; /* popped, not yet pushed */
 	size_t chain_count;
 	struct reclaim_range ranges[RANGES_MAX];
-	size_t range_count;
+	size_t range_count, turn_range_count;
 };
 
 static const uint16_t queue_sizes[ROLE_COUNT] = {
@@ -253,6 +255,7 @@ static void add_range(struct balloon *balloon, enum queue_role role, gpa_t gpa, 
 	if (balloon->range_count == RANGES_MAX)
 		release_batch(balloon, role);
 	balloon->ranges[balloon->range_count++] = (struct reclaim_range){ gpa, size_bytes };
+	balloon->turn_range_count++;
 }
 
 static void gather_inflate(struct balloon *balloon, struct virtq_chain *chain)
@@ -308,10 +311,11 @@ static void refuse_report(struct balloon *balloon, const struct virtq_chain *cha
 	if (balloon->poison_told)
 		return;
 	balloon->poison_told = true;
-	log_warn(vm->log,
-	         "%s: the guest poisons its free pages (value 0x%08x), so the memory it reports as "
-	         "free stays with it; without page_poison=1 in the guest it comes back",
-	         balloon->vdev.device.id, (unsigned int)poison_value(balloon));
+	log_message_limited(
+		vm->log, &balloon->vdev.log_limit, LOG_WARN, /* drivers come and go */
+		"%s: the guest poisons its free pages (value 0x%08x), so the memory it reports as "
+		"free stays with it; without page_poison=1 in the guest it comes back",
+		balloon->vdev.device.id, (unsigned int)poison_value(balloon));
 }
 
 /* --- queues --- */
@@ -351,7 +355,8 @@ static void serve_pages(struct balloon *balloon, enum queue_role role, unsigned 
 	struct virtqueue *vq = virtio_queue(&balloon->vdev, queue_index);
 	int r = 1;
 
-	while (balloon->chain_count < CHAINS_MAX) {
+	balloon->turn_range_count = 0;
+	while (balloon->chain_count < CHAINS_MAX && balloon->turn_range_count < RANGES_PER_TURN) {
 		struct virtq_chain *chain = &balloon->chains[balloon->chain_count];
 
 		r = virtqueue_pop(vq, chain);
@@ -462,7 +467,8 @@ static void apply_stats_interval(void *ctx)
 	if (!balloon->stats_timer && event_timer_create(vdev->loop, return_stats_chain, balloon,
 	                                                &balloon->stats_timer) < 0) {
 		balloon->stats_timer = NULL;
-		log_warn(vdev->device.vm->log, "%s: no timer for statistics", vdev->device.id);
+		log_message_limited(vdev->device.vm->log, &vdev->log_limit, LOG_WARN,
+		                    "%s: no timer for statistics", vdev->device.id);
 		return;
 	}
 	event_timer_set(balloon->stats_timer, 0, interval_ns);
@@ -486,12 +492,26 @@ static void forget_stats(struct balloon *balloon)
 	balloon->stats_updated_ns = 0;
 }
 
+/* What the driver said. */
+static void forget_driver(struct balloon *balloon)
+{
+	bool had_pages;
+
+	pthread_mutex_lock(&balloon->vdev.lock);
+	had_pages = actual_bytes(balloon) > 0;
+	config_store(balloon, CONFIG_OFFSET(actual), 0);
+	config_store(balloon, CONFIG_OFFSET(poison_val), 0);
+	forget_stats(balloon);
+	if (had_pages)
+		tell_actual(balloon);
+	pthread_mutex_unlock(&balloon->vdev.lock);
+}
+
 /* The driver goes, and with it what it said: a page it gave and did not take back is its again as
  * soon as it touches it. */
 static void balloon_deactivate(struct virtio_device *vdev)
 {
 	struct balloon *balloon = container_of(vdev, struct balloon, vdev);
-	bool had_pages;
 
 	if (balloon->stats_timer)
 		event_timer_cancel(balloon->stats_timer);
@@ -503,14 +523,7 @@ static void balloon_deactivate(struct virtio_device *vdev)
 	balloon->another_turn_queues = 0;
 	balloon->stats_chain_held = false;
 	balloon->poison_told = false;
-	pthread_mutex_lock(&vdev->lock);
-	had_pages = actual_bytes(balloon) > 0;
-	config_store(balloon, CONFIG_OFFSET(actual), 0);
-	config_store(balloon, CONFIG_OFFSET(poison_val), 0);
-	forget_stats(balloon);
-	if (had_pages)
-		tell_actual(balloon);
-	pthread_mutex_unlock(&vdev->lock);
+	forget_driver(balloon);
 }
 
 static void balloon_reset(struct device *device)
@@ -518,6 +531,7 @@ static void balloon_reset(struct device *device)
 	struct balloon *balloon = container_of(device, struct balloon, vdev.device);
 
 	virtio_device_reset(device);
+	forget_driver(balloon); /* it may have spoken before DRIVER_OK */
 	set_target_pages(balloon, balloon->start_target_pages);
 }
 

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../../devices/device_table.h"
 #include "ebb/balloon.h"
 #include "ebb/bytes.h"
+#include "ebb/log.h"
 #include "ebb/reclaim.h"
 #include "fake_reclaim_host.h"
 #include "fake_virtio_driver.h"
@@ -214,6 +216,22 @@ static void test_inflate_more_than_a_request_may_hold(void **state)
 	stats = stats_of(f, RECLAIM_INFLATE);
 	assert_int_equal(stats.bytes_in, pfns * PAGE);
 	assert_int_equal(stats.bytes_refused, (pfns - 16384) * PAGE);
+}
+
+/* Chains as long as they may be are not all served in one turn, in which nobody else gets his. */
+static void test_turns_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, 0);
+	store_pfns(f, BUFFER_GPA, 0, 0, 16384);
+	for (unsigned int i = 0; i < 3; i++)
+		add_pfns(f, INFLATE, BUFFER_GPA, 16384 * 4);
+	fake_driver_kick(&f->driver, INFLATE);
+	while (take_all_used(f, INFLATE))
+		fake_driver_settle(&f->driver);
+	assert_int_equal(f->driver.queues[INFLATE].used_index, 3);
+	assert_int_equal(fake_transport.used_notifications[INFLATE], 3);
 }
 
 static void test_inflate_empty_and_odd(void **state)
@@ -500,6 +518,36 @@ static void test_poison_ends_with_the_driver(void **state)
 	assert_int_equal(status(f).poison_value, 0);
 }
 
+/* However often a driver comes and goes. */
+static void test_poison_does_not_flood_the_log(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int lines = 0, drivers = 50;
+	char text[16384];
+	ssize_t got;
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(log_create(fds[1], LOG_WARN, &f->vm.log), 0);
+	create(f);
+	for (unsigned int i = 0; i < drivers; i++) {
+		write_config(f, CONFIG(poison_val), 0xaaaaaaaa);
+		start(f, FEATURE(REPORTING) | FEATURE(PAGE_POISON));
+		fake_driver_add(&f->driver, 2, &(struct fake_driver_buffer){ 2 * MIB, PAGE, true },
+		                1);
+		fake_driver_kick(&f->driver, 2);
+		fake_driver_reset(&f->driver);
+	}
+	got = read(fds[0], text, sizeof(text));
+	for (ssize_t i = 0; i < got; i++)
+		lines += text[i] == '\n';
+	assert_true(lines > 0 && lines < drivers / 2);
+	log_destroy(f->vm.log);
+	f->vm.log = NULL;
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* --- statistics --- */
 
 #define STATS 2
@@ -657,6 +705,20 @@ static void test_reset_empties_the_balloon(void **state)
 	assert_false(status(f).driver_ready);
 }
 
+/* Config space can be written before there is a driver in the sense of VIRTIO. */
+static void test_reset_forgets_early_claims(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f);
+	write_config(f, CONFIG(actual), 100);
+	write_config(f, CONFIG(poison_val), 0xaaaaaaaa);
+	f->device->reset(f->device);
+	assert_int_equal(status(f).actual_bytes, 0);
+	assert_int_equal(status(f).poison_value, 0);
+	assert_int_equal(fake_vm.event_values[VM_EVENT_BALLOON_CHANGE], RAM_BYTES);
+}
+
 static void test_options_shape_the_offer(void **state)
 {
 	static const char *const keys[] = { "free-page-reporting", "page-poison",
@@ -770,6 +832,7 @@ int main(void)
 		TEST(test_inflate_requests_are_one_batch),
 		TEST(test_inflate_outside_ram),
 		TEST(test_inflate_more_than_a_request_may_hold),
+		TEST(test_turns_are_bounded),
 		TEST(test_inflate_empty_and_odd),
 		TEST(test_inflate_split_over_buffers),
 		TEST(test_deflate_releases_nothing),
@@ -785,12 +848,14 @@ int main(void)
 		TEST(test_poison_of_zero_releases),
 		TEST(test_poison_not_negotiated_releases),
 		TEST(test_poison_ends_with_the_driver),
+		TEST(test_poison_does_not_flood_the_log),
 		TEST(test_stats_tags),
 		TEST(test_stats_interval),
 		TEST(test_stats_interval_from_the_start),
 		TEST(test_target_and_actual),
 		TEST(test_driver_cannot_write_the_target),
 		TEST(test_reset_empties_the_balloon),
+		TEST(test_reset_forgets_early_claims),
 		TEST(test_options_shape_the_offer),
 		TEST(test_create_refuses),
 		TEST(test_hostile_chains),
