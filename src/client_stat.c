@@ -4,13 +4,15 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client_private.h"
 #include "ebb/event_loop.h"
 
 #define WATCH_DEFAULT_NS ((uint64_t)(2 * NS_PER_S))
+#define WATCH_MAX_NS     ((uint64_t)NS_PER_S * 1000000) /* sums of it do not overflow */
+#define WAIT_MAX_MS      60000
+#define SCREEN_BYTES     (64 * KIB)
 
 static int take_watch(void *target, const struct cmdline_option *option, const char *value,
                       struct error *err)
@@ -92,16 +94,20 @@ static void print_balloon(const json_t *stat)
 static void print_reclaim(const json_t *stat)
 {
 	const json_t *reclaim = json_object_get(stat, "reclaim"), *source;
+	bool has_rows = false;
 	const char *name;
 
-	printf("reclaim   %-8s %9s %9s %9s %11s %11s %11s %9s %6s %9s\n", "source", "requests",
-	       "ranges", "merged", "asked", "released", "refused", "syscalls", "errors", "p99 us");
 	json_object_foreach((json_t *)(uintptr_t)reclaim, name, source)
 	{
 		struct size_texts texts = { .used = 0 };
 
 		if (!json_is_object(source) || !client_number(source, "ranges_in"))
 			continue;
+		if (!has_rows)
+			printf("reclaim   %-8s %9s %9s %9s %11s %11s %11s %9s %6s %9s\n", "source",
+			       "requests", "ranges", "merged", "asked", "released", "refused",
+			       "syscalls", "errors", "p99 us");
+		has_rows = true;
 		printf("          %-8s %9" PRIu64 " %9" PRIu64 " %9" PRIu64
 		       " %11s %11s %11s %9" PRIu64 " %6" PRIu64 " %9" PRIu64 "\n",
 		       name, client_number(source, "requests"), client_number(source, "ranges_in"),
@@ -112,12 +118,31 @@ static void print_reclaim(const json_t *stat)
 		       client_number(source, "errors"),
 		       client_number(source, "latency_ns.p99") / (uint64_t)NS_PER_US);
 	}
+	if (!has_rows)
+		printf("reclaim   nothing so far\n");
 	if (client_number(reclaim, "refault_bytes")) {
 		struct size_texts texts = { .used = 0 };
 
 		printf("          %s came back by the guest's touch\n",
 		       size_at(&texts, reclaim, "refault_bytes"));
 	}
+}
+
+/* What is not zero of an object of counts. Returns whether anything was. */
+static bool print_counts(const json_t *counts)
+{
+	bool printed = false;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)counts, name, value)
+	{
+		if (!json_integer_value(value))
+			continue;
+		printf("  %s %" JSON_INTEGER_FORMAT, name, json_integer_value(value));
+		printed = true;
+	}
+	return printed;
 }
 
 static void print_exits(const json_t *stat)
@@ -127,46 +152,58 @@ static void print_exits(const json_t *stat)
 
 	json_array_foreach(exits, index, vcpu)
 	{
-		const char *reason;
-		json_t *value;
-
 		printf("%s  vcpu%zu", index ? "        " : "exits   ", index);
-		json_object_foreach((json_t *)(uintptr_t)vcpu, reason, value)
-		{
-			if (json_integer_value(value))
-				printf("  %s %" JSON_INTEGER_FORMAT, reason,
-				       json_integer_value(value));
-		}
-		printf("\n");
+		puts(print_counts(vcpu) ? "" : "  none");
 	}
 }
 
+static bool counted_something(const json_t *device)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(json_object_get(device, "metrics"), name, value)
+	{
+		if (json_integer_value(value))
+			return true;
+	}
+	return false;
+}
+
+/* A row for each device that has counted something, and one for all the others. */
 static void print_devices(const json_t *stat)
 {
 	const json_t *devices = json_object_get(stat, "devices"), *device;
-	size_t index;
+	const char *head = "devices ";
+	size_t index, quiet = 0;
 
 	json_array_foreach(devices, index, device)
 	{
-		const char *name;
-		json_t *value;
-
-		printf("%s  %-16s", index ? "        " : "devices ", client_string(device, "id"));
-		json_object_foreach(json_object_get(device, "metrics"), name, value)
-		{
-			if (json_integer_value(value))
-				printf("  %s %" JSON_INTEGER_FORMAT, name,
-				       json_integer_value(value));
+		if (!counted_something(device)) {
+			quiet++;
+			continue;
 		}
+		printf("%s  %-16s", head, client_string(device, "id"));
+		print_counts(json_object_get(device, "metrics"));
 		printf("\n");
+		head = "        ";
 	}
+	if (!quiet)
+		return;
+	printf("%s ", head);
+	json_array_foreach(devices, index, device)
+	{
+		if (!counted_something(device))
+			printf(" %s", client_string(device, "id"));
+	}
+	printf("\n");
 }
 
 static void print_stat(const json_t *stat)
 {
 	uint64_t uptime_s = client_number(stat, "uptime_ms") / 1000;
 
-	printf("%s      %s, %s, pid %" PRIu64 ", up %" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "\n",
+	printf("%-9s %s, %s, pid %" PRIu64 ", up %" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "\n",
 	       client_string(stat, "name"), client_string(stat, "state"),
 	       client_string(stat, "arch"), client_number(stat, "pid"), uptime_s / 3600,
 	       uptime_s / 60 % 60, uptime_s % 60);
@@ -177,8 +214,9 @@ static void print_stat(const json_t *stat)
 	print_devices(stat);
 }
 
+/* head: what comes in front of the table. */
 static int print_once(struct client_connection *connection,
-                      const struct client_arguments *arguments, struct error *err)
+                      const struct client_arguments *arguments, const char *head, struct error *err)
 {
 	json_t *stat;
 	int ret = client_command(connection, "x-ebb-query-stat", NULL, &stat, err);
@@ -189,32 +227,55 @@ static int print_once(struct client_connection *connection,
 		json_dumpf(stat, stdout, arguments->watch ? 0 : JSON_INDENT(2));
 		putchar('\n');
 	} else {
+		fputs(head, stdout);
 		print_stat(stat);
 	}
 	json_decref(stat);
 	return fflush(stdout) == 0 ? 0 : error_set_errno(err, -errno, "stdout");
 }
 
+/* Until it is time, or the guest's ebb is gone: -EPIPE. */
+static int wait_until(struct client_connection *connection, int64_t time_ns)
+{
+	for (;;) {
+		int64_t left_ns = time_ns - monotonic_ns();
+		int ret;
+
+		if (left_ns <= 0)
+			return 0;
+		ret = client_wait_event(
+			connection, (int)min_u64((uint64_t)(left_ns / NS_PER_MS) + 1, WAIT_MAX_MS));
+		if (ret)
+			return ret;
+	}
+}
+
+/* A guest that ends while it is watched is no failure. */
 static int watch(struct client_connection *connection, const struct client_arguments *arguments,
                  struct error *err)
 {
-	const struct timespec pause = {
-		.tv_sec = (time_t)(arguments->watch_ns / (uint64_t)NS_PER_S),
-		.tv_nsec = (long)(arguments->watch_ns % (uint64_t)NS_PER_S),
-	};
-	bool clears = isatty(STDOUT_FILENO) && !arguments->json;
+	bool clears = isatty(STDOUT_FILENO);
+	const char *head = clears ? "\033[H\033[J" : "";
+	int64_t time_ns = monotonic_ns();
 	int ret;
 
-	for (bool first = true;; first = false) {
-		if (clears)
-			fputs("\033[H\033[J", stdout);
-		else if (!first && !arguments->json)
-			putchar('\n');
-		ret = print_once(connection, arguments, err);
+	if (clears) /* a whole table at a time: it does not flicker */
+		setvbuf(stdout, NULL, _IOFBF, SCREEN_BYTES);
+	for (;;) {
+		ret = print_once(connection, arguments, head, err);
 		if (ret)
-			return ret;
-		nanosleep(&pause, NULL);
+			break;
+		if (!clears)
+			head = "\n";
+		time_ns += (int64_t)min_u64(arguments->watch_ns, WATCH_MAX_NS);
+		ret = wait_until(connection, time_ns);
+		if (ret)
+			break;
 	}
+	if (ret != -EPIPE)
+		return ret;
+	*err = (struct error)ERROR_INIT;
+	return 0;
 }
 
 static int run_stat(const struct cmdline_command *command, int argc, char **argv, struct error *err)
@@ -229,7 +290,7 @@ static int run_stat(const struct cmdline_command *command, int argc, char **argv
 	if (ret)
 		return client_status(ret);
 	ret = arguments.watch ? watch(&connection, &arguments, err)
-	                      : print_once(&connection, &arguments, err);
+	                      : print_once(&connection, &arguments, "", err);
 	if (ret)
 		error_prefix(err, "%s", arguments.name);
 	client_disconnect(&connection);
@@ -238,8 +299,8 @@ static int run_stat(const struct cmdline_command *command, int argc, char **argv
 
 static const struct cmdline_option options[] = {
 	{ 0, "json", NULL, "print an object; with --watch, one a line", client_take_json },
-	{ 0, "watch", "[=SECONDS]", "print again and again, every 2 seconds or as given",
-	  take_watch },
+	{ 0, "watch", "[=SECONDS]",
+	  "print again every 2 seconds, or as given, until the guest ends", take_watch },
 };
 
 const struct cmdline_command client_stat_command = {

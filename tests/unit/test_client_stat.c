@@ -2,6 +2,7 @@
 /* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon */
 /* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb stat`: for eyes and as JSON. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +55,7 @@ static int tear_down(void **state)
 static void the_table_has_what_matters(void **state)
 {
 	static const char *const expected[] = {
-		"guest      running, fake, pid ",
+		"guest     running, fake, pid ",
 		", up 0:00:01\n",
 		"memory    64.0 MiB RAM, 8.0 MiB in the balloon, 12.0 MiB resident on the host\n",
 		"balloon   8.0 MiB of 16.0 MiB asked for\n",
@@ -63,7 +64,7 @@ static void the_table_has_what_matters(void **state)
 		"          stat-major-faults        77\n",
 		"          report           5         6         0     4.0 MiB     2.0 MiB ",
 		"          1.0 MiB came back by the guest's touch\n",
-		"          vcpu1  pio 99\n",
+		"exits     vcpu0  none\n          vcpu1  pio 99\n",
 		"devices   virtio-balloon    requests 55\n",
 	};
 
@@ -104,6 +105,40 @@ static void a_guest_without_a_driver_or_a_balloon_says_so(void **state)
 	assert_non_null(strstr(run.output, "balloon   none\n"));
 }
 
+static void what_is_nothing_is_short(void **state)
+{
+	(void)state;
+	server.guest.reclaim.stats.sources[RECLAIM_REPORT].ranges_in = 0;
+	server.guest.metrics[0].counter.value = 0;
+	client_run(&run, &client_stat_command, "guest", NULL);
+	assert_non_null(strstr(run.output, "reclaim   nothing so far\n"));
+	assert_non_null(strstr(run.output, "devices   virtio-balloon\n"));
+}
+
+static void *end_after_a_while(void *ctx)
+{
+	usleep(300000);
+	control_server_end(ctx);
+	return NULL;
+}
+
+/* Again and again, with a line between; its end is nothing bad. */
+static void watching_ends_with_the_guest(void **state)
+{
+	pthread_t ender;
+	const char *second;
+
+	(void)state;
+	assert_int_equal(pthread_create(&ender, NULL, end_after_a_while, &server), 0);
+	client_run(&run, &client_stat_command, "guest --watch=0.05", NULL);
+	pthread_join(ender, NULL);
+	assert_int_equal(run.status, 0);
+	assert_int_equal(run.err.code, 0);
+	second = strstr(run.output, "\n\nguest     running");
+	assert_non_null(second);
+	assert_null(strchr(run.output, '\033'));
+}
+
 static void watching_wants_a_time(void **state)
 {
 	(void)state;
@@ -121,6 +156,8 @@ int main(void)
 		TEST(the_table_has_what_matters),
 		TEST(json_is_one_object),
 		TEST(a_guest_without_a_driver_or_a_balloon_says_so),
+		TEST(what_is_nothing_is_short),
+		TEST(watching_ends_with_the_guest),
 		TEST(watching_wants_a_time),
 	};
 
