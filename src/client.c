@@ -17,6 +17,9 @@
 
 #define RELAY_BYTES (16 * KIB)
 
+/* What a command's name is made of: anything else is taken for JSON. */
+#define COMMAND_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+
 /* --- shared by all client commands --- */
 
 int client_take_word(void *target, size_t index, const char *value, struct error *err)
@@ -123,12 +126,14 @@ const struct cmdline_command client_stop_command =
 
 /* --- the raw protocol --- */
 
-/* Copies what is there from one descriptor to the other. > 0, 0 at the end, -errno. */
-static ssize_t relay(int from_fd, int to_fd)
+/* Copies what is there from one descriptor to the other. > 0, 0 at the end, -errno; *ret_writing
+ * says which of the two failed. */
+static ssize_t relay(int from_fd, int to_fd, bool *ret_writing)
 {
 	char buffer[RELAY_BYTES];
 	ssize_t size_bytes = read(from_fd, buffer, sizeof(buffer)), written = 0;
 
+	*ret_writing = size_bytes > 0;
 	if (size_bytes < 0)
 		return errno == EINTR ? 1 : -errno;
 	while (written < size_bytes) {
@@ -150,6 +155,7 @@ static int run_session(int fd, struct error *err)
 		                     { .fd = STDIN_FILENO, .events = POLLIN } };
 
 	for (;;) {
+		bool writing;
 		ssize_t ret;
 
 		if (poll(poll_fds, ARRAY_SIZE(poll_fds), -1) < 0) {
@@ -158,14 +164,15 @@ static int run_session(int fd, struct error *err)
 			return error_set_errno(err, -errno, "the control socket");
 		}
 		if (poll_fds[0].revents) {
-			ret = relay(fd, STDOUT_FILENO);
-			if (ret == 0 || ret == -ECONNRESET)
+			ret = relay(fd, STDOUT_FILENO, &writing);
+			if (ret == 0 || (ret == -ECONNRESET && !writing))
 				return 0;
 			if (ret < 0)
-				return error_set_errno(err, (int)ret, "the control socket");
+				return error_set_errno(err, (int)ret, "%s",
+				                       writing ? "stdout" : "the control socket");
 		}
 		if (poll_fds[1].revents) {
-			ret = relay(STDIN_FILENO, fd);
+			ret = relay(STDIN_FILENO, fd, &writing);
 			if (ret <= 0) {
 				shutdown(fd, SHUT_WR);
 				poll_fds[1].fd = -1;
@@ -180,7 +187,7 @@ static json_t *make_request(const char *word, struct error *err)
 	json_error_t json_err;
 	json_t *request;
 
-	if (word[strspn(word, " \t\r\n")] != '{')
+	if (*word && !word[strspn(word, COMMAND_CHARACTERS)])
 		return json_pack("{s:s}", "execute", word);
 	request = json_loads(word, JSON_REJECT_DUPLICATES, &json_err);
 	if (!request)

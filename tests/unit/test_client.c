@@ -142,6 +142,11 @@ static void one_raw_request_prints_its_answer(void **state)
 	client_run(&run, &client_qmp_command, "guest {\"execute\"", NULL);
 	assert_int_equal(run.status, EXIT_STATUS_USAGE);
 	assert_non_null(strstr(run.err.message, "qmp {\"execute\": not JSON: "));
+	client_run(&run, &client_qmp_command, "guest [1]", NULL); /* no command's name */
+	assert_int_equal(run.status, EXIT_STATUS_REFUSED);
+	assert_non_null(strstr(run.output, "must be"));
+	client_run(&run, &client_qmp_command, "guest \"cont\"x", NULL);
+	assert_int_equal(run.status, EXIT_STATUS_USAGE);
 }
 
 static void a_session_is_the_connection_itself(void **state)
