@@ -55,7 +55,7 @@ static void on_sbi_call(struct vcpu *vcpu)
 
 	for (size_t i = 0; i < ARRAY_SIZE(call.args); i++)
 		call.args[i] = run->riscv_sbi.args[i];
-	result = sbi_handle(vcpu->vm, &call);
+	result = sbi_handle(vcpu->vm->arch->sbi, &call);
 	run->riscv_sbi.ret[0] = result.error;
 	run->riscv_sbi.ret[1] = result.value;
 }

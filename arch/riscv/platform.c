@@ -13,6 +13,7 @@
 #include "fdt.h"
 #include "layout.h"
 #include "riscv.h"
+#include "sbi.h"
 
 #define PARAMS_MAX_BYTES 4096
 
@@ -71,6 +72,9 @@ int riscv_platform_create(struct vm *vm, struct error *err)
 
 	if (rc)
 		return rc;
+	rc = sbi_create(vm->memory, vm->console, &vm->arch->sbi);
+	if (rc)
+		return error_set_errno(err, rc, "SBI");
 	vm->virtio_mmio = &virtio_mmio_layout;
 	rc = create_serial(vm, err);
 	if (rc || vm->config->transport != TRANSPORT_PCI)
@@ -84,8 +88,11 @@ void riscv_platform_destroy(struct vm *vm)
 	pci_host_destroy(vm->pci);
 	vm->pci = NULL;
 	vm->virtio_mmio = NULL;
-	if (vm->arch)
-		riscv_irqchip_fini(vm);
+	if (!vm->arch)
+		return;
+	sbi_destroy(vm->arch->sbi);
+	vm->arch->sbi = NULL;
+	riscv_irqchip_fini(vm);
 }
 
 int riscv_load_images(struct vm *vm, struct error *err)

@@ -10,6 +10,7 @@
 
 #include "ebb/log.h"
 #include "riscv.h"
+#include "sbi.h"
 
 #define CORE_REG(name)  (KVM_REG_RISCV_CORE | KVM_REG_RISCV_CORE_REG(name))
 #define CSR_REG(name)   (KVM_REG_RISCV_CSR | KVM_REG_RISCV_CSR_GENERAL | KVM_REG_RISCV_CSR_REG(name))
@@ -130,9 +131,11 @@ int riscv_vcpu_set_power_on_state(struct vcpu *vcpu)
 	bool used = vcpu->arch->used;
 	int rc = 0;
 
-	/* The interrupt controller is every hart's, and none runs before all are reset. */
-	if (used && vcpu->index == 0)
+	/* These are every hart's, and none runs before all are reset. */
+	if (used && vcpu->index == 0) {
+		sbi_reset(vcpu->vm->arch->sbi);
 		rc = riscv_irqchip_reset(vcpu->vm);
+	}
 	if (!rc && used)
 		rc = clear_used_state(vcpu);
 	if (!rc && vcpu->index == 0)

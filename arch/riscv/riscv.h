@@ -14,12 +14,14 @@
 #include "isa.h"
 
 struct plic;
+struct sbi;
 struct msi_message;
 
 struct arch_vm {
 	struct kvm_device *aia; /* APLIC and IMSICs in the kernel; NULL: a PLIC here */
 	uint32_t aia_ids;       /* highest interrupt identity of an IMSIC */
 	struct plic *plic;
+	struct sbi *sbi;
 	struct isa isa; /* every hart's: hart 0's as KVM tells them */
 	struct image_set images;
 	struct boot_entry entry; /* where hart 0 begins */

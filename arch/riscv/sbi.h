@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SBI calls that KVM leaves to ebb (RISC-V SBI specification 2.0): the console's, old and new. */
+/*
+ * SBI calls that KVM leaves to ebb (RISC-V SBI specification 2.0): the console's, old and new.
+ *
+ * Output goes where the serial port's goes. Input comes from there too, to a guest that polls for
+ * it: what no device of the guest's takes.
+ */
 #ifndef ARCH_RISCV_SBI_H
 #define ARCH_RISCV_SBI_H
 
 #include "ebb/types.h"
 
-struct vm;
+struct console;
+struct guest_memory;
+struct sbi;
 
 struct sbi_call { /* guest-controlled */
 	uint64_t extension, function;
@@ -31,7 +38,15 @@ struct sbi_result {
 /* At most this much of one DBCN call; the caller is told how much it was. */
 #define SBI_DBCN_BYTES_MAX MIB
 
-/* On the vCPU's thread. Uses vm->memory and vm->console. */
-struct sbi_result sbi_handle(struct vm *vm, const struct sbi_call *call);
+/* -ENOMEM. Both are borrowed; console may be NULL. Main thread, as destroying and resetting. */
+EBB_MUST_CHECK int sbi_create(struct guest_memory *memory, struct console *console,
+                              struct sbi **ret_sbi);
+void sbi_destroy(struct sbi *sbi);
+
+/* Drops input that the guest has not taken. */
+void sbi_reset(struct sbi *sbi);
+
+/* On a vCPU's thread. */
+struct sbi_result sbi_handle(struct sbi *sbi, const struct sbi_call *call);
 
 #endif

@@ -10,6 +10,8 @@
 struct fake_console {
 	const struct console_input_ops *ops; /* attached */
 	void *ctx;
+	const struct console_input_ops *polled_ops; /* the second taker */
+	void *polled_ctx;
 	char output[FAKE_CONSOLE_OUTPUT_MAX + 1]; /* the first of it, with a NUL behind */
 	size_t output_bytes;                      /* in all */
 	_Atomic unsigned int ready_count;
