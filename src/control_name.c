@@ -110,6 +110,19 @@ int control_check_folder(const char *folder, struct error *err)
 	struct stat status;
 	int fd = open_folder(folder), ret = 0;
 
+	if (fd == -ENOTDIR || fd == -ELOOP)
+		return error_set(
+			err, fd,
+			"%s: not a folder, which control sockets need (a file or a link is "
+			"in its place: remove it, or set XDG_RUNTIME_DIR to a folder of "
+			"your own)",
+			folder);
+	if (fd == -ENOENT)
+		return error_set(
+			err, fd,
+			"%s: cannot be made for control sockets: the folder above it is not "
+			"there (create that, or set XDG_RUNTIME_DIR to a folder of your own)",
+			folder);
 	if (fd < 0)
 		return error_set_errno(err, fd, "%s: the control sockets' folder", folder);
 	if (fstat(fd, &status) != 0)

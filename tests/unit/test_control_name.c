@@ -194,10 +194,14 @@ static void a_folder_that_others_reach_is_refused(void **state)
 	assert_int_equal(rename(in_folder("ebb"), in_folder("other")), 0);
 	assert_int_equal(chmod(in_folder("other"), 0700), 0);
 	assert_int_equal(symlink(in_folder("other"), in_folder("ebb")), 0);
-	assert_true(control_name_acquire("vm1", &name, &err) < 0);
+	assert_int_equal(control_name_acquire("vm1", &name, &err), -ENOTDIR);
+	assert_non_null(strstr(err.message, "/ebb: not a folder, which control sockets need"));
 	assert_false(exists("other/vm1.lock"));
 	unlink(in_folder("ebb"));
 
+	setenv("XDG_RUNTIME_DIR", in_folder("missing"), 1);
+	assert_int_equal(control_name_acquire("vm1", &name, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "the folder above it is not there (create that, or "));
 	/* A folder of somebody else. */
 	setenv("XDG_RUNTIME_DIR", "/", 1);
 	assert_true(control_name_acquire("vm1", &name, &err) < 0);
