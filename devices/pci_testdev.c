@@ -3,8 +3,8 @@
 /*
  * DOC: The test function
  *
- * BAR 0 is memory, BAR 1 ports. Both start with the same header, and hold in their second half the
- *bytes that a guest writes to:
+ * BAR 0 is memory, BAR 1 ports. Both start with the same header, and hold in their second half
+ * the bytes that a guest writes to:
  *
  *	0  test     written: starts that test, or none when there is no such      1 byte
  *	1  width    of the accesses to make; not 1, 2 or 4: no test is running    1 byte
@@ -13,12 +13,12 @@
  *	12 count    writes that were seen                                         4 bytes
  *	16 name     ends with NUL
  *
- * Three tests on each BAR: the write reaches ebb; an eventfd takes a write of any value; an eventfd
- *takes a write of `data`. What eventfds took is added to the count when it is read. Each test has a
- *byte of its own.
+ * Three tests on each BAR: the write reaches ebb; an eventfd takes a write of any value; an
+ * eventfd takes a write of `data`. What eventfds took is added to the count when it is read. Each
+ * test has a byte of its own.
  *
- * Locks: the device's own, below the function's (bar_mapped holds that one); BAR accesses come with
- *neither.
+ * Locks: the device's own, below the function's (bar_mapped holds that one); BAR accesses come
+ * with neither.
  *
  * QEMU, docs/specs/pci-testdev.
  */

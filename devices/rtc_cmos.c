@@ -4,21 +4,21 @@
  * DOC: The clock
  *
  * Guest time is the host's UTC plus an offset that the guest sets by writing the clock. It runs
- *unless SET (register B) or a divider reset (register A) stops it; the registers are computed from
- *it when they are read, and it from them when a stopped clock starts: after SET at the start of a
- *second, after a divider reset in the middle of one, as on the chip. What the guest writes is taken
- *as it is and brought into range.
+ * unless SET (register B) or a divider reset (register A) stops it; the registers are computed
+ * from it when they are read, and it from them when a stopped clock starts: after SET at the
+ * start of a second, after a divider reset in the middle of one, as on the chip. What the guest
+ * writes is taken as it is and brought into range.
  *
  *	                     UIP, 244 us
  *	second n ............|#######|second n + 1 ............|#######|
  *	                             ^ registers step, UF, alarm
  *
- * Update and alarm flags come from a timer at each second's start that runs only while one of their
- *interrupts is enabled; polled, the update and periodic flags are worked out when register C is
- *read. The periodic interrupt keeps to 1024 Hz: the faster rates come at that pace.
+ * Update and alarm flags come from a timer at each second's start that runs only while one of
+ * their interrupts is enabled; polled, the update and periodic flags are worked out when register
+ * C is read. The periodic interrupt keeps to 1024 Hz: the faster rates come at that pace.
  *
  * Memory and time survive a reset of the guest; interrupt enables and flags do not (the chip's
- *RESET pin). Year 2000 and later by the century byte 0x32 (the FADT names it).
+ * RESET pin). Year 2000 and later by the century byte 0x32 (the FADT names it).
  *
  * Threads: registers on vCPU threads, timers on the main loop; one lock.
  *

@@ -5,10 +5,11 @@
  *
  * Four that go together, at the places where such kernels look for them:
  *
- *   port 0xE0, 4 bytes     a latch: what was written is read back, by bytes, words or whole
- *   port 0xE4              page flush: the 32-bit guest-physical address of a page whose next
- * access is to fault in the host again, content kept ports 0x2000 + n       a byte: GSI n takes the
- * level "value is not 0" 0xFF000000, 64 KiB     memory that is no RAM: each access leaves the guest
+ *   port 0xE0, 4 bytes    a latch: what was written is read back, by bytes, words or whole
+ *   port 0xE4             page flush: the 32-bit guest-physical address of a page whose next
+ *                         access is to fault in the host again, content kept
+ *   ports 0x2000 + n      a byte: GSI n takes the level "value is not 0"
+ *   0xFF000000, 64 KiB    memory that is no RAM: each access leaves the guest
  */
 #include <errno.h>
 #include <pthread.h>
