@@ -159,6 +159,11 @@ static void reset(void *ctx)
 	struct virtio_device *vdev = ctx;
 
 	stop(vdev);
+	/* From here on config space changes silently: the interrupts that are taken back next are
+	 * the last ones. */
+	pthread_mutex_lock(&vdev->lock);
+	vdev->status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+	pthread_mutex_unlock(&vdev->lock);
 	vdev->transport->ops->reset(vdev->transport);
 	pthread_mutex_lock(&vdev->lock);
 	forget_queues(vdev);
@@ -349,16 +354,14 @@ uint32_t virtio_config_generation(struct virtio_device *vdev)
 void virtio_config_update(struct virtio_device *vdev, size_t offset, const void *data,
                           size_t size_bytes)
 {
-	bool running;
-
 	assert(range_contains(0, vdev->info->config_size_bytes, offset, size_bytes));
 	pthread_mutex_lock(&vdev->lock);
 	memcpy(&vdev->config[offset], data, size_bytes);
 	vdev->config_changed = true;
-	running = vdev->status & VIRTIO_CONFIG_S_DRIVER_OK;
-	pthread_mutex_unlock(&vdev->lock);
-	if (running)
+	/* Under the lock, or the driver could reset the device in between. */
+	if (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		vdev->transport->ops->notify_config(vdev->transport);
+	pthread_mutex_unlock(&vdev->lock);
 }
 
 /* --- queues --- */

@@ -55,6 +55,7 @@ struct virtio_device_ops { /* static const, never patched; all but queue_notify 
 struct virtio_transport_ops { /* the other side; a device cannot tell which */
 	/* Used-buffer notification. Any thread; guest memory's lock may be held. */
 	void (*notify_used)(struct virtio_transport *transport, unsigned int queue_index);
+	/* Any thread; the device lock may be held. */
 	void (*notify_config)(struct virtio_transport *transport);
 	/* Where the driver's notification of a queue is written now: all of *ret but fd. False:
 	 * nowhere. Under the device lock. */

@@ -520,6 +520,27 @@ static void device_goes_while_it_runs(void **state)
 	tear_down(&f); /* ASan and the fixture judge */
 }
 
+static void change_config(struct virtio_device *vdev)
+{
+	virtio_config_update(vdev, 0, "c", 1);
+}
+
+/* What the transport takes back at a reset must be all there is. */
+static void config_change_during_a_reset_is_silent(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	set_up(&f);
+	assert_true(fake_driver_start(&f.driver, 0, PROBE_QUEUES, 8));
+	fake_transport.during_reset = change_config;
+	fake_driver_reset(&f.driver);
+	fake_transport.during_reset = NULL;
+	assert_int_equal(fake_transport.resets, 1);
+	assert_int_equal(fake_transport.config_notifications, 0);
+	tear_down(&f);
+}
+
 static void transport_that_fails_leaves_nothing(void **state)
 {
 	struct virtio_machine machine;
@@ -554,6 +575,7 @@ int main(void)
 		cmocka_unit_test(config_space_is_bounded),
 		cmocka_unit_test(generation_moves_when_a_change_is_read),
 		cmocka_unit_test(driver_is_told_of_config_changes_when_it_runs),
+		cmocka_unit_test(config_change_during_a_reset_is_silent),
 		cmocka_unit_test(hostile_chains_need_a_reset),
 		cmocka_unit_test(vm_reset_is_a_reset),
 		cmocka_unit_test(device_goes_while_it_runs),

@@ -55,8 +55,9 @@ static int interrupt_fd(struct virtio_transport *transport, unsigned int queue_i
 
 static void reset(struct virtio_transport *transport)
 {
-	(void)transport;
 	fake_transport.resets++;
+	if (fake_transport.during_reset)
+		fake_transport.during_reset(transport->vdev);
 }
 
 static void destroy(struct virtio_transport *transport)

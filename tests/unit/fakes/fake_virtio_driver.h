@@ -32,7 +32,8 @@ struct fake_driver_buffer {
 struct fake_transport {
 	_Atomic unsigned int used_notifications[FAKE_DRIVER_QUEUES_MAX];
 	_Atomic unsigned int config_notifications, resets, destroyed;
-	int fail_create; /* -errno for the next device */
+	int fail_create;                                  /* -errno for the next device */
+	void (*during_reset)(struct virtio_device *vdev); /* may be NULL */
 };
 
 extern struct fake_transport fake_transport;
