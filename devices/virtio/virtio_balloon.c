@@ -655,9 +655,10 @@ static void balloon_destroy(struct device *device)
 		return;
 	balloon = container_of(device, struct balloon, vdev.device);
 	device->vm->balloon = NULL;
-	virtio_device_fini(&balloon->vdev);
+	/* Before the lock that it takes goes; only a driver posts it from now on, and deactivate
+	 * ends that. */
 	event_work_cancel(&balloon->interval_changed);
-	event_work_cancel(&balloon->another_turn);
+	virtio_device_fini(&balloon->vdev);
 	event_timer_destroy(balloon->stats_timer);
 	pthread_mutex_destroy(&balloon->target_lock);
 	free(balloon);
