@@ -189,6 +189,16 @@ static json_t *query_memory_size(struct control_session *session, const json_t *
 	                 "plugged-memory", 0);
 }
 
+/* RAM that can be plugged: no device of this kind exists, and clients of QEMU's may ask. */
+static json_t *query_memory_devices(struct control_session *session, const json_t *arguments,
+                                    struct control_failure *failure)
+{
+	(void)session;
+	(void)arguments;
+	(void)failure;
+	return json_array();
+}
+
 /* --- properties: of the balloon, the one object that has any --- */
 
 static bool names_balloon(struct vm *vm, const char *path)
@@ -344,6 +354,7 @@ const struct control_command control_commands[] = {
 	{ "query-balloon", "", query_balloon },
 	{ "balloon", "value:i", set_balloon },
 	{ "query-memory-size-summary", "", query_memory_size },
+	{ "query-memory-devices", "", query_memory_devices },
 	{ "qom-get", "path:s property:s", qom_get },
 	{ "qom-set", "path:s property:s value:*", qom_set },
 	{ "query-stats", "target:s vcpus?a providers?a", control_query_stats },

@@ -91,6 +91,7 @@ static void the_machine_says_who_it_is(void **state)
 	answers("query-status", "{}", "{\"running\": false, \"status\": \"shutdown\"}");
 	answers("query-memory-size-summary", "{}",
 	        "{\"base-memory\": 67108864, \"plugged-memory\": 0}");
+	answers("query-memory-devices", "{}", "[]");
 	commands = run("query-commands", "{}", &failure);
 	assert_int_equal(json_array_size(commands), control_command_count + 1);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(commands, 1), "name")),
