@@ -72,7 +72,7 @@ static void show_progress(const struct balloon_wait *wait, uint64_t actual_bytes
 	memset(bar, '#', filled);
 	memset(bar + filled, '.', PROGRESS_BAR_WIDTH - filled);
 	bar[PROGRESS_BAR_WIDTH] = '\0';
-	printf("\r[%s] %s of %s ", bar, client_format_bytes(actual_bytes, actual),
+	printf("\r[%s] %s of %s\033[K", bar, client_format_bytes(actual_bytes, actual),
 	       client_format_bytes(wait->target_bytes, target));
 	fflush(stdout);
 }
