@@ -204,7 +204,7 @@ const struct cmdline_command *cmdline_find(const struct cmdline_command *const *
 	return NULL;
 }
 
-static void print_row(FILE *stream, const char *left, const char *help)
+void cmdline_print_row(FILE *stream, const char *left, const char *help)
 {
 	if (strlen(left) >= HELP_COLUMN)
 		fprintf(stream, "%s\n%*s%s\n", left, HELP_COLUMN, "", help);
@@ -223,7 +223,7 @@ static void print_option(FILE *stream, const struct cmdline_option *option)
 	else
 		snprintf(left, sizeof(left), "  %s--%s%s%s", short_part, option->name,
 		         argument_is_optional(option) ? "" : " ", option->argument);
-	print_row(stream, left, option->help);
+	cmdline_print_row(stream, left, option->help);
 }
 
 void cmdline_print_help(FILE *stream, const struct cmdline_command *command)
@@ -241,7 +241,7 @@ void cmdline_print_help(FILE *stream, const struct cmdline_command *command)
 				cmdline_print_device_help(stream, classes[i]);
 		}
 	}
-	print_row(stream, "  -h, --help", "print this");
+	cmdline_print_row(stream, "  -h, --help", "print this");
 	if (command->details)
 		fprintf(stream, "\n%s", command->details);
 }

@@ -106,6 +106,9 @@ bool cmdline_next_key(char **list_state, char **ret_key, char **ret_value);
 /* "on", "yes", "true", "1" or no value; "off", "no", "false", "0". */
 EBB_MUST_CHECK int cmdline_parse_bool(const char *text, bool *ret_value);
 
+/* A line of help: what to type, and what it does, on the next line where that is long. */
+void cmdline_print_row(FILE *stream, const char *left, const char *help);
+
 /* Sets the device of class from "off", "on" or a list of its keys. */
 EBB_MUST_CHECK int cmdline_parse_device(struct vm_config *config, const struct device_class *class,
                                         const char *value, struct error *err);

@@ -191,12 +191,15 @@ static void print_key_help(FILE *stream, const struct device_option *option)
 void cmdline_print_device_help(FILE *stream, const struct device_class *class)
 {
 	bool has_keys = false;
+	char left[64], help[128];
 
 	for (size_t i = 0; i < class->option_count; i++)
 		has_keys |= class->options[i].help != NULL;
-	fprintf(stream, "      --%s on|off%s\n%30s%s (default %s)\n", class->option,
-	        has_keys ? "|KEY[=VALUE],..." : "", "", class->help,
-	        class->on_by_default ? "on" : "off");
+	snprintf(left, sizeof(left), "      --%s on|off%s", class->option,
+	         has_keys ? "|KEY[=VALUE],..." : "");
+	snprintf(help, sizeof(help), "%s (default %s)", class->help,
+	         class->on_by_default ? "on" : "off");
+	cmdline_print_row(stream, left, help);
 	for (size_t i = 0; i < class->option_count; i++) {
 		if (class->options[i].help)
 			print_key_help(stream, &class->options[i]);

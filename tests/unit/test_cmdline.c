@@ -279,7 +279,7 @@ static void help_comes_from_the_tables(void **state)
 		"      --balloon on|off|KEY[=VALUE],...\n",
 		"free-page-reporting       report (default on)\n",
 		"target=SIZE               size (default 0)\n",
-		"      --rng on|off\n",
+		"      --rng on|off            ",
 		"random numbers (default off)\n",
 		"\nMore.\n",
 	};
