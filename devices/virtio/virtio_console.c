@@ -14,7 +14,8 @@
  * holds the io loop up for as long as console_write waits.
  *
  * Bounds: a chain gives up to 1 MiB of output, what is longer is dropped and counted; a turn ends
- * after 1 MiB or a queue's length of chains.
+ * with the chain that completes 64 KiB, or after a queue's length of chains: a reset waits for it,
+ * and a slow reader takes a page at a time.
  *
  * Not offered: several ports (nobody needs them here) and emergency write (the kernel's early
  * console is the 16550).
@@ -34,7 +35,7 @@
 #define CONSOLE_QUEUE_SIZE     128
 #define INPUT_RING_BYTES       1024 /* a power of two */
 #define OUTPUT_CHAIN_MAX_BYTES MIB
-#define OUTPUT_TURN_BYTES      MIB
+#define OUTPUT_TURN_BYTES      (64 * KIB)
 #define CONFIG_BYTES           offsetof(struct virtio_console_config, max_nr_ports)
 
 enum { QUEUE_RECEIVE, QUEUE_TRANSMIT, QUEUE_COUNT };

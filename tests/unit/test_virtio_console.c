@@ -150,6 +150,23 @@ static void test_output_is_bounded(void **state)
 	assert_int_equal(metric(f, "bytes_dropped"), 6 * MIB);
 }
 
+/* Many chains are not one turn: whoever resets the device waits for that. */
+static void test_output_comes_in_turns(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, 0);
+	for (unsigned int i = 0; i < 4; i++)
+		add(f, TRANSMIT, BUFFER_GPA, 64 * KIB);
+	fake_driver_kick(&f->driver, TRANSMIT);
+	for (unsigned int i = 0; i < 4; i++) {
+		fake_driver_settle(&f->driver);
+		assert_true(take_used(f, TRANSMIT));
+	}
+	assert_int_equal(fake_console.output_bytes, 256 * KIB);
+	assert_int_equal(fake_transport.used_notifications[TRANSMIT], 4);
+}
+
 static void test_input(void **state)
 {
 	struct fixture *f = *state;
@@ -312,6 +329,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_output),
 		TEST(test_output_is_bounded),
+		TEST(test_output_comes_in_turns),
 		TEST(test_input),
 		TEST(test_input_is_never_lost),
 		TEST(test_input_buffers_of_nothing),
