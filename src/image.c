@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ebb/bytes.h"
 #include "ebb/image.h"
 
 #define IMAGE_NAME_MAX 320
@@ -155,6 +156,42 @@ static int check_range(const struct image *image, uint64_t offset, uint64_t size
 	                 "%s: is truncated: %llu bytes at offset %llu are wanted, it has %llu",
 	                 image->name, (unsigned long long)size_bytes, (unsigned long long)offset,
 	                 (unsigned long long)image->size_bytes);
+}
+
+/* PE/COFF (Microsoft's specification, "File Headers" and "Section Table"). */
+#define PE_OFFSET_AT             0x3c
+#define PE_SECTIONS_AT           6
+#define PE_OPTIONAL_SIZE_AT      20
+#define PE_HEADER_BYTES          24
+#define PE_SECTION_BYTES         40
+#define PE_SECTION_FILE_BYTES_AT 16
+#define PE_SECTION_OFFSET_AT     20
+
+int image_check_pe(const struct image *image, struct error *err)
+{
+	const uint8_t *head = image->head;
+	uint64_t at, size_bytes;
+	unsigned count;
+	int rc = 0;
+
+	if (!range_contains(0, image->head_bytes, 0, PE_OFFSET_AT + 4) || load_le16(head) != 0x5a4d)
+		return 0;
+	at = load_le32(head + PE_OFFSET_AT);
+	if (!range_contains(0, image->head_bytes, at, PE_HEADER_BYTES) ||
+	    load_le32(head + at) != 0x4550)
+		return 0;
+	count = load_le16(head + at + PE_SECTIONS_AT);
+	at += PE_HEADER_BYTES + load_le16(head + at + PE_OPTIONAL_SIZE_AT);
+	for (; count && !rc; count--, at += PE_SECTION_BYTES) {
+		rc = check_range(image, at, PE_SECTION_BYTES, err);
+		if (rc || !range_contains(0, image->head_bytes, at, PE_SECTION_BYTES))
+			break;
+		size_bytes = load_le32(head + at + PE_SECTION_FILE_BYTES_AT);
+		if (size_bytes)
+			rc = check_range(image, load_le32(head + at + PE_SECTION_OFFSET_AT),
+			                 size_bytes, err);
+	}
+	return rc;
 }
 
 int image_read(const struct image *image, uint64_t offset, void *buf, size_t size_bytes,

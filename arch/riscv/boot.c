@@ -106,7 +106,9 @@ static int load_linux_image(const struct boot_request *request, struct boot_entr
 		                 image_name(kernel), (unsigned long long)offset);
 	/* 0 is an Image for machine mode, or one that does not care. */
 	gpa = RISCV_RAM_GPA + (offset ? offset : RISCV_KERNEL_OFFSET);
-	rc = check_range(request, "the Image", gpa, size_bytes, entry->fdt_gpa, err);
+	rc = image_check_pe(kernel, err);
+	if (!rc)
+		rc = check_range(request, "the Image", gpa, size_bytes, entry->fdt_gpa, err);
 	if (rc)
 		return rc;
 	entry->pc = gpa;

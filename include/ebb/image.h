@@ -41,6 +41,10 @@ const uint8_t *image_head(const struct image *image, size_t *ret_bytes);
 EBB_MUST_CHECK int image_read(const struct image *image, uint64_t offset, void *buf,
                               size_t size_bytes, struct error *err);
 
+/* Kernels with an EFI stub are PE files beside what else they are: -EINVAL "truncated" when the
+ * image is one and has not all that its sections promise. 0 for any other image. */
+EBB_MUST_CHECK int image_check_pe(const struct image *image, struct error *err);
+
 /* Straight into guest memory: one pread, or one copy. As image_read; -EFAULT outside of memory. */
 EBB_MUST_CHECK int image_load(const struct image *image, uint64_t offset, uint64_t size_bytes,
                               struct guest_memory *memory, gpa_t gpa, struct error *err);

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "ebb/bytes.h"
 #include "ebb/image.h"
 
 #define FILE_BYTES 20000
@@ -113,6 +114,46 @@ static void test_memory(void **state)
 	image_close(NULL);
 }
 
+static int pe_of(const void *bytes, size_t size_bytes, struct error *err)
+{
+	struct image *image;
+	int rc;
+
+	assert_int_equal(image_create_from_memory("kernel", bytes, size_bytes, &image, NULL), 0);
+	rc = image_check_pe(image, err);
+	image_close(image);
+	return rc;
+}
+
+/* A PE file of two sections, the first without bytes, the second from 1024 to 1536. */
+static void test_pe(void **state)
+{
+	uint8_t bytes[1536] = { 'M', 'Z', [0x3c] = 64, [64] = 'P', 'E', [70] = 2, [84] = 240 };
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	store_le32(bytes + 328 + 20, 0x7fffffff);
+	store_le32(bytes + 368 + 16, 512);
+	store_le32(bytes + 368 + 20, 1024);
+	assert_int_equal(pe_of(bytes, 1536, &err), 0);
+	assert_int_equal(pe_of(bytes, 1535, &err), -EINVAL);
+	if (!strstr(err.message, "kernel: is truncated"))
+		fail_msg("\"%s\"", err.message);
+	assert_int_equal(pe_of(bytes, 407, NULL), -EINVAL); /* within the section table */
+	assert_int_equal(pe_of(bytes, 300, NULL), -EINVAL);
+	/* No PE file: another word, a header that is not there, too few bytes for one. */
+	assert_int_equal(pe_of(bytes + 1, 1024, NULL), 0);
+	assert_int_equal(pe_of(bytes, 80, NULL), 0);
+	assert_int_equal(pe_of(bytes, 20, NULL), 0);
+	store_le32(bytes + 0x3c, 0xffffffff);
+	assert_int_equal(pe_of(bytes, 1536, NULL), 0);
+	/* A section that promises more than there can be. */
+	store_le32(bytes + 0x3c, 64);
+	store_le32(bytes + 368 + 20, 0xffffffff);
+	store_le32(bytes + 368 + 16, 0xffffffff);
+	assert_int_equal(pe_of(bytes, 1536, NULL), -EINVAL);
+}
+
 static void refused(const char *path, int code, const char *part)
 {
 	struct image *image = NULL;
@@ -201,6 +242,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory, set_up, tear_down),
+		cmocka_unit_test(test_pe),
 		cmocka_unit_test_setup_teardown(test_unfit_files, set_up, tear_down),
 		cmocka_unit_test(test_descriptions),
 		cmocka_unit_test_setup_teardown(test_list, set_up, tear_down),
