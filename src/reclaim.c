@@ -383,11 +383,12 @@ int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 	begin_batch(reclaim, source, &batch);
 	gather(reclaim, ranges, reclaim->region_count, false, &batch);
 	r = end_batch(reclaim, &batch);
-	if (source == RECLAIM_RESET) {
-		for (size_t i = 0; i < reclaim->region_count; i++)
+	for (size_t i = 0; i < reclaim->region_count; i++) {
+		reclaim_deferred_drop(&reclaim->regions[i].deferred); /* it went with the rest */
+		if (source == RECLAIM_RESET)
 			reclaim_region_forget(&reclaim->regions[i]);
-		reclaim->deferred_range_count = 0;
 	}
+	reclaim->deferred_range_count = 0;
 	unlock(reclaim);
 	return r;
 }

@@ -727,6 +727,19 @@ static void test_reset_forgets_what_waits(void **state)
 	assert_int_equal(release_deferred(f).bytes_released, 0);
 }
 
+/* What was released with everything is not released once more when its owner has it back. */
+static void test_release_of_all_leaves_nothing_waiting(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 2 * MIB);
+	later(f, 0, MIB);
+	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_UNPLUG), 0);
+	touch(f, 0, 2 * MIB);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB);
+}
+
 static void test_inhibit_refuses_what_waits(void **state)
 {
 	struct fixture *f = *state;
@@ -883,6 +896,7 @@ int main(void)
 		TEST(test_without_huge_pages_nothing_waits),
 		TEST_THP(test_blocks_at_a_border),
 		TEST_THP(test_reset_forgets_what_waits),
+		TEST_THP(test_release_of_all_leaves_nothing_waiting),
 		TEST_THP(test_inhibit_refuses_what_waits),
 		TEST_THP(test_waiting_agrees_with_a_model),
 		TEST(test_trace),
