@@ -120,7 +120,7 @@ void platform_pci_write(uint16_t bdf, unsigned int offset, unsigned int size_byt
 
 /*
  * Starts another CPU, by its hardware id, in entry(index), index counting from 0 in the order they
- * come up; the CPU halts when entry returns. Returns false when it did not answer within a second.
+ * come up; the CPU halts when entry returns. Returns false when it did not answer within seconds.
  */
 bool cpu_start(uint32_t hardware_id, void (*entry)(unsigned int index));
 /* The hardware id of the CPU this runs on. */

@@ -73,7 +73,8 @@ uint64_t clock_ticks(void);
 uint64_t clock_hz(void);
 void timer_set(uint64_t at_ticks);
 
-/* Timer and software interrupts of this hart go to these; NULL turns them off. */
+/* Timer and software interrupts of this hart go to these, external ones too instead of to the
+ * controller; NULL turns them off. */
 #define LOCAL_SOFTWARE 1
 #define LOCAL_TIMER    5
 #define LOCAL_EXTERNAL 9

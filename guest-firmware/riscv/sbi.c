@@ -36,10 +36,17 @@ void platform_power_off(void)
 	delay_us(100000);
 }
 
-/* There is no debug-exit port: the line carries what the status would be behind one. */
+/*
+ * There is no debug-exit port: the line carries what the status would be behind one. The debug
+ * console is heard whatever device is the guest's console.
+ */
 void platform_exit(uint8_t value)
 {
-	print("EXIT: STATUS=%u\n", value << 1 | 1u);
+	char line[32];
+	int length = string_format(line, sizeof(line), "EXIT: STATUS=%u\n", value << 1 | 1u);
+
+	if (sbi_call(SBI_DBCN, SBI_DBCN_WRITE, (uint64_t)length, (uintptr_t)line, 0).error)
+		print("%s", line);
 	shut_down(value == EXIT_FAIL ? SBI_SRST_SYSTEM_FAILED : SBI_SRST_NO_REASON);
 	platform_halt();
 }

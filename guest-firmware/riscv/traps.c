@@ -69,10 +69,10 @@ void trap_dispatch(struct trap_frame *frame)
 		return;
 	}
 	local = cause & 15;
-	if (local == LOCAL_EXTERNAL && irqs.controller)
-		irqs.controller->take();
-	else if (irqs.local[local].call)
+	if (irqs.local[local].call)
 		irqs.local[local].call(irqs.local[local].opaque);
+	else if (local == LOCAL_EXTERNAL && irqs.controller)
+		irqs.controller->take();
 	else
 		report_exception(frame, cause);
 }

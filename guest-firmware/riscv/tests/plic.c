@@ -36,12 +36,24 @@ static bool is_pending(void)
 	return mmio_read32(PENDING(source)) >> source % 32 & 1;
 }
 
+/* Instead of the controller's handler: only notes that there is an interrupt. */
+static void note(void *opaque)
+{
+	*(volatile bool *)opaque = true;
+	irq_local_handler(LOCAL_EXTERNAL, NULL, NULL);
+}
+
+/* By taking it: not every emulator shows a guest its pending bits. */
 static bool interrupt_raised(void)
 {
-	uint64_t pending;
+	volatile bool raised = false;
 
-	__asm__ volatile("csrr %0, sip" : "=r"(pending));
-	return pending >> LOCAL_EXTERNAL & 1;
+	irq_local_handler(LOCAL_EXTERNAL, note, (void *)&raised);
+	irq_enable();
+	delay_us(300);
+	irq_disable();
+	irq_local_handler(LOCAL_EXTERNAL, NULL, NULL);
+	return raised;
 }
 
 static void test_registers(unsigned int contexts)

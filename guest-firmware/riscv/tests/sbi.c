@@ -109,7 +109,13 @@ static void test_refused(void)
 
 static void test_legacy(void)
 {
-	CHECK_EQUAL("legacy: putchar", sbi_call(SBI_OLD_PUTCHAR, 0, '*', 0, 0).error, 0);
+	int64_t error = sbi_call(SBI_OLD_PUTCHAR, 0, '*', 0, 0).error;
+
+	if (error == SBI_NOT_SUPPORTED) {
+		report_skip("legacy console", "not supported"); /* KVM's choice */
+		return;
+	}
+	CHECK_EQUAL("legacy: putchar", error, 0);
 	sbi_call(SBI_OLD_PUTCHAR, 0, '\n', 0, 0);
 	CHECK_EQUAL("legacy: getchar finds nothing",
 	            (int32_t)sbi_call(SBI_OLD_GETCHAR, 0, 0, 0, 0).error, -1);
@@ -127,8 +133,6 @@ static void test_harts(void)
 	CHECK_EQUAL("HSM: no such hart",
 	            sbi_call(SBI_HSM, SBI_HSM_START, 4711, (uintptr_t)ap_start, 0).error,
 	            SBI_INVALID_PARAM);
-	CHECK_EQUAL("HSM: status of no such hart",
-	            sbi_call(SBI_HSM, SBI_HSM_STATUS, 4711, 0, 0).error, SBI_INVALID_PARAM);
 	CHECK("SRST: a wild type is refused", sbi_call(SBI_SRST, 0, 0x1234, 0, 0).error < 0);
 }
 
