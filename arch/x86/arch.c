@@ -111,7 +111,7 @@ void arch_vm_destroy(struct vm *vm)
 	vm->kvm_vm = NULL;
 	if (!vm->arch)
 		return;
-	x86_close_images(vm->arch);
+	image_set_close(&vm->arch->images);
 	free(vm->arch->cpuid);
 	free(vm->arch);
 	vm->arch = NULL;

@@ -4,6 +4,7 @@
 #ifndef ARCH_X86_X86_H
 #define ARCH_X86_X86_H
 
+#include "ebb/image_set.h"
 #include "ebb/kvm.h"
 #include "ebb/pci.h"
 #include "ebb/vcpu.h"
@@ -11,14 +12,10 @@
 
 #include "boot.h"
 
-struct image;
-
 struct arch_vm {
 	struct kvm_cpuid2 *cpuid; /* every vCPU's, but for its APIC id */
 	struct boot_entry entry;  /* where vCPU 0 begins */
-	struct image *kernel;     /* kept open: a reset loads again what the first start loaded */
-	struct image *initrds[VM_INITRDS_MAX];
-	size_t initrd_count;
+	struct image_set images;
 	bool host_checked; /* the remark about the host's KVM was made */
 	struct pci_host_layout pci_layout;
 };
@@ -76,6 +73,5 @@ EBB_MUST_CHECK int x86_platform_describe(struct vm *vm, struct error *err);
 /* load.c */
 
 EBB_MUST_CHECK int x86_load_images(struct vm *vm, struct error *err);
-void x86_close_images(struct arch_vm *arch);
 
 #endif

@@ -474,6 +474,38 @@ static void test_input_as_there_is_room(void **state)
 	expect_typed(fixture, "abcdefgh", 8);
 }
 
+static size_t polled_room(void *ctx)
+{
+	return *(size_t *)ctx;
+}
+
+static void polled_input(void *ctx, const void *data, size_t size_bytes)
+{
+	size_t *room = ctx;
+
+	assert_true(size_bytes <= *room && !memcmp(data, "de", 2));
+	*room -= size_bytes;
+}
+
+/* What the device has no room for goes to who polls, and no more than that. */
+static void test_second_taker(void **state)
+{
+	static const struct console_input_ops ops = { polled_room, polled_input, NULL };
+	struct fixture *fixture = *state;
+	size_t room = 2;
+
+	fixture->room = 3;
+	start(fixture, NULL);
+	console_attach_polled(fixture->console, &ops, &room);
+	type(fixture, "abcdefgh", 8);
+	expect_typed(fixture, "abc", 3);
+	make_room(fixture, 100);
+	expect_typed(fixture, "abcfgh", 6);
+	assert_int_equal(room, 0);
+	console_attach_polled(fixture->console, NULL, NULL);
+	console_attach_polled(NULL, &ops, &room);
+}
+
 static int64_t process_cpu_ns(void)
 {
 	struct rusage usage;
@@ -802,6 +834,7 @@ int main(void)
 		with_pipes(test_bad_pattern),
 		cmocka_unit_test(test_no_console),
 		with_pipes(test_input_as_there_is_room),
+		with_pipes(test_second_taker),
 		with_pipes(test_end_of_input),
 		with_pipes(test_full_queue_does_not_spin),
 		with_pipes(test_file_as_input),

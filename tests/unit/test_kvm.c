@@ -29,6 +29,8 @@ static struct kernel {
 		struct kvm_irq_level line;
 		struct kvm_irqfd irqfd;
 		struct kvm_ioeventfd ioeventfd;
+		struct kvm_create_device device;
+		struct kvm_device_attr attr;
 	} last;
 	const void *last_pointer;
 } kernel;
@@ -78,6 +80,14 @@ static int answer(unsigned long request, void *arg)
 		return 0;
 	case KVM_IOEVENTFD:
 		memcpy(&kernel.last.ioeventfd, arg, sizeof(kernel.last.ioeventfd));
+		return 0;
+	case KVM_CREATE_DEVICE:
+		memcpy(&kernel.last.device, arg, sizeof(kernel.last.device));
+		((struct kvm_create_device *)arg)->fd = (uint32_t)new_descriptor();
+		return 0;
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR:
+		memcpy(&kernel.last.attr, arg, sizeof(kernel.last.attr));
 		return 0;
 	default:
 		kernel.last_pointer = arg;
@@ -310,6 +320,35 @@ static void test_interrupted(void **state)
 	destroy_all(kvm, vm, vcpu);
 }
 
+/* A device in the kernel: created for the VM, asked and told by attributes. */
+static void test_device(void **state)
+{
+	struct kvm_device *device = NULL;
+	struct kvm_vcpu *vcpu = NULL;
+	struct kvm_vm *vm = NULL;
+	struct kvm *kvm = NULL;
+	uint64_t value = 0;
+
+	(void)state;
+	assert_int_equal(build_all(&kvm, &vm, &vcpu, NULL), 0);
+	kernel.fail_errno = ENODEV;
+	assert_int_equal(kvm_device_create(vm, 7, &device), -ENODEV);
+	assert_null(device);
+	assert_int_equal(kvm_device_create(vm, 7, &device), 0);
+	assert_int_equal(kernel.last.device.type, 7);
+	assert_int_equal(kvm_device_set_attr(device, 1, 2, &value), 0);
+	assert_int_equal(kernel.last_request, KVM_SET_DEVICE_ATTR);
+	assert_int_equal(kernel.last.attr.group, 1);
+	assert_int_equal(kernel.last.attr.attr, 2);
+	assert_int_equal(kernel.last.attr.addr, (uintptr_t)&value);
+	kernel.fail_errno = EBUSY;
+	assert_int_equal(kvm_device_get_attr(device, 3, 4, &value), -EBUSY);
+	assert_int_equal(kernel.last_request, KVM_GET_DEVICE_ATTR);
+	kvm_device_destroy(device);
+	kvm_device_destroy(NULL);
+	destroy_all(kvm, vm, vcpu);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +357,7 @@ int main(void)
 		cmocka_unit_test_setup(test_anomalies, set_up),
 		cmocka_unit_test_setup(test_requests, set_up),
 		cmocka_unit_test_setup(test_interrupted, set_up),
+		cmocka_unit_test_setup(test_device, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -583,6 +583,31 @@ static void vm_reset_puts_the_function_back(void **state)
 	tear_down(&f);
 }
 
+/* A host with no MSI: no MSI-X that would never fire, INTx says what there is (4.1.5.1.2). */
+static void without_msi_there_is_intx(void **state)
+{
+	struct fixture f;
+	int ret;
+
+	(void)state;
+	virtio_machine_create(&f.machine, TRANSPORT_PCI);
+	fake_arch_set_msi(false);
+	f.probe = probe_create(&f.machine, &ret, NULL);
+	assert_non_null(f.probe);
+	locate(&f);
+	assert_int_equal(cfg_find_capability(&f.machine, SLOT, PCI_CAP_ID_MSIX, 0), 0);
+	assert_int_equal(cfg_read(&f.machine, SLOT, PCI_BASE_ADDRESS_0 + 4, 4), 0);
+	assert_int_equal(cfg_read(&f.machine, SLOT, PCI_INTERRUPT_PIN, 1), 1);
+	start(&f);
+	pass(&f, 0);
+	assert_true(fake_arch_level(INTX_GSI));
+	assert_int_equal(machine_read(&f.machine, f.isr, 1), 1);
+	assert_false(fake_arch_level(INTX_GSI));
+	assert_int_equal(fake_kvm_irqfd_count(), 0);
+	assert_null(fake_kvm_routing());
+	tear_down(&f);
+}
+
 static void machine_without_pci_is_an_error(void **state)
 {
 	struct virtio_machine machine;
@@ -640,6 +665,7 @@ int main(void)
 		cmocka_unit_test(window_reaches_the_bar),
 		cmocka_unit_test(window_elsewhere_does_nothing),
 		cmocka_unit_test(vm_reset_puts_the_function_back),
+		cmocka_unit_test(without_msi_there_is_intx),
 		cmocka_unit_test(machine_without_pci_is_an_error),
 		cmocka_unit_test(no_room_leaves_nothing),
 	};

@@ -62,7 +62,7 @@ static int tear_down(void **state)
 {
 	struct fixture *fixture = *state;
 
-	x86_close_images(&fixture->arch);
+	image_set_close(&fixture->arch.images);
 	unlink(fixture->kernel);
 	unlink(fixture->initrd);
 	boot_guest_destroy(&fixture->guest);
@@ -76,7 +76,7 @@ static void expect_params(struct fixture *fixture, const char *text)
 	assert_int_equal(x86_load_images(&fixture->vm, NULL), 0);
 	boot_guest_read(&fixture->guest, 0x92000, params, sizeof(params));
 	assert_string_equal(params, text);
-	x86_close_images(&fixture->arch);
+	image_set_close(&fixture->arch.images);
 }
 
 static void test_default_params(void **state)
@@ -125,7 +125,7 @@ static void test_reload(void **state)
 	assert_int_equal(boot_guest_read_le64(&fixture->guest, 16 * MIB), load_le64(image + 1024));
 	boot_guest_read(&fixture->guest, 64 * MIB - 4096, initrd, sizeof(initrd));
 	assert_memory_equal(initrd, "0123456789", 10);
-	assert_int_equal(fixture->arch.initrd_count, 1);
+	assert_int_equal(fixture->arch.images.initrd_count, 1);
 }
 
 static void test_missing_files(void **state)
@@ -142,8 +142,8 @@ static void test_missing_files(void **state)
 	fixture->config.initrd_count = 2;
 	assert_int_equal(x86_load_images(&fixture->vm, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "--initrd /nowhere/initrd: No such file"));
-	x86_close_images(&fixture->arch);
-	x86_close_images(&fixture->arch); /* nothing is open any more */
+	image_set_close(&fixture->arch.images);
+	image_set_close(&fixture->arch.images); /* nothing is open any more */
 }
 
 int main(void)
