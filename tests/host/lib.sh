@@ -81,9 +81,9 @@ kernel_before() {
 	[ "${kernel_is%%.*}" -lt "$1" ] || { [ "${kernel_is%%.*}" = "$1" ] && [ "$kernel_minor" -lt "$2" ]; }
 }
 
-# mib NUMBER: that many MiB, or fewer where the host is slow. For sizes that do not matter in themselves.
+# mib NUMBER SMALL: NUMBER of MiB, or SMALL where the host is slow. For sizes that do not matter in themselves.
 mib() {
-	echo $(($1 / SIZE_DIVISOR))
+	if [ "$SIZES" = small ]; then echo "$2"; else echo "$1"; fi
 }
 
 alive() {

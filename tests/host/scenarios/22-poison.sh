@@ -6,10 +6,10 @@
 
 # poisoned PARAMETER GUEST VALUE: a guest whose balloon driver says that poison value.
 poisoned() {
-	EXTRA_PARAMS=$1 guest_start "${1%=*}" "$2" -m "$(mib 512)" --timeout 80 <<-END
-		pattern $(mib 64) 8 2 &
+	EXTRA_PARAMS=$1 guest_start "${1%=*}" "$2" -m "$(mib 512 256)" --timeout 80 <<-END
+		pattern $(mib 64 32) 8 2 &
 		for round in 1 2 3; do
-			memhog $(mib 200)
+			memhog $(mib 200 60)
 			sleep 5
 		done
 		wait
