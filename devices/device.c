@@ -29,6 +29,15 @@ void device_add_resource(struct device *device, enum device_resource_kind kind, 
 	};
 }
 
+const struct device_resource *device_find_resource(const struct device *device,
+                                                   enum device_resource_kind kind)
+{
+	for (size_t i = 0; i < device->resource_count; i++)
+		if (device->resources[i].kind == kind)
+			return &device->resources[i];
+	return NULL;
+}
+
 int device_create(struct vm *vm, const struct device_config *config, struct error *err)
 {
 	struct device *device = NULL;

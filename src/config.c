@@ -130,3 +130,18 @@ int vm_config_complete(struct vm_config *config, unsigned int pid, struct error 
 		snprintf(config->name, sizeof(config->name), "ebb-%u", pid);
 	return 0;
 }
+
+const char *vm_config_console_params(const struct vm_config *config)
+{
+	if (config->params_only || !config->kernel_path)
+		return "";
+	switch (config->console) {
+	case CONSOLE_SERIAL:
+		return "console=ttyS0";
+	case CONSOLE_VIRTIO:
+		return "console=hvc0";
+	case CONSOLE_NONE:
+		break;
+	}
+	return "";
+}

@@ -280,15 +280,6 @@ static void write_pci(struct writer *writer)
 	end(writer);
 }
 
-static const struct device_resource *find_resource(const struct device *device,
-                                                   enum device_resource_kind kind)
-{
-	for (size_t i = 0; i < device->resource_count; i++)
-		if (device->resources[i].kind == kind)
-			return &device->resources[i];
-	return NULL;
-}
-
 static bool is_serial(const struct device *device)
 {
 	return device->compatible && !strcmp(device->compatible, COMPATIBLE_SERIAL);
@@ -296,8 +287,9 @@ static bool is_serial(const struct device *device)
 
 static void write_device(struct writer *writer, const struct device *device)
 {
-	const struct device_resource *registers = find_resource(device, DEVICE_RESOURCE_MMIO);
-	const struct device_resource *interrupt = find_resource(device, DEVICE_RESOURCE_GSI);
+	const struct device_resource *registers =
+		device_find_resource(device, DEVICE_RESOURCE_MMIO);
+	const struct device_resource *interrupt = device_find_resource(device, DEVICE_RESOURCE_GSI);
 
 	if (!device->compatible || !registers)
 		return;
@@ -336,7 +328,7 @@ static bool serial_path(const struct fdt_config *config, char *path, size_t max_
 	list_for_each (node, config->devices) {
 		const struct device *device = container_of(node, const struct device, node);
 		const struct device_resource *registers =
-			find_resource(device, DEVICE_RESOURCE_MMIO);
+			device_find_resource(device, DEVICE_RESOURCE_MMIO);
 
 		if (!is_serial(device) || !registers)
 			continue;

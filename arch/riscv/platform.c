@@ -110,29 +110,13 @@ int riscv_load_images(struct vm *vm, struct error *err)
 	return rc ? rc : boot_load(&request, &arch->entry, err);
 }
 
-/* What a Linux kernel needs to be heard on the console that the user chose, from its first line on.
- * Nothing else: every other parameter is the user's business. */
-static const char *default_params(const struct vm_config *config)
-{
-	if (config->params_only || !config->kernel_path)
-		return "";
-	switch (config->console) {
-	case CONSOLE_SERIAL:
-		return "earlycon=sbi console=ttyS0";
-	case CONSOLE_VIRTIO:
-		return "earlycon=sbi console=hvc0";
-	case CONSOLE_NONE:
-		break;
-	}
-	return "";
-}
-
+/* With a console, the kernel is heard from its first line on. */
 static int join_params(const struct vm_config *config, char *text, struct error *err)
 {
-	const char *first = default_params(config);
+	const char *console = vm_config_console_params(config);
 	const char *params = config->params ? config->params : "";
-	int length = snprintf(text, PARAMS_MAX_BYTES, "%s%s%s", first, *first && *params ? " " : "",
-	                      params);
+	int length = snprintf(text, PARAMS_MAX_BYTES, "%s%s%s%s", *console ? "earlycon=sbi " : "",
+	                      console, *console && *params ? " " : "", params);
 
 	if (length < PARAMS_MAX_BYTES)
 		return 0;

@@ -9,25 +9,6 @@
  * for Linux. */
 #define PVM_MODULE_PATH "/sys/module/kvm_pvm"
 
-/*
- * What a Linux kernel needs to be heard on the console that the user chose. Nothing else: every
- * other parameter is the user's business.
- */
-static const char *default_params(const struct vm_config *config)
-{
-	if (config->params_only || !config->kernel_path)
-		return "";
-	switch (config->console) {
-	case CONSOLE_SERIAL:
-		return "console=ttyS0";
-	case CONSOLE_VIRTIO:
-		return "console=hvc0";
-	case CONSOLE_NONE:
-		break;
-	}
-	return "";
-}
-
 static void remark_on_host(struct vm *vm, bool is_linux)
 {
 	if (vm->arch->host_checked)
@@ -47,7 +28,7 @@ int x86_load_images(struct vm *vm, struct error *err)
 		.memory = vm->memory,
 		.ram_bytes = vm->config->memory.size_bytes,
 		.params = vm->config->params ? vm->config->params : "",
-		.default_params = default_params(vm->config),
+		.default_params = vm_config_console_params(vm->config),
 	};
 	bool is_linux = false;
 	int rc = image_set_open(&arch->images, vm->config, err);

@@ -122,20 +122,12 @@ void x86_platform_destroy(struct vm *vm)
 	vm->virtio_mmio = NULL;
 }
 
-static const struct device_resource *find_resource(const struct device *device,
-                                                   enum device_resource_kind kind)
-{
-	for (size_t i = 0; i < device->resource_count; i++)
-		if (device->resources[i].kind == kind)
-			return &device->resources[i];
-	return NULL;
-}
-
 /* A device in a virtio-mmio slot: it published its registers there, and a GSI. */
 static void describe_device(const struct device *device, struct acpi_config *config)
 {
-	const struct device_resource *registers = find_resource(device, DEVICE_RESOURCE_MMIO);
-	const struct device_resource *interrupt = find_resource(device, DEVICE_RESOURCE_GSI);
+	const struct device_resource *registers =
+		device_find_resource(device, DEVICE_RESOURCE_MMIO);
+	const struct device_resource *interrupt = device_find_resource(device, DEVICE_RESOURCE_GSI);
 	size_t index = config->virtio_mmio_count;
 
 	if (!registers || !interrupt || index == ACPI_VIRTIO_MMIO_MAX ||

@@ -79,6 +79,10 @@ void device_init(struct device *device, struct vm *vm, const struct device_confi
 void device_add_resource(struct device *device, enum device_resource_kind kind, uint64_t base,
                          uint64_t size_bytes);
 
+/* The first resource of a kind; NULL: the device has none. */
+const struct device_resource *device_find_resource(const struct device *device,
+                                                   enum device_resource_kind kind);
+
 /* Creates by class and links into vm->devices; destroys the newest first. Main thread, set-up and
  * teardown. */
 EBB_MUST_CHECK int device_create(struct vm *vm, const struct device_config *config,

@@ -113,6 +113,24 @@ static void a_given_name_stays(void **state)
 	assert_true(vm_name_is_valid(config.name));
 }
 
+static void a_kernel_is_told_of_its_console(void **state)
+{
+	struct vm_config config = { .kernel_path = "vmlinuz", .console = CONSOLE_SERIAL };
+
+	(void)state;
+	assert_string_equal(vm_config_console_params(&config), "console=ttyS0");
+	config.console = CONSOLE_VIRTIO;
+	assert_string_equal(vm_config_console_params(&config), "console=hvc0");
+	config.params_only = true;
+	assert_string_equal(vm_config_console_params(&config), "");
+	config.params_only = false;
+	config.console = CONSOLE_NONE;
+	assert_string_equal(vm_config_console_params(&config), "");
+	config.console = CONSOLE_SERIAL;
+	config.kernel_path = NULL; /* the selftest guest finds its own */
+	assert_string_equal(vm_config_console_params(&config), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +139,7 @@ int main(void)
 		cmocka_unit_test(a_full_table_takes_no_more),
 		cmocka_unit_test(memory_has_limits),
 		cmocka_unit_test(a_given_name_stays),
+		cmocka_unit_test(a_kernel_is_told_of_its_console),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

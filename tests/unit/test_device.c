@@ -86,6 +86,20 @@ static void test_config_init(void **state)
 	assert_int_equal(device_config_number(&config, "base"), 0x3f8);
 }
 
+static void test_resources(void **state)
+{
+	struct device device = { 0 };
+
+	(void)state;
+	assert_null(device_find_resource(&device, DEVICE_RESOURCE_GSI));
+	device_add_resource(&device, DEVICE_RESOURCE_MMIO, 0x1000, 8);
+	device_add_resource(&device, DEVICE_RESOURCE_GSI, 5, 1);
+	device_add_resource(&device, DEVICE_RESOURCE_GSI, 6, 1);
+	assert_int_equal(device_find_resource(&device, DEVICE_RESOURCE_GSI)->base, 5);
+	assert_int_equal(device_find_resource(&device, DEVICE_RESOURCE_MMIO)->size_bytes, 8);
+	assert_null(device_find_resource(&device, DEVICE_RESOURCE_PIO));
+}
+
 static void test_create_and_destroy(void **state)
 {
 	struct vm vm = { 0 };
@@ -123,6 +137,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_config_init),
+		cmocka_unit_test(test_resources),
 		cmocka_unit_test(test_create_and_destroy),
 	};
 
