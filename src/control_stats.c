@@ -11,6 +11,7 @@
 #include "control_private.h"
 #include "ebb/arch.h"
 #include "ebb/balloon.h"
+#include "ebb/bus.h"
 #include "ebb/device.h"
 #include "ebb/event_loop.h"
 #include "ebb/guest_memory.h"
@@ -425,6 +426,13 @@ static json_t *stat_devices(struct vm *vm)
 	return list;
 }
 
+/* Accesses of addresses where nothing is, on every bus the machine has. */
+static uint64_t unclaimed_accesses(const struct vm *vm)
+{
+	return (vm->pio ? bus_unclaimed_count(vm->pio) : 0) +
+	       (vm->mmio ? bus_unclaimed_count(vm->mmio) : 0);
+}
+
 json_t *control_query_stat(struct control_session *session, const json_t *arguments,
                            struct control_failure *failure)
 {
@@ -436,12 +444,13 @@ json_t *control_query_stat(struct control_session *session, const json_t *argume
 
 	if (vm->balloon)
 		balloon_query(vm->balloon, &balloon);
-	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:[], s:o, s:o}", "name",
+	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:[], s:o, s:I, s:o}", "name",
 	                 vm->config->name, "pid", (int)getpid(), "arch", arch_info.name, "state",
 	                 states[vm_state(vm)], "uptime_ms",
 	                 (json_int_t)(vm_uptime_ns(vm) / NS_PER_MS), "memory",
 	                 stat_memory(vm, &balloon), "reclaim",
 	                 control_query_reclaim(session, arguments, failure), "balloon",
 	                 vm->balloon ? stat_balloon(&balloon) : json_null(), "virtio_mem", "exits",
-	                 stat_exits(vm), "devices", stat_devices(vm));
+	                 stat_exits(vm), "unclaimed_accesses", (json_int_t)unclaimed_accesses(vm),
+	                 "devices", stat_devices(vm));
 }

@@ -148,14 +148,6 @@ void irq_line_set(struct irq_line *line, bool level)
 	pthread_mutex_unlock(&line->router->lock);
 }
 
-void irq_line_pulse(struct irq_line *line)
-{
-	pthread_mutex_lock(&line->router->lock);
-	set_level(line, true);
-	set_level(line, false);
-	pthread_mutex_unlock(&line->router->lock);
-}
-
 /* --- the routing table; router's lock held --- */
 
 static size_t count_routes(const struct irq_router *router)

@@ -41,9 +41,6 @@ void irq_line_destroy(struct irq_line *line); /* lowers it first */
 /* Reaches the irqchip (arch_irq_set_level) only when the whole line's level changes. */
 void irq_line_set(struct irq_line *line, bool level);
 
-/* An edge by itself: raise and lower. */
-void irq_line_pulse(struct irq_line *line);
-
 /*
  * An eventfd that interrupts the guest when signalled, without ebb taking part. While a vector is
  * disabled (masked, or with no message) signals collect in the eventfd and are delivered when it is

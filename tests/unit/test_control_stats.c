@@ -109,6 +109,7 @@ static void every_key_of_the_contract_is_there(void **state)
 	assert_true(json_is_array(at(stat, "virtio_mem")));
 	assert_int_equal(json_array_size(at(stat, "virtio_mem")), 0);
 	assert_int_equal(json_array_size(at(stat, "exits")), 2);
+	number_is(stat, "unclaimed_accesses", 0);
 	json_decref(stat);
 }
 

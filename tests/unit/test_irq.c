@@ -86,7 +86,8 @@ static void test_lines_share(void **state)
 	assert_int_equal(fake_arch_level_sets(16), 2);
 	assert_int_equal(fake_arch_level_sets(23), 0);
 
-	irq_line_pulse(other);
+	irq_line_set(other, true);
+	irq_line_set(other, false);
 	assert_int_equal(fake_arch_level_sets(23), 2);
 	assert_false(fake_arch_level(23));
 
