@@ -96,10 +96,11 @@ static int clear_used_state(struct vcpu *vcpu)
 {
 	int rc = clear_core(vcpu);
 
-	if (rc >= 0)
-		rc = clear_csrs(vcpu);
+	/* The timer first: a KVM that lets it fire once more is told that nothing is pending. */
 	if (rc >= 0)
 		rc = clear_timer(vcpu);
+	if (rc >= 0)
+		rc = clear_csrs(vcpu);
 	return rc < 0 ? rc : 0;
 }
 
