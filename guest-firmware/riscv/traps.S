@@ -3,13 +3,16 @@
  * trap_dispatch(). */
 #include "layout.h"
 
+#define SAVED_REGISTERS 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, \
+	24, 25, 26, 27, 28, 29, 30, 31
+
 	.text
 	.balign	4
 	.globl	trap_entry
 trap_entry:
 	addi	sp, sp, -TRAP_FRAME_BYTES
 	sd	ra, 8(sp)
-	.irp	n, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+	.irp	n, SAVED_REGISTERS
 	sd	x\n, 8 * \n(sp)
 	.endr
 	addi	t0, sp, TRAP_FRAME_BYTES
@@ -25,7 +28,7 @@ trap_entry:
 	ld	t0, 0(sp)
 	csrw	sepc, t0
 	ld	ra, 8(sp)
-	.irp	n, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+	.irp	n, SAVED_REGISTERS
 	ld	x\n, 8 * \n(sp)
 	.endr
 	ld	sp, 16(sp)
