@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# Inflating 512 MiB (256 in an emulated RISC-V host): few release calls, RSS falls by what the guest gave; 50 rounds leak nothing.
+# Inflating 512 MiB (192 in an emulated RISC-V host): few release calls, RSS falls by what the guest gave; 50 rounds leak nothing.
 # timeout: 240
 # cost: 60
 
 need jq strace
-guest_start inflate "$DEFAULT_GUEST" -m "$(mib 1024 512)" --balloon free-page-reporting=off --timeout 230 <<-'END'
+guest_start inflate "$DEFAULT_GUEST" -m "$(mib 1024 448)" --balloon free-page-reporting=off --timeout 230 <<-'END'
 	free=$(sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo)
 	memhog $((free / 1024 - 80))
 	echo ready
@@ -17,7 +17,7 @@ balloon() {
 }
 before=$(ram_rss_kib "$PID")
 trace_start "$W/calls" "$PID" madvise,process_madvise,fallocate,mmap,munmap
-size=$(mib 512 256)
+size=$(mib 512 192)
 balloon "${size}M"
 sleep 1
 trace_stop
