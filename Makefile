@@ -7,6 +7,9 @@ HOST_MACHINE := $(shell uname -m)
 ARCH  ?= $(if $(filter riscv64,$(HOST_MACHINE)),riscv,x86)
 BUILD ?= build
 V     ?= 0
+ifeq ($(BUILD),)
+$(error BUILD is empty: name a folder)
+endif
 Q     := $(if $(filter 1,$(V)),,@)
 
 ifeq ($(wildcard arch/$(ARCH)/arch.c),)
@@ -188,7 +191,7 @@ guest: all firmware
 figures: all static firmware
 	@BUILD=$(BUILD) ARCH=$(ARCH) tests/guest/figures
 
-host: all static
+host: all static firmware
 	@BUILD=$(BUILD) tests/host/run --arch $(ARCH)
 
 lint: $(BUILD_DIR)/libebb.a
