@@ -317,7 +317,8 @@ static void on_period(void *ctx)
 	struct rtc *rtc = ctx;
 
 	pthread_mutex_lock(&rtc->lock);
-	if (rtc->cmos[RTC_B] & B_PERIODIC)
+	/* A period that ended while the guest was switching it off is no longer told. */
+	if (rtc->cmos[RTC_B] & B_PERIODIC && period_ns(rtc))
 		raise_flags(rtc, B_PERIODIC);
 	pthread_mutex_unlock(&rtc->lock);
 }
