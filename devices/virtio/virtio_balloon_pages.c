@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-balloon's inflate and deflate queues, and the batch that they share with reporting.
+ *
+ * DOC: a turn is gather -> release -> publish. Everything the queue holds is popped, its ranges
+ * copied into one batch, the batch handed to the reclaim engine once, then every chain is pushed
+ * and the driver notified once: nothing is acknowledged before it is released, but for what may
+ * wait (below).
+ *
+ * Putting off. A driver that negotiated MUST_TELL_HOST deflates before it uses a page again (Linux
+ * always does, so that offering the bit costs nothing). Its inflate requests may then be answered
+ * while the engine still waits for the rest of a 2 MiB block: a request is 1 MiB, and half a huge
+ * page released is a huge page split. What waits is released before a deflate request is answered,
+ * before the driver is gone, and once no request came for 100 ms. Other drivers' pages are released
+ * before the answer. Reports always are: the guest takes those pages back without a word.
+ *
+ * Bounds: a chain's array of page frame numbers counts up to 16384 of them (64 MiB; Linux sends
+ * 256), the rest is acknowledged and counted as refused; a batch holds 4096 ranges and is released
+ * as often as it fills; a turn takes as many chains as the queue is long, or 16384 ranges, then
+ * others get theirs.
+ *
+ * Threads: the reclaim loop.
+ */
+#include "ebb/vm.h"
+#include "virtio_balloon_private.h"
+
+#define RANGES_PER_TURN      16384 /* after the chain that gets there, the turn is over */
+#define PFN_BYTES            4
+#define PFNS_PER_CHAIN_MAX   16384
+#define DEFERRED_MAX_IDLE_NS (100 * NS_PER_MS)
+
+static enum reclaim_source source_of(enum queue_role role)
+{
+	return role == ROLE_REPORTING ? RECLAIM_REPORT : RECLAIM_INFLATE;
+}
+
+/* What the host refuses is counted there; to the guest the pages are gone either way. */
+static void release_batch(struct balloon *balloon, enum queue_role role)
+{
+	struct reclaim *reclaim = balloon->vdev.device.vm->reclaim;
+	struct reclaim_outcome outcome;
+	size_t count = balloon->range_count;
+
+	balloon->range_count = 0;
+	if (!count)
+		return;
+	if (role == ROLE_INFLATE && balloon->deferred_timer) {
+		(void)reclaim_release_later(reclaim, RECLAIM_INFLATE, balloon->ranges, count,
+		                            &outcome);
+		event_timer_set(balloon->deferred_timer, DEFERRED_MAX_IDLE_NS, 0);
+	} else {
+		(void)reclaim_release(reclaim, source_of(role), balloon->ranges, count, &outcome);
+	}
+}
+
+void balloon_release_deferred(void *ctx)
+{
+	struct balloon *balloon = ctx;
+	struct reclaim_outcome outcome;
+
+	(void)reclaim_release_deferred(balloon->vdev.device.vm->reclaim, RECLAIM_INFLATE, &outcome);
+}
+
+void balloon_add_range(struct balloon *balloon, enum queue_role role, gpa_t gpa,
+                       uint64_t size_bytes)
+{
+	if (balloon->range_count == BALLOON_RANGES_MAX)
+		release_batch(balloon, role);
+	balloon->ranges[balloon->range_count++] = (struct reclaim_range){ gpa, size_bytes };
+	balloon->turn_range_count++;
+}
+
+static void gather_inflate(struct balloon *balloon, struct virtq_chain *chain)
+{
+	uint64_t pfns = virtq_chain_readable_bytes(chain) / PFN_BYTES;
+	uint64_t left = min_u64(pfns, PFNS_PER_CHAIN_MAX);
+	uint8_t buffer[1024];
+
+	if (pfns > left)
+		reclaim_account_refused(balloon->vdev.device.vm->reclaim, RECLAIM_INFLATE,
+		                        pfns - left, (pfns - left) * PAGE_4K_BYTES);
+	while (left) {
+		size_t count = min_u64(left, sizeof(buffer) / PFN_BYTES);
+
+		if (virtq_chain_read(chain, buffer, count * PFN_BYTES) < 0)
+			return;
+		for (size_t i = 0; i < count; i++)
+			balloon_add_range(balloon, ROLE_INFLATE,
+			                  (gpa_t)load_le32(buffer + i * PFN_BYTES)
+			                          << VIRTIO_BALLOON_PFN_SHIFT,
+			                  PAGE_4K_BYTES);
+		left -= count;
+	}
+}
+
+static void gather(struct balloon *balloon, enum queue_role role, struct virtq_chain *chain)
+{
+	if (role == ROLE_INFLATE)
+		gather_inflate(balloon, chain);
+	else if (role == ROLE_DEFLATE)
+		balloon_release_deferred(balloon);
+	else
+		balloon_gather_report(balloon, chain);
+}
+
+void balloon_serve_pages(struct balloon *balloon, enum queue_role role, unsigned int queue_index)
+{
+	struct virtqueue *vq = virtio_queue(&balloon->vdev, queue_index);
+	int r = 1;
+
+	balloon->turn_range_count = 0;
+	while (balloon->chain_count < BALLOON_CHAINS_MAX &&
+	       balloon->turn_range_count < RANGES_PER_TURN) {
+		struct virtq_chain *chain = &balloon->chains[balloon->chain_count];
+
+		r = virtqueue_pop(vq, chain);
+		if (r <= 0)
+			break;
+		balloon->chain_count++;
+		gather(balloon, role, chain);
+	}
+	release_batch(balloon, role);
+	for (size_t i = 0; i < balloon->chain_count; i++)
+		virtqueue_push(vq, &balloon->chains[i]);
+	balloon->chain_count = 0;
+	virtio_queue_flush(&balloon->vdev, queue_index);
+	if (r < 0)
+		virtio_device_broken(&balloon->vdev, "queue %u is not a valid ring", queue_index);
+	else if (r > 0)
+		balloon_ask_for_another_turn(balloon, queue_index);
+}

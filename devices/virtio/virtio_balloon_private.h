@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the rooms of virtio-balloon share; DOC in virtio_balloon.c. */
+#ifndef VIRTIO_BALLOON_PRIVATE_H
+#define VIRTIO_BALLOON_PRIVATE_H
+
+#include <linux/virtio_balloon.h>
+#include <pthread.h>
+
+#include "ebb/balloon.h"
+#include "ebb/bytes.h"
+#include "ebb/reclaim.h"
+#include "ebb/virtio.h"
+
+#define BALLOON_QUEUE_SIZE   128 /* Linux refuses to report to fewer than 32 */
+#define BALLOON_CHAINS_MAX   BALLOON_QUEUE_SIZE
+#define BALLOON_RANGES_MAX   4096
+#define STATS_INTERVAL_MAX_S UINT32_MAX
+
+#define BALLOON_CONFIG_OFFSET(field) offsetof(struct virtio_balloon_config, field)
+
+enum queue_role {
+	ROLE_INFLATE,
+	ROLE_DEFLATE,
+	ROLE_STATS,
+	ROLE_REPORTING,
+	ROLE_COUNT,
+	ROLE_NONE = ROLE_COUNT
+};
+
+struct balloon {
+	struct virtio_device vdev;
+	uint64_t ram_bytes;
+	uint32_t start_target_pages; /* what a reset goes back to */
+	pthread_mutex_t target_lock; /* one new target at a time; taken before the device lock */
+	/* Under the device lock: */
+	uint32_t target_pages;
+	uint64_t stats[BALLOON_STATS_MAX];
+	int64_t stats_updated_ns;
+	uint64_t stats_interval_s;
+	/* On the reclaim loop: */
+	struct event_timer *stats_timer;    /* NULL until it is needed */
+	struct event_timer *deferred_timer; /* NULL: nothing is put off */
+	struct event_work interval_changed, another_turn;
+	unsigned int another_turn_queues; /* a bit a queue */
+	bool stats_chain_held;
+	struct virtq_chain stats_chain;
+	bool poison_told;
+	struct virtq_chain chains[BALLOON_CHAINS_MAX]; /* popped, not yet pushed */
+	size_t chain_count;
+	struct reclaim_range ranges[BALLOON_RANGES_MAX];
+	size_t range_count, turn_range_count;
+};
+
+/* --- virtio_balloon.c --- */
+
+/* The queue's turn is over before the queue was empty: another is asked for, behind what else waits
+ * on the loop. */
+void balloon_ask_for_another_turn(struct balloon *balloon, unsigned int queue_index);
+
+/* Under the device lock; any field of struct virtio_balloon_config. */
+uint32_t balloon_config_load(const struct balloon *balloon, size_t offset);
+
+/* 0 where the device has no such field. Takes the device lock. */
+uint32_t balloon_poison_value(struct balloon *balloon);
+
+/* Under the device lock. */
+bool balloon_driver_ready(const struct balloon *balloon);
+
+/* --- virtio_balloon_pages.c: inflate, deflate, and the batch that they share with reporting; on
+ * the reclaim loop --- */
+
+/* A turn of any of the three queues. */
+void balloon_serve_pages(struct balloon *balloon, enum queue_role role, unsigned int queue_index);
+
+/* Adds to the batch, which is released as often as it fills and at the turn's end. */
+void balloon_add_range(struct balloon *balloon, enum queue_role role, gpa_t gpa,
+                       uint64_t size_bytes);
+
+/* Releases all that was put off: a timer's and anyone's function. */
+void balloon_release_deferred(void *ctx);
+
+/* --- virtio_balloon_report.c; on the reclaim loop --- */
+
+/* A report: its ranges go into the batch, or are refused and counted. */
+void balloon_gather_report(struct balloon *balloon, const struct virtq_chain *chain);
+
+/* --- virtio_balloon_stats.c --- */
+
+void balloon_serve_stats(struct balloon *balloon, unsigned int queue_index); /* reclaim loop */
+
+/* The interval changed, or the driver came or goes. Work and function of the reclaim loop. */
+void balloon_apply_stats_interval(void *ctx);
+
+/* Nothing was told yet. Under the device lock. */
+void balloon_forget_stats(struct balloon *balloon);
+
+#endif

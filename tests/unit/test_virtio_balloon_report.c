@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virtio-balloon's free page reporting, and poison. */
+/* fakes: balloon_machine fake_reclaim_host fake_virtio_driver hostile_chains test_driver fake_vm */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ebb/log.h"
+
+#include "balloon_machine.h"
+
+/* --- reporting and poison --- */
+
+static void test_report_is_one_call(void **state)
+{
+	struct fake_driver_buffer buffers[32];
+	struct fixture *f = *state;
+
+	start(f, FEATURE(REPORTING));
+	touch(f, 0, 56 * MIB);
+	for (unsigned int i = 0; i < 13; i++)
+		buffers[i] =
+			(struct fake_driver_buffer){ i * 2 * PAGE_2M_BYTES, PAGE_2M_BYTES, true };
+	fake_driver_add(&f->driver, 2, buffers, 13);
+	fake_driver_kick(&f->driver, 2);
+	assert_int_equal(take_all_used(f, 2), 1);
+	assert_int_equal(fake_transport.used_notifications[2], 1);
+	assert_int_equal(release_calls(), 1);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_released, 26 * MIB);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).ranges_in, 13);
+	for (unsigned int i = 0; i < 13; i++) {
+		assert_int_equal(*hva(f, i * 2 * PAGE_2M_BYTES), 0);
+		assert_int_equal(*hva(f, (i * 2 + 1) * PAGE_2M_BYTES), 0x5a);
+	}
+}
+
+static void test_reports_of_single_buffers_are_one_batch(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, FEATURE(REPORTING));
+	touch(f, 0, 32 * MIB);
+	for (unsigned int i = 0; i < 16; i++)
+		fake_driver_add(
+			&f->driver, 2,
+			&(struct fake_driver_buffer){ i * PAGE_2M_BYTES, PAGE_2M_BYTES, true }, 1);
+	fake_driver_kick(&f->driver, 2);
+	assert_int_equal(take_all_used(f, 2), 16);
+	assert_int_equal(fake_transport.used_notifications[2], 1);
+	assert_int_equal(release_calls(), 1);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_released, 32 * MIB);
+}
+
+/* A driver's own memory of requests must not be released behind its back. */
+static void test_readable_buffers_are_no_reports(void **state)
+{
+	struct fixture *f = *state;
+	const struct fake_driver_buffer buffers[] = { { 0, MIB, false }, { 2 * MIB, MIB, true } };
+
+	start(f, FEATURE(REPORTING));
+	touch(f, 0, 4 * MIB);
+	fake_driver_add(&f->driver, 2, buffers, 2);
+	fake_driver_kick(&f->driver, 2);
+	assert_int_equal(*hva(f, 0), 0x5a);
+	assert_int_equal(*hva(f, 2 * MIB), 0);
+}
+
+static void report_with_poison(struct fixture *f, uint64_t features, uint32_t poison, bool released)
+{
+	create(f);
+	write_config(f, CONFIG(poison_val), poison);
+	start(f, FEATURE(REPORTING) | features);
+	touch(f, 2 * MIB, 2 * MIB);
+	fake_driver_add(&f->driver, 2, &(struct fake_driver_buffer){ 2 * MIB, 2 * MIB, true }, 1);
+	fake_driver_kick(&f->driver, 2);
+	assert_int_equal(take_all_used(f, 2), 1);
+	assert_int_equal(*hva(f, 2 * MIB), released ? 0 : 0x5a);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_refused, released ? 0 : 2 * MIB);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_in, 2 * MIB);
+}
+
+static void test_poison_keeps_reports(void **state)
+{
+	report_with_poison(*state, FEATURE(PAGE_POISON), 0xaaaaaaaa, false);
+}
+
+static void test_poison_of_zero_releases(void **state)
+{
+	report_with_poison(*state, FEATURE(PAGE_POISON), 0, true);
+}
+
+static void test_poison_not_negotiated_releases(void **state)
+{
+	report_with_poison(*state, 0, 0xaaaaaaaa, true);
+}
+
+static void test_poison_ends_with_the_driver(void **state)
+{
+	struct fixture *f = *state;
+
+	report_with_poison(f, FEATURE(PAGE_POISON), 0xaaaaaaaa, false);
+	assert_int_equal(status(f).poison_value, 0xaaaaaaaa);
+	fake_driver_reset(&f->driver);
+	assert_int_equal(status(f).poison_value, 0);
+}
+
+/* However often a driver comes and goes. */
+static void test_poison_does_not_flood_the_log(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int lines = 0, drivers = 50;
+	char text[16384];
+	ssize_t got;
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(log_create(fds[1], LOG_WARN, &f->vm.log), 0);
+	create(f);
+	for (unsigned int i = 0; i < drivers; i++) {
+		write_config(f, CONFIG(poison_val), 0xaaaaaaaa);
+		start(f, FEATURE(REPORTING) | FEATURE(PAGE_POISON));
+		fake_driver_add(&f->driver, 2, &(struct fake_driver_buffer){ 2 * MIB, PAGE, true },
+		                1);
+		fake_driver_kick(&f->driver, 2);
+		fake_driver_reset(&f->driver);
+	}
+	got = read(fds[0], text, sizeof(text));
+	for (ssize_t i = 0; i < got; i++)
+		lines += text[i] == '\n';
+	assert_true(lines > 0 && lines < drivers / 2);
+	log_destroy(f->vm.log);
+	f->vm.log = NULL;
+	close(fds[0]);
+	close(fds[1]);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_report_is_one_call),
+		TEST(test_reports_of_single_buffers_are_one_batch),
+		TEST(test_readable_buffers_are_no_reports),
+		TEST(test_poison_keeps_reports),
+		TEST(test_poison_of_zero_releases),
+		TEST(test_poison_not_negotiated_releases),
+		TEST(test_poison_ends_with_the_driver),
+		TEST(test_poison_does_not_flood_the_log),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
