@@ -48,12 +48,12 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The name of a socket file, or false. */
-static bool name_of_socket(const char *file_name, char name[VM_NAME_MAX])
+/* The guest's name in front of a file's ending of 5 characters, or false. */
+static bool name_of_file(const char *file_name, const char *ending, char name[VM_NAME_MAX])
 {
 	size_t length = strlen(file_name);
 
-	if (length <= 5 || length - 5 >= VM_NAME_MAX || strcmp(file_name + length - 5, ".sock"))
+	if (length <= 5 || length - 5 >= VM_NAME_MAX || strcmp(file_name + length - 5, ending))
 		return false;
 	memcpy(name, file_name, length - 5);
 	name[length - 5] = '\0';
@@ -90,7 +90,9 @@ int client_running(char ***ret_names, size_t *ret_count, struct error *err)
 	while (dir && (entry = readdir(dir))) {
 		char **more;
 
-		if (!name_of_socket(entry->d_name, name) || !is_running(name))
+		if (name_of_file(entry->d_name, ".lock", name))
+			control_name_clean(name); /* of one that was killed */
+		if (!name_of_file(entry->d_name, ".sock", name) || !is_running(name))
 			continue;
 		more = realloc(names, (count + 1) * sizeof(*names));
 		if (more)

@@ -10,6 +10,9 @@
  * it would lock a file that has no name any more. So a starter looks, once it has the lock, whether
  * the name still leads to the file that it locked, and starts again if not.
  *
+ * Who lists the guests takes the names that nobody holds for a moment, to remove what a killed ebb
+ * left. A starter that meets that moment tries again before it says that the name is taken.
+ *
  * The folder must be the user's own and closed to others, so nobody else can put a file or a link
  * into it; inside it paths are used as they are.
  */
@@ -22,6 +25,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control_private.h"
@@ -31,6 +35,10 @@
 
 /* How often a name may vanish under a starter before it gives up: each time, another ebb ended. */
 #define LOCK_ATTEMPTS_MAX 100
+
+/* How often a starter asks for a lock that is held, and how long it waits between. */
+#define HELD_ATTEMPTS_MAX 5
+#define HELD_WAIT_NS      NS_PER_MS
 
 struct control_name {
 	char name[VM_NAME_MAX];
@@ -148,9 +156,12 @@ static bool is_same_file(int fd, const char *path)
 	       locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
 }
 
-/* Returns the locked descriptor, or -EEXIST when another holds it, or -errno. */
-static int lock_file(const char *path)
+/* Returns the locked descriptor, or -EEXIST when another holds it held_attempts times, or -errno.
+ */
+static int lock_file(const char *path, unsigned int held_attempts)
 {
+	static const struct timespec wait = { .tv_nsec = HELD_WAIT_NS };
+
 	for (unsigned int attempt = 0; attempt < LOCK_ATTEMPTS_MAX; attempt++) {
 		int ret, fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
@@ -160,8 +171,12 @@ static int lock_file(const char *path)
 		if (!ret && is_same_file(fd, path))
 			return fd;
 		close(fd);
+		if (ret && ret != -EWOULDBLOCK)
+			return ret;
+		if (ret && --held_attempts == 0)
+			return -EEXIST;
 		if (ret)
-			return ret == -EWOULDBLOCK ? -EEXIST : ret;
+			nanosleep(&wait, NULL);
 	}
 	return -EBUSY;
 }
@@ -178,7 +193,8 @@ static int fill_paths(struct control_name *name, struct error *err)
 	return ret ? ret : control_check_folder(folder, err);
 }
 
-int control_name_acquire(const char *name, struct control_name **ret_name, struct error *err)
+static int take_name(const char *name, unsigned int held_attempts, struct control_name **ret_name,
+                     struct error *err)
 {
 	struct control_name *taken;
 	int ret;
@@ -192,7 +208,7 @@ int control_name_acquire(const char *name, struct control_name **ret_name, struc
 	ret = fill_paths(taken, err);
 	if (ret)
 		goto free_taken;
-	ret = lock_file(taken->lock_path);
+	ret = lock_file(taken->lock_path, held_attempts);
 	if (ret == -EEXIST) {
 		error_set(err, ret,
 		          "--name %s: a guest of that name is running (choose another name, or end "
@@ -211,6 +227,19 @@ int control_name_acquire(const char *name, struct control_name **ret_name, struc
 free_taken:
 	free(taken);
 	return ret;
+}
+
+int control_name_acquire(const char *name, struct control_name **ret_name, struct error *err)
+{
+	return take_name(name, HELD_ATTEMPTS_MAX, ret_name, err);
+}
+
+void control_name_clean(const char *name)
+{
+	struct control_name *taken;
+
+	if (!take_name(name, 1, &taken, NULL))
+		control_name_release(taken);
 }
 
 const char *control_name_socket_path(const struct control_name *name)

@@ -45,6 +45,9 @@ EBB_MUST_CHECK int control_name_acquire(const char *name, struct control_name **
 /* Removes socket and lock file and gives the name back. */
 void control_name_release(struct control_name *name);
 
+/* Removes what a killed ebb left under this name. Nothing happens where one holds it. */
+void control_name_clean(const char *name);
+
 /* Serves on vm->main_loop, on its thread. vm, with its vCPUs created and not yet started, and name
  * are borrowed. */
 EBB_MUST_CHECK int control_create(struct vm *vm, struct control_name *name,

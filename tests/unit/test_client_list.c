@@ -78,6 +78,30 @@ static void the_living_are_listed_and_the_dead_are_not(void **state)
 	json_decref(list);
 }
 
+static bool is_there(const char *file_name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/ebb/%s", server.folder, file_name);
+	return access(path, F_OK) == 0;
+}
+
+static void what_a_killed_guest_left_is_removed(void **state)
+{
+	(void)state;
+	leave_behind("dead.sock", true);
+	leave_behind("dead.lock", false);
+	leave_behind("early.lock", false); /* killed before it had a socket */
+	leave_behind("notes", false);
+	client_run(&run, &client_list_command, "", NULL);
+	assert_int_equal(run.status, 0);
+	assert_non_null(strstr(run.output, "\nguest "));
+	assert_false(is_there("dead.sock") || is_there("dead.lock") || is_there("early.lock"));
+	assert_true(is_there("guest.sock") && is_there("guest.lock") && is_there("notes"));
+	client_run(&run, &client_list_command, "", NULL);
+	assert_non_null(strstr(run.output, "\nguest "));
+}
+
 static void nobody_running_is_no_error(void **state)
 {
 	(void)state;
@@ -99,6 +123,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(the_living_are_listed_and_the_dead_are_not),
+		TEST(what_a_killed_guest_left_is_removed),
 		TEST(nobody_running_is_no_error),
 	};
 

@@ -24,16 +24,26 @@
 
 static const char *folder;
 
-/* What happens between a starter's open of the lock file and its flock: an ebb that ends. */
-static struct control_name *ends_before_flock;
+/* What happens between a starter's open of the lock file and its flock: an ebb that ends. Behind
+ * the flock: one that had the name for a moment. */
+static struct control_name *ends_before_flock, *ends_behind_flock;
 
 int flock(int fd, int operation)
 {
 	struct control_name *name = ends_before_flock;
+	int ret, failure;
 
 	ends_before_flock = NULL;
 	control_name_release(name);
-	return (int)syscall(SYS_flock, fd, operation);
+	ret = (int)syscall(SYS_flock, fd, operation);
+	failure = errno;
+	if (ends_behind_flock) {
+		name = ends_behind_flock;
+		ends_behind_flock = NULL;
+		control_name_release(name);
+	}
+	errno = failure;
+	return ret;
 }
 
 static int set_up(void **state)
@@ -137,6 +147,21 @@ static void a_lock_on_a_file_that_lost_its_name_is_none(void **state)
 	assert_true(exists("ebb/vm1.lock"));
 	assert_int_equal(control_name_acquire("vm1", &third, NULL), -EEXIST);
 	control_name_release(second);
+}
+
+static void who_cleans_up_is_not_in_a_starter_s_way(void **state)
+{
+	struct control_name *name = NULL, *cleaner = NULL;
+
+	(void)state;
+	assert_int_equal(control_name_acquire("vm1", &cleaner, NULL), 0);
+	ends_behind_flock = cleaner;
+	assert_int_equal(control_name_acquire("vm1", &name, NULL), 0);
+	control_name_clean("vm1"); /* not while one has it */
+	assert_true(exists("ebb/vm1.lock"));
+	assert_int_equal(control_name_acquire("vm1", &cleaner, NULL), -EEXIST);
+	control_name_release(name);
+	assert_false(exists("ebb/vm1.lock"));
 }
 
 static void only_one_of_many_starters_gets_a_name(void **state)
@@ -273,6 +298,7 @@ int main(void)
 		TEST(a_name_is_held_until_it_is_released),
 		TEST(a_killed_holder_leaves_nothing_in_the_way),
 		TEST(a_lock_on_a_file_that_lost_its_name_is_none),
+		TEST(who_cleans_up_is_not_in_a_starter_s_way),
 		TEST(only_one_of_many_starters_gets_a_name),
 		TEST(a_folder_that_others_reach_is_refused),
 		TEST(a_link_in_place_of_the_lock_is_refused),
