@@ -59,7 +59,6 @@ objects = $(patsubst %,$(1)/obj/%.o,$(basename $(2)))
 
 SOURCES := $(sort $(wildcard src/*.c arch/$(ARCH)/*.c devices/*.c devices/*/*.c))
 LIBRARY_SOURCES := $(filter-out src/main.c,$(SOURCES))
-FAKES := $(sort $(wildcard tests/unit/fakes/*.c))
 # Tests and fuzzers of another architecture's rooms say so in their names: test_x86_acpi, fuzz_riscv_plic.
 OTHER_ARCH := $(if $(filter x86,$(ARCH)),riscv,x86)
 TESTS ?= $(filter-out test_$(OTHER_ARCH)_%,$(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c))))
@@ -138,9 +137,9 @@ firmware: firmware-tests
 # ---- Tests -----------------------------------------------------------------------------------------------------------
 
 # The fakes that a test names in its line `/* fakes: A B */` come before the library and so stand in for rooms. A fake may be
-# one an architecture: fakes/A_x86.c.
-fakes_of = $(foreach fake,$(shell sed -n 's|^/\* fakes: \(.*\) \*/$$|\1|p' $(1)),\
-	$(if $(wildcard tests/unit/fakes/$(fake)_$(ARCH).c),$(fake)_$(ARCH),$(fake)))
+# one an architecture, fakes/A_x86.c, or a folder of parts, fakes/A/*.c.
+fakes_of = $(foreach fake,$(shell sed -n 's|^/\* fakes: \(.*\) \*/$$|\1|p' $(1)),$(or \
+	$(patsubst tests/unit/fakes/%.c,%,$(wildcard tests/unit/fakes/$(fake)_$(ARCH).c tests/unit/fakes/$(fake)/*.c)),$(fake)))
 
 define unit_test
 $(1)/$(2): $(1)/obj/tests/unit/$(2).o $(patsubst %,$(1)/obj/tests/unit/fakes/%.o,$(call fakes_of,tests/unit/$(2).c)) $(1)/libebb.a
@@ -209,7 +208,7 @@ run:
 # ---- Conveniences ----------------------------------------------------------------------------------------------------
 
 compile_commands.json: Makefile
-	@printf '[\n' > $@; first=1; for source in $(SOURCES) $(wildcard tests/unit/*.c tests/unit/fakes/*.c tests/fuzz/*.c); do \
+	@printf '[\n' > $@; first=1; for source in $(SOURCES) $(wildcard tests/unit/*.c tests/unit/fakes/*.c tests/unit/fakes/*/*.c tests/fuzz/*.c); do \
 		[ $$first = 1 ] || printf ',\n' >> $@; first=0; \
 		printf '{"directory":"%s","file":"%s","command":"%s -D_GNU_SOURCE -Iinclude -Itests/unit/fakes -std=gnu11 -c %s"}' \
 			"$(CURDIR)" "$$source" "$(CC)" "$$source" >> $@; \
