@@ -64,6 +64,11 @@ extern const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT]
 EBB_MUST_CHECK int cmdline_run_positional(void *target, size_t index, const char *value,
                                           struct error *err);
 
+/* --- cmdline_memory.c: the row of --mem; target is a vm_config --- */
+
+EBB_MUST_CHECK int cmdline_parse_memory(void *target, const struct cmdline_option *option,
+                                        const char *value, struct error *err);
+
 /* --- cmdline_values.c --- */
 
 /*

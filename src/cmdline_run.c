@@ -65,59 +65,6 @@ static int parse_params_only(void *target, const struct cmdline_option *option, 
 	return 0;
 }
 
-static int parse_memory_size(struct vm_config *config, const char *value, struct error *err)
-{
-	int ret = cmdline_parse_size(value, MIB, &config->memory.size_bytes);
-
-	if (ret == -ERANGE)
-		return error_set(err, -EINVAL, "--mem %s: more than any guest (give 1M to 16T)",
-		                 value);
-	if (ret)
-		return error_set(err, -EINVAL,
-		                 "--mem %s: not a size (give whole K, M, G or T, such as 512M; a "
-		                 "bare number is MiB)",
-		                 value);
-	return 0;
-}
-
-static int parse_memory_key(struct vm_config *config, const char *key, const char *value,
-                            struct error *err)
-{
-	struct cmdline_nearest nearest = { .word = key };
-
-	if (strcmp(key, "thp") == 0) {
-		if (cmdline_parse_bool(value, &config->memory.thp))
-			return error_set(err, -EINVAL,
-			                 "--mem thp=%s: cannot be read (give on or off)", value);
-		return 0;
-	}
-	cmdline_nearest_offer(&nearest, "thp");
-	return error_set(err, -EINVAL, "--mem %s: unknown key (%s)", key,
-	                 nearest.best ? "did you mean thp?" : "the keys are: thp");
-}
-
-static int parse_memory(void *target, const struct cmdline_option *option, const char *value,
-                        struct error *err)
-{
-	struct vm_config *config = target;
-	char *list = (char *)(uintptr_t)value, *key, *key_value;
-	bool size_given = false;
-
-	(void)option;
-	while (cmdline_next_key(&list, &key, &key_value)) {
-		int ret;
-
-		if (!size_given && !key_value)
-			ret = parse_memory_size(config, key, err);
-		else
-			ret = parse_memory_key(config, key, key_value, err);
-		if (ret)
-			return ret;
-		size_given = true;
-	}
-	return 0;
-}
-
 static int parse_cpus(void *target, const struct cmdline_option *option, const char *value,
                       struct error *err)
 {
@@ -274,9 +221,15 @@ const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT] = {
 	{ 'p', "params", "STRING", "kernel command line, behind the console's defaults",
 	  parse_params },
 	{ 0, "params-only", NULL, "leave out those defaults", parse_params_only },
-	{ 'm', "mem", "SIZE[,thp=on|off]",
-	  "guest RAM (default 512M; a bare number is MiB); thp: huge pages (default on)",
-	  parse_memory },
+	{ 'm', "mem", "SIZE[,KEY[=VALUE],...]",
+	  "guest RAM (default 512M; a bare number is MiB)\n"
+	  "          backing=anon|memfd|hugetlb|file  what is behind it (default anon)\n"
+	  "          page-size=2M|1G           the pages of hugetlb (default 2M)\n"
+	  "          path=FILE                 the file of backing=file, as large as the RAM\n"
+	  "          lock                      never swapped, never given back (default off)\n"
+	  "          prealloc                  all there from the start (default off)\n"
+	  "          thp                       huge pages, with anon and memfd (default on)",
+	  cmdline_parse_memory },
 	{ 'c', "cpus", "N", "vCPUs, 1 to 64 (default 1)", parse_cpus },
 	{ 0, "name", "NAME", "what the other commands call this guest (default ebb-PID)",
 	  parse_name },

@@ -68,7 +68,7 @@ void vm_config_init(struct vm_config *config)
 
 	*config = (struct vm_config){
 		.params = "",
-		.memory = { .size_bytes = MEMORY_DEFAULT_BYTES, .thp = true },
+		.memory = { .size_bytes = MEMORY_DEFAULT_BYTES, .backing = { .thp = true } },
 		.cpu_count = 1,
 		.transport = TRANSPORT_PCI,
 		.console = CONSOLE_SERIAL,
@@ -97,6 +97,55 @@ static int check_memory(const struct vm_config *config, struct error *err)
 	return 0;
 }
 
+/* Keys of --mem that go with one backing alone. */
+static int check_backing(const struct memory_config *memory, struct error *err)
+{
+	const struct gmem_backing *backing = &memory->backing;
+	const bool huge = backing->kind == GMEM_HUGETLB, file = backing->kind == GMEM_FILE;
+	char text[SIZE_TEXT_MAX];
+
+	if (backing->page_bytes && !huge)
+		return error_set(err, -EINVAL,
+		                 "--mem page-size=%s: goes with backing=hugetlb alone (add it, or "
+		                 "leave page-size out)",
+		                 cmdline_format_size(backing->page_bytes, text));
+	if (backing->path && !file)
+		return error_set(
+			err, -EINVAL,
+			"--mem path=%s: goes with backing=file alone (add it, or leave path "
+			"out)",
+			backing->path);
+	if (!backing->path && file)
+		return error_set(err, -EINVAL,
+		                 "--mem backing=file: without a file (add path=FILE)");
+	if (memory->thp_given && backing->thp && (huge || file))
+		return error_set(err, -EINVAL,
+		                 "--mem thp=on: goes with backing=anon and memfd (leave it out)");
+	return 0;
+}
+
+static int complete_memory(struct vm_config *config, struct error *err)
+{
+	struct gmem_backing *backing = &config->memory.backing;
+	char text[SIZE_TEXT_MAX], page_text[SIZE_TEXT_MAX];
+	int ret = check_memory(config, err);
+
+	if (!ret)
+		ret = check_backing(&config->memory, err);
+	if (ret)
+		return ret;
+	if (backing->kind == GMEM_HUGETLB && !backing->page_bytes)
+		backing->page_bytes = PAGE_2M_BYTES;
+	if (backing->kind == GMEM_HUGETLB || backing->kind == GMEM_FILE)
+		backing->thp = false;
+	if (backing->page_bytes && !is_aligned(config->memory.size_bytes, backing->page_bytes))
+		return error_set(err, -EINVAL,
+		                 "--mem %s: not whole huge pages (give a multiple of %s)",
+		                 cmdline_format_size(config->memory.size_bytes, text),
+		                 cmdline_format_size(backing->page_bytes, page_text));
+	return 0;
+}
+
 static int complete_console(struct vm_config *config, struct error *err)
 {
 	const struct device_class *class = device_class_find("virtio-console");
@@ -115,7 +164,7 @@ static int complete_console(struct vm_config *config, struct error *err)
 
 int vm_config_complete(struct vm_config *config, unsigned int pid, struct error *err)
 {
-	int ret = check_memory(config, err);
+	int ret = complete_memory(config, err);
 
 	if (ret)
 		return ret;

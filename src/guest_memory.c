@@ -8,11 +8,11 @@
  *	          ^ hva, congruent to gpa modulo 1 GiB (2 MiB where address space is short)
  *
  * The reservation is one mmap that is larger than the region by the alignment; the region is made
- * accessible in place, and what is left over on both sides stays as a guard of at least a page: an
- * access past either end faults instead of reaching something of ours. Reservations are
- * MAP_NORESERVE: a guest's RAM costs the host what the guest touches. We never touch it ourselves,
- * but to load images and to serve devices. The mappings' pages are given back in reclaim.c alone;
- * here is only the advice for huge pages, once, at set-up.
+ * accessible in place (guest_memory_backing.c), and what is left over on both sides stays as a
+ *guard of at least a page: an access past either end faults instead of reaching something of ours.
+ * Reservations are MAP_NORESERVE: a guest's RAM costs the host what the guest touches, unless its
+ * backing is reserved or filled beforehand. We never touch it ourselves, but to load images and to
+ * serve devices. The mappings' pages are given back in reclaim.c alone.
  *
  * Locks: change_lock keeps one change (and its listener calls) apart from the next; table_lock is
  * held for writing only while the table itself changes, so a listener may read memory. Readers
@@ -30,11 +30,13 @@
 
 #include "ebb/guest_memory.h"
 #include "ebb/metrics.h"
+#include "guest_memory_backing.h"
 
 #define GUARD_BYTES PAGE_4K_BYTES
 
 struct slot {
 	struct gmem_region region;
+	struct backing_file *file; /* NULL: anonymous */
 	void *reservation;
 	size_t reservation_bytes;
 };
@@ -42,6 +44,7 @@ struct slot {
 struct guest_memory {
 	pthread_mutex_t change_lock;
 	struct list listeners;
+	struct list files; /* struct backing_file */
 	pthread_rwlock_t table_lock;
 	size_t slot_count;
 	struct slot slots[GMEM_REGIONS_MAX]; /* ascending gpa, apart from each other */
@@ -59,6 +62,7 @@ int guest_memory_create(struct guest_memory **ret_memory, struct error *err)
 	if (pthread_rwlock_init(&memory->table_lock, NULL))
 		goto destroy_change_lock;
 	list_init(&memory->listeners);
+	list_init(&memory->files);
 	metric_add(&memory->generation, 1);
 	*ret_memory = memory;
 	return 0;
@@ -70,12 +74,18 @@ free_memory:
 	return error_set_errno(err, -ENOMEM, "guest memory");
 }
 
+static void unmap(struct slot *slot)
+{
+	munmap(slot->reservation, slot->reservation_bytes);
+	backing_file_put(slot->file);
+}
+
 void guest_memory_destroy(struct guest_memory *memory)
 {
 	if (!memory)
 		return;
 	for (size_t i = 0; i < memory->slot_count; i++)
-		munmap(memory->slots[i].reservation, memory->slots[i].reservation_bytes);
+		unmap(&memory->slots[i]);
 	pthread_rwlock_destroy(&memory->table_lock);
 	pthread_mutex_destroy(&memory->change_lock);
 	free(memory);
@@ -120,30 +130,23 @@ static bool reserve(struct slot *slot, uint64_t alignment)
 	return true;
 }
 
-static int map(struct slot *slot, struct error *err)
+/* Undoes itself but for the file. */
+static int map(struct slot *slot, const struct gmem_backing *backing, struct error *err)
 {
 	struct gmem_region *region = &slot->region;
-	const unsigned long long mib = region->size_bytes / MIB, gpa = region->gpa;
+	int result;
 
-	if (!reserve(slot, PAGE_1G_BYTES) && !reserve(slot, PAGE_2M_BYTES))
+	if (!reserve(slot, PAGE_1G_BYTES) &&
+	    (region->page_bytes > PAGE_2M_BYTES || !reserve(slot, PAGE_2M_BYTES)))
 		return error_set(err, -ENOMEM,
 		                 "--mem: the host has no address space for the %llu MiB of guest "
 		                 "memory at 0x%llx (ask for less, or raise `ulimit -v`)",
-		                 mib, gpa);
-	if (mprotect(region->hva, region->size_bytes, PROT_READ | PROT_WRITE)) {
-		int result = -errno;
-
+		                 (unsigned long long)(region->size_bytes / MIB),
+		                 (unsigned long long)region->gpa);
+	result = backing_map(region, backing, err);
+	if (result < 0)
 		munmap(slot->reservation, slot->reservation_bytes);
-		return error_set(err, result,
-		                 "--mem: the host does not grant the %llu MiB of guest memory at "
-		                 "0x%llx (ask for less, allow overcommit with "
-		                 "vm.overcommit_memory=0 or 1, or raise `ulimit -d`)",
-		                 mib, gpa);
-	}
-	/* -EINVAL: a host kernel without huge pages, which works with small ones. */
-	if (region->thp)
-		madvise(region->hva, region->size_bytes, MADV_HUGEPAGE);
-	return 0;
+	return result;
 }
 
 /* --- the table; lock held --- */
@@ -245,22 +248,58 @@ static int tell_added(struct guest_memory *memory, const struct gmem_region *reg
 	return result;
 }
 
-static int add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes, bool thp,
-                      struct error *err)
+/* The region's file, and what follows from it. */
+static int choose_backing(struct guest_memory *memory, struct slot *slot,
+                          const struct gmem_backing *backing, struct error *err)
 {
-	struct slot slot = { .region = { .gpa = gpa, .size_bytes = size_bytes, .thp = thp } };
+	struct gmem_region *region = &slot->region;
+	int result;
+
+	region->kind = backing->kind;
+	region->thp = backing->thp;
+	region->locked = backing->lock;
+	region->page_bytes = PAGE_4K_BYTES;
+	region->fd = -1;
+	if (backing->kind == GMEM_ANON)
+		return 0;
+	result = backing_file_get(&memory->files, backing, region->size_bytes, &slot->file,
+	                          &region->file_offset, err);
+	if (result < 0)
+		return result;
+	region->fd = slot->file->fd;
+	region->page_bytes = slot->file->page_bytes;
+	if (is_aligned(region->gpa | region->size_bytes, region->page_bytes))
+		return 0;
+	backing_file_put(slot->file);
+	return error_set(
+		err, -EINVAL,
+		"--mem: %llu KiB of guest memory at 0x%llx are not whole huge pages (give a "
+		"multiple of %llu KiB)",
+		(unsigned long long)(region->size_bytes / KIB), (unsigned long long)region->gpa,
+		(unsigned long long)(region->page_bytes / KIB));
+}
+
+static int add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes,
+                      const struct gmem_backing *backing, struct error *err)
+{
+	struct slot slot = { .region = { .gpa = gpa, .size_bytes = size_bytes } };
 	int result = check_new(memory, gpa, size_bytes);
 
 	if (result < 0)
 		return error_set_errno(err, result,
 		                       "guest memory: region of 0x%llx bytes at 0x%llx",
 		                       (unsigned long long)size_bytes, (unsigned long long)gpa);
-	result = map(&slot, err);
+	result = choose_backing(memory, &slot, backing, err);
 	if (result < 0)
 		return result;
+	result = map(&slot, backing, err);
+	if (result < 0) {
+		backing_file_put(slot.file);
+		return result;
+	}
 	result = tell_added(memory, &slot.region);
 	if (result < 0) {
-		munmap(slot.reservation, slot.reservation_bytes);
+		unmap(&slot);
 		return error_set_errno(
 			err, result, "guest memory: the host does not take %llu MiB at 0x%llx",
 			(unsigned long long)(size_bytes / MIB), (unsigned long long)gpa);
@@ -269,13 +308,14 @@ static int add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_byte
 	return 0;
 }
 
-int gmem_add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes, bool thp,
-                    struct error *err)
+int gmem_add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes,
+                    const struct gmem_backing *backing, struct error *err)
 {
+	static const struct gmem_backing anonymous = { .kind = GMEM_ANON };
 	int result;
 
 	pthread_mutex_lock(&memory->change_lock);
-	result = add_region(memory, gpa, size_bytes, thp, err);
+	result = add_region(memory, gpa, size_bytes, backing ? backing : &anonymous, err);
 	pthread_mutex_unlock(&memory->change_lock);
 	return result;
 }
@@ -313,7 +353,7 @@ int gmem_remove_region(struct guest_memory *memory, gpa_t gpa)
 
 			listener->region_removed(listener, &slot.region);
 		}
-		munmap(slot.reservation, slot.reservation_bytes);
+		unmap(&slot);
 		result = 0;
 	}
 	pthread_mutex_unlock(&memory->change_lock);
@@ -457,16 +497,20 @@ void *gmem_span(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
  */
 int gmem_flush_page(struct guest_memory *memory, gpa_t gpa)
 {
-	void *page;
+	const struct gmem_region *region;
 	int ret = 0;
 
 	gmem_lock_shared(memory);
-	page = gmem_span(memory, align_down(gpa, PAGE_4K_BYTES), PAGE_4K_BYTES);
-	if (!page)
+	region = find(memory, gpa);
+	if (!region) {
 		ret = -EFAULT;
-	else if (mprotect(page, PAGE_4K_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC) ||
-	         mprotect(page, PAGE_4K_BYTES, PROT_READ | PROT_WRITE))
-		ret = -errno;
+	} else {
+		uint8_t *page = region->hva + align_down(gpa - region->gpa, region->page_bytes);
+
+		if (mprotect(page, region->page_bytes, PROT_READ | PROT_WRITE | PROT_EXEC) ||
+		    mprotect(page, region->page_bytes, PROT_READ | PROT_WRITE))
+			ret = -errno;
+	}
 	gmem_unlock_shared(memory);
 	return ret;
 }

@@ -143,14 +143,16 @@ static int build_memory(struct machine *machine, struct error *err)
 {
 	struct vm *vm = &machine->vm;
 	const struct memory_config *config = &machine->config->memory;
+	struct gmem_backing backing = config->backing;
 	struct arch_memory_map map;
 	int ret = arch_memory_map(config->size_bytes, &map, err);
 
 	if (!ret)
 		ret = guest_memory_create(&vm->memory, err);
+	backing.file_bytes = config->size_bytes;
 	for (size_t i = 0; !ret && i < map.range_count; i++)
 		ret = gmem_add_region(vm->memory, map.ranges[i].gpa, map.ranges[i].size_bytes,
-		                      config->thp, err);
+		                      &backing, err);
 	return ret;
 }
 

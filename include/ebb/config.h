@@ -8,6 +8,7 @@
 #define EBB_CONFIG_H
 
 #include "ebb/error.h"
+#include "ebb/guest_memory.h"
 #include "ebb/log.h"
 #include "ebb/types.h"
 
@@ -42,8 +43,9 @@ struct device_config {
 };
 
 struct memory_config {
-	uint64_t size_bytes; /* a multiple of 4 KiB */
-	bool thp;            /* advise MADV_HUGEPAGE */
+	uint64_t size_bytes;         /* a multiple of 4 KiB, of the huge page with hugetlb */
+	struct gmem_backing backing; /* but for file_bytes */
+	bool thp_given;              /* said, not assumed */
 };
 
 enum transport_kind { TRANSPORT_PCI, TRANSPORT_MMIO };

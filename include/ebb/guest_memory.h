@@ -3,8 +3,8 @@
  * Guest memory: regions of guest-physical addresses and the host mappings behind them.
  *
  * A region's host address is congruent to its guest-physical address modulo 1 GiB where the host
- * has the room and always modulo 2 MiB, so that host and guest huge pages line up. RAM is private,
- * anonymous, MAP_NORESERVE.
+ * has the room and always modulo 2 MiB, so that host and guest huge pages line up. What is behind
+ * it says struct gmem_backing; regions with the same backing share one file, one behind the other.
  *
  * Locking. The region table has a reader-writer lock. gmem_read, gmem_write and the queries take it
  * for themselves. A pointer from gmem_span is valid while the caller holds gmem_lock_shared
@@ -27,11 +27,32 @@ struct guest_memory;
 
 #define GMEM_REGIONS_MAX 64
 
+enum gmem_kind {
+	GMEM_ANON,    /* private anonymous, MAP_NORESERVE */
+	GMEM_MEMFD,   /* shared memory without a name */
+	GMEM_HUGETLB, /* the same of huge pages, reserved in their pool from the start */
+	GMEM_FILE,    /* a file, block device or file of hugetlbfs of the user's, shared */
+};
+
+struct gmem_backing {
+	enum gmem_kind kind;
+	uint64_t page_bytes; /* GMEM_HUGETLB: PAGE_2M_BYTES or PAGE_1G_BYTES; the others: 0 */
+	bool thp;            /* advise huge pages (GMEM_ANON, GMEM_MEMFD) */
+	bool lock;           /* mlock; pages the guest did not touch yet only with prealloc */
+	bool prealloc;       /* all there from the start */
+	const char *path;    /* GMEM_FILE; borrowed while regions are added */
+	uint64_t file_bytes; /* all regions of the file together; 0: it has one. Not GMEM_ANON */
+};
+
 struct gmem_region {
-	gpa_t gpa;           /* 4 KiB aligned */
-	uint64_t size_bytes; /* a multiple of 4 KiB, not 0; gpa + size_bytes does not wrap */
+	gpa_t gpa;           /* aligned to page_bytes */
+	uint64_t size_bytes; /* a multiple of page_bytes, not 0; gpa + size_bytes does not wrap */
 	uint8_t *hva;
-	bool thp;
+	enum gmem_kind kind;
+	uint64_t page_bytes; /* what the host allocates and frees at least: 4 KiB, 2 MiB, 1 GiB */
+	bool thp, locked;
+	int fd;               /* owned by guest memory; -1: GMEM_ANON */
+	uint64_t file_offset; /* of hva, in fd */
 };
 
 struct gmem_listener { /* owned by the listener, linked while registered */
@@ -45,10 +66,13 @@ EBB_MUST_CHECK int guest_memory_create(struct guest_memory **ret_memory, struct 
 /* Unmaps every region without telling listeners: they are gone by then. */
 void guest_memory_destroy(struct guest_memory *memory);
 
-/* Errors: -EINVAL (alignment, wrap), -EEXIST (overlap), -ENOSPC (GMEM_REGIONS_MAX), -ENOMEM, a
- * listener's. */
+/*
+ * A backing of NULL is private anonymous memory without huge pages. Errors: -EINVAL (alignment,
+ * wrap, a file that does not do), -EEXIST (overlap), -ENOSPC (GMEM_REGIONS_MAX), -ENOMEM (address
+ * space, the pool of huge pages, what prealloc asks for), -EPERM (locking), a listener's.
+ */
 EBB_MUST_CHECK int gmem_add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes,
-                                   bool thp, struct error *err);
+                                   const struct gmem_backing *backing, struct error *err);
 EBB_MUST_CHECK int gmem_remove_region(struct guest_memory *memory, gpa_t gpa);
 
 /* Set-up only. A new listener is told of the regions that are there already; -errno is the
@@ -77,8 +101,9 @@ EBB_MUST_CHECK int gmem_load_file(struct guest_memory *memory, gpa_t gpa, int fd
 void *gmem_span(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes);
 
 /*
- * Makes the guest's next access to the 4 KiB page that holds gpa fault in the host anew, content
- * kept (for test devices). -EFAULT: no RAM there; -errno of mprotect.
+ * Makes the guest's next access to the backing's page that holds gpa fault in the host anew,
+ * content kept (for test devices). -EFAULT: no RAM there; -errno of mprotect (-EACCES: a file whose
+ * file system is mounted noexec).
  */
 EBB_MUST_CHECK int gmem_flush_page(struct guest_memory *memory, gpa_t gpa);
 

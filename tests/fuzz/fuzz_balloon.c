@@ -41,7 +41,7 @@ static struct target *create(void)
 
 	target->vm.config = &target->vm_config;
 	failed = guest_memory_create(&target->vm.memory, NULL) ||
-	         gmem_add_region(target->vm.memory, 0, RAM_BYTES, true, NULL) ||
+	         gmem_add_region(target->vm.memory, 0, RAM_BYTES, &(struct gmem_backing){ .thp = true }, NULL) ||
 	         reclaim_create(target->vm.memory, &target->vm.reclaim, NULL) ||
 	         event_loop_create("reclaim", &target->vm.reclaim_loop, NULL);
 	target->config.class = &virtio_balloon_class;

@@ -80,7 +80,7 @@ static void nothing_given_is_the_defaults(void **state)
 	assert_null(config.kernel_path);
 	assert_string_equal(config.params, "");
 	assert_int_equal(config.memory.size_bytes, 512 * MIB);
-	assert_true(config.memory.thp);
+	assert_true(config.memory.backing.thp);
 	assert_int_equal(config.cpu_count, 1);
 	assert_int_equal(config.transport, TRANSPORT_PCI);
 	assert_int_equal(config.console, CONSOLE_SERIAL);
@@ -110,7 +110,7 @@ static void every_option_is_taken(void **state)
 	assert_string_equal(config.params, "quiet");
 	assert_true(config.params_only);
 	assert_int_equal(config.memory.size_bytes, 2 * GIB);
-	assert_false(config.memory.thp);
+	assert_false(config.memory.backing.thp);
 	assert_int_equal(config.cpu_count, 4);
 	assert_string_equal(config.name, "vm.1");
 	assert_int_equal(config.transport, TRANSPORT_MMIO);
@@ -141,7 +141,34 @@ static void words_may_stand_in_any_order(void **state)
 	parse_ok(&line, "-m 1G -m 2G -c 2 -c 3 --mem=thp=off", &config);
 	assert_int_equal(config.memory.size_bytes, 2 * GIB);
 	assert_int_equal(config.cpu_count, 3);
-	assert_false(config.memory.thp);
+	assert_false(config.memory.backing.thp);
+}
+
+static void memory_has_backings(void **state)
+{
+	struct vm_config config;
+	struct line line;
+
+	(void)state;
+	parse_ok(&line, "-m 1G", &config);
+	assert_int_equal(config.memory.backing.kind, GMEM_ANON);
+	assert_false(config.memory.backing.lock || config.memory.backing.prealloc);
+	parse_ok(&line, "-m 1G,backing=memfd,lock,prealloc", &config);
+	assert_int_equal(config.memory.backing.kind, GMEM_MEMFD);
+	assert_true(config.memory.backing.lock && config.memory.backing.prealloc);
+	assert_true(config.memory.backing.thp);
+	parse_ok(&line, "-m 1G,backing=hugetlb,prealloc=off", &config);
+	assert_int_equal(config.memory.backing.kind, GMEM_HUGETLB);
+	assert_int_equal(config.memory.backing.page_bytes, PAGE_2M_BYTES);
+	assert_false(config.memory.backing.thp);
+	parse_ok(&line, "-m 2G,backing=hugetlb,page-size=1G,thp=off", &config);
+	assert_int_equal(config.memory.backing.page_bytes, PAGE_1G_BYTES);
+	/* Keys may come without a size, and before the option with the size. */
+	parse_ok(&line, "--mem=lock -m backing=file,path=ram -m 1G", &config);
+	assert_int_equal(config.memory.backing.kind, GMEM_FILE);
+	assert_string_equal(config.memory.backing.path, "ram");
+	assert_true(config.memory.backing.lock);
+	assert_int_equal(config.memory.size_bytes, GIB);
 }
 
 static void devices_follow_their_classes(void **state)
@@ -186,9 +213,30 @@ static void mistakes_name_option_value_and_limit(void **state)
 		{ "-m 99999999T", "--mem 99999999T: more than any guest (give 1M to 16T)" },
 		{ "-m 1.5G", "--mem 1.5G: not a size (give whole K, M, G or T, such as 512M; a "
 		             "bare number is MiB)" },
-		{ "-m", "--mem: no value (give --mem SIZE[,thp=on|off])" },
+		{ "-m", "--mem: no value (give --mem SIZE[,KEY[=VALUE],...])" },
 		{ "-m 1G,thb=on", "--mem thb: unknown key (did you mean thp?)" },
-		{ "-m 1G,backing=memfd", "--mem backing: unknown key (the keys are: thp)" },
+		{ "-m 1G,huge", "--mem huge: unknown key (the keys are: backing, page-size, path, "
+		                "lock, prealloc, thp)" },
+		{ "-m 1G,backing=shm",
+		  "--mem backing=shm: unknown (give anon, memfd, hugetlb or file)" },
+		{ "-m 1G,backing", "--mem backing=: unknown (give anon, memfd, hugetlb or file)" },
+		{ "-m 1G,backing=hugetlb,page-size=4M",
+		  "--mem page-size=4M: no huge page (give 2M or 1G)" },
+		{ "-m 1G,page-size=2M",
+		  "--mem page-size=2M: goes with backing=hugetlb alone (add it, "
+		  "or leave page-size out)" },
+		{ "-m 1G,backing=memfd,path=x",
+		  "--mem path=x: goes with backing=file alone (add it, or leave path out)" },
+		{ "-m 1G,backing=file", "--mem backing=file: without a file (add path=FILE)" },
+		{ "-m 1G,backing=file,path=", "--mem path: empty (give path=FILE)" },
+		{ "-m 1G,backing=hugetlb,thp=on",
+		  "--mem thp=on: goes with backing=anon and memfd (leave it out)" },
+		{ "-m 1025M,backing=hugetlb",
+		  "--mem 1025M: not whole huge pages (give a multiple of 2M)" },
+		{ "-m 1538M,backing=hugetlb,page-size=1G",
+		  "--mem 1538M: not whole huge pages (give a multiple of 1G)" },
+		{ "-m 1G,lock=maybe", "--mem lock=maybe: cannot be read (give on or off)" },
+		{ "-m 1G,prealloc=5", "--mem prealloc=5: cannot be read (give on or off)" },
 		{ "-m 1G,thp=perhaps", "--mem thp=perhaps: cannot be read (give on or off)" },
 		{ "-c 0", "--cpus 0: not a number of vCPUs (give 1 to 64)" },
 		{ "-c 65", "--cpus 65: not a number of vCPUs (give 1 to 64)" },
@@ -413,6 +461,7 @@ int main(void)
 		cmocka_unit_test(nothing_given_is_the_defaults),
 		cmocka_unit_test(every_option_is_taken),
 		cmocka_unit_test(words_may_stand_in_any_order),
+		cmocka_unit_test(memory_has_backings),
 		cmocka_unit_test(devices_follow_their_classes),
 		cmocka_unit_test(mistakes_name_option_value_and_limit),
 		cmocka_unit_test(too_many_initrds_are_refused),

@@ -194,7 +194,7 @@ static void test_load(void **state)
 	assert_int_equal(image_create_from_memory("image", bytes, size, &image, NULL), 0);
 	assert_int_equal(elf_parse(image, &elf, NULL), 0);
 	assert_int_equal(guest_memory_create(&memory, NULL), 0);
-	assert_int_equal(gmem_add_region(memory, 0, 4 * MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 0, 4 * MIB, NULL, NULL), 0);
 	assert_int_equal(elf_load(image, &elf, memory, NULL), 0);
 	assert_int_equal(gmem_read(memory, 0x200000, loaded, sizeof(loaded)), 0);
 	assert_memory_equal(loaded, bytes + elf.load[1].file_offset, sizeof(loaded));

@@ -16,6 +16,8 @@
 
 #include "ebb/guest_memory.h"
 
+static const struct gmem_backing huge_pages = { .kind = GMEM_ANON, .thp = true };
+
 static struct guest_memory *new_memory(void)
 {
 	struct guest_memory *memory = NULL;
@@ -56,7 +58,7 @@ static void test_placement(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(gpas); i++) {
 		uint8_t *hva;
 
-		assert_int_equal(gmem_add_region(memory, gpas[i], 2 * MIB, true, NULL), 0);
+		assert_int_equal(gmem_add_region(memory, gpas[i], 2 * MIB, &huge_pages, NULL), 0);
 		hva = hva_of(memory, gpas[i]);
 		assert_int_equal(((uintptr_t)hva - gpas[i]) % PAGE_1G_BYTES, 0);
 		/* Not touched before the guest does. */
@@ -74,7 +76,7 @@ static void test_guards(void **state)
 	uint8_t *hva;
 
 	(void)state;
-	assert_int_equal(gmem_add_region(memory, 0, 2 * MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 0, 2 * MIB, NULL, NULL), 0);
 	hva = hva_of(memory, 0);
 	for (int side = 0; side < 2; side++) {
 		uint8_t *outside = side ? hva + 2 * MIB : hva - PAGE_4K_BYTES;
@@ -100,21 +102,21 @@ static void test_bad_regions(void **state)
 
 	(void)state;
 	assert_true(gmem_generation(memory) != 0);
-	assert_int_equal(gmem_add_region(memory, MIB, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, MIB, MIB, NULL, NULL), 0);
 	generation = gmem_generation(memory);
-	assert_int_equal(gmem_add_region(memory, 0, 0, false, &err), -EINVAL);
+	assert_int_equal(gmem_add_region(memory, 0, 0, NULL, &err), -EINVAL);
 	assert_int_equal(err.code, -EINVAL);
-	assert_int_equal(gmem_add_region(memory, 0x1001, 0x1000, false, NULL), -EINVAL);
-	assert_int_equal(gmem_add_region(memory, 0x1000, 0x1001, false, NULL), -EINVAL);
-	assert_int_equal(gmem_add_region(memory, UINT64_MAX - 0xfff, 0x2000, false, NULL), -EINVAL);
-	assert_int_equal(gmem_add_region(memory, MIB, MIB, false, NULL), -EEXIST);
-	assert_int_equal(gmem_add_region(memory, 0, MIB + 0x1000, false, NULL), -EEXIST);
-	assert_int_equal(gmem_add_region(memory, 2 * MIB - 0x1000, MIB, false, NULL), -EEXIST);
-	assert_int_equal(gmem_add_region(memory, 0, 4 * MIB, false, NULL), -EEXIST);
+	assert_int_equal(gmem_add_region(memory, 0x1001, 0x1000, NULL, NULL), -EINVAL);
+	assert_int_equal(gmem_add_region(memory, 0x1000, 0x1001, NULL, NULL), -EINVAL);
+	assert_int_equal(gmem_add_region(memory, UINT64_MAX - 0xfff, 0x2000, NULL, NULL), -EINVAL);
+	assert_int_equal(gmem_add_region(memory, MIB, MIB, NULL, NULL), -EEXIST);
+	assert_int_equal(gmem_add_region(memory, 0, MIB + 0x1000, NULL, NULL), -EEXIST);
+	assert_int_equal(gmem_add_region(memory, 2 * MIB - 0x1000, MIB, NULL, NULL), -EEXIST);
+	assert_int_equal(gmem_add_region(memory, 0, 4 * MIB, NULL, NULL), -EEXIST);
 	assert_int_equal(gmem_remove_region(memory, MIB + 0x1000), -ENOENT);
 	/* More than any address space. */
 	err = (struct error)ERROR_INIT;
-	assert_int_equal(gmem_add_region(memory, 4 * GIB, UINT64_C(1) << 62, false, &err), -ENOMEM);
+	assert_int_equal(gmem_add_region(memory, 4 * GIB, UINT64_C(1) << 62, NULL, &err), -ENOMEM);
 	assert_non_null(strstr(err.message, "--mem"));
 	assert_non_null(strstr(err.message, "MiB"));
 	assert_true(gmem_generation(memory) == generation);
@@ -148,12 +150,12 @@ static void test_host_refuses(void **state)
 		limit = before;
 		limit.rlim_cur = MIB;
 		assert_int_equal(setrlimit(table[i].resource, &limit), 0);
-		result = gmem_add_region(memory, GIB, 64 * MIB, false, &err);
+		result = gmem_add_region(memory, GIB, 64 * MIB, NULL, &err);
 		assert_int_equal(setrlimit(table[i].resource, &before), 0);
 		assert_int_equal(result, -ENOMEM);
 		assert_non_null(strstr(err.message, "--mem: "));
 		assert_non_null(strstr(err.message, table[i].says));
-		assert_int_equal(gmem_add_region(memory, GIB, 64 * MIB, false, NULL), 0);
+		assert_int_equal(gmem_add_region(memory, GIB, 64 * MIB, NULL, NULL), 0);
 		assert_int_equal(gmem_remove_region(memory, GIB), 0);
 	}
 	guest_memory_destroy(memory);
@@ -168,12 +170,10 @@ static void test_many_regions(void **state)
 	(void)state;
 	/* Odd ones downwards, then even ones upwards. */
 	for (int i = GMEM_REGIONS_MAX - 1; i > 0; i -= 2)
-		assert_int_equal(gmem_add_region(memory, (gpa_t)i * 0x2000, 0x1000, false, NULL),
-		                 0);
+		assert_int_equal(gmem_add_region(memory, (gpa_t)i * 0x2000, 0x1000, NULL, NULL), 0);
 	for (int i = 0; i < GMEM_REGIONS_MAX; i += 2)
-		assert_int_equal(gmem_add_region(memory, (gpa_t)i * 0x2000, 0x1000, false, NULL),
-		                 0);
-	assert_int_equal(gmem_add_region(memory, GIB, 0x1000, false, NULL), -ENOSPC);
+		assert_int_equal(gmem_add_region(memory, (gpa_t)i * 0x2000, 0x1000, NULL, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, GIB, 0x1000, NULL, NULL), -ENOSPC);
 	assert_true(gmem_generation(memory) == generation + GMEM_REGIONS_MAX);
 	assert_int_equal(gmem_list_regions(memory, regions, GMEM_REGIONS_MAX), GMEM_REGIONS_MAX);
 	for (gpa_t i = 0; i < GMEM_REGIONS_MAX; i++) {
@@ -185,7 +185,7 @@ static void test_many_regions(void **state)
 	assert_null(hva_of(memory, 0x4000));
 	assert_non_null(hva_of(memory, 0x6000));
 	assert_int_equal(gmem_list_regions(memory, regions, 2), GMEM_REGIONS_MAX - 1);
-	assert_int_equal(gmem_add_region(memory, GIB, 0x1000, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, GIB, 0x1000, NULL, NULL), 0);
 	guest_memory_destroy(memory);
 }
 
@@ -195,8 +195,8 @@ static void test_span(void **state)
 	uint8_t *hva;
 
 	(void)state;
-	assert_int_equal(gmem_add_region(memory, MIB, MIB, false, NULL), 0);
-	assert_int_equal(gmem_add_region(memory, 2 * MIB, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, MIB, MIB, NULL, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 2 * MIB, MIB, NULL, NULL), 0);
 	hva = hva_of(memory, MIB);
 	gmem_lock_shared(memory);
 	gmem_lock_shared(memory); /* nests */
@@ -221,8 +221,8 @@ static void test_copies(void **state)
 	uint8_t in[64], out[64];
 
 	(void)state;
-	assert_int_equal(gmem_add_region(memory, MIB, MIB, false, NULL), 0);
-	assert_int_equal(gmem_add_region(memory, 2 * MIB, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, MIB, MIB, NULL, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 2 * MIB, MIB, NULL, NULL), 0);
 	for (size_t i = 0; i < sizeof(in); i++)
 		in[i] = (uint8_t)(i + 1);
 	/* Across the border of two regions. */
@@ -254,8 +254,8 @@ static void test_load_file(void **state)
 	assert_int_equal(ftruncate(fd, 0x3000), 0);
 	assert_int_equal(pwrite(fd, "A", 1, 0x1000), 1);
 	assert_int_equal(pwrite(fd, "Z", 1, 0x2fff), 1);
-	assert_int_equal(gmem_add_region(memory, 0, 0x1000, false, NULL), 0);
-	assert_int_equal(gmem_add_region(memory, 0x1000, 0x1000, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 0, 0x1000, NULL, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 0x1000, 0x1000, NULL, NULL), 0);
 	assert_int_equal(gmem_load_file(memory, 0, fd, 0x1000, 0x2000), 0);
 	assert_int_equal(gmem_read(memory, 0, &byte, 1), 0);
 	assert_int_equal(byte, 'A');
@@ -277,7 +277,7 @@ static void test_flush_page(void **state)
 	uint8_t byte = 'x';
 
 	(void)state;
-	assert_int_equal(gmem_add_region(memory, 0, 0x3000, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 0, 0x3000, NULL, NULL), 0);
 	assert_int_equal(gmem_write(memory, 0x1234, &byte, 1), 0);
 	assert_int_equal(gmem_flush_page(memory, 0x1fff), 0);
 	byte = 0;
@@ -350,14 +350,14 @@ static void test_listeners(void **state)
 	init_watcher(&a, memory, 'a', story);
 	init_watcher(&b, memory, 'b', story);
 	init_watcher(&c, memory, 'c', story);
-	assert_int_equal(gmem_add_region(memory, MIB, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, MIB, MIB, NULL, NULL), 0);
 	/* A new one hears of what is there. */
 	assert_int_equal(gmem_add_listener(memory, &a.listener), 0);
 	assert_int_equal(gmem_add_listener(memory, &b.listener), 0);
 	assert_string_equal(story, "+a1 +b1 ");
 	story[0] = '\0';
 
-	assert_int_equal(gmem_add_region(memory, 2 * MIB, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 2 * MIB, MIB, NULL, NULL), 0);
 	assert_string_equal(story, "+a2 +b2 ");
 	assert_false(a.translated_when_added);
 	story[0] = '\0';
@@ -372,13 +372,13 @@ static void test_listeners(void **state)
 	assert_int_equal(gmem_add_listener(memory, &c.listener), 0);
 	story[0] = '\0';
 	c.answer = -EPERM;
-	assert_int_equal(gmem_add_region(memory, 4 * MIB, MIB, false, &err), -EPERM);
+	assert_int_equal(gmem_add_region(memory, 4 * MIB, MIB, NULL, &err), -EPERM);
 	assert_int_equal(err.code, -EPERM);
 	assert_string_equal(story, "+a4 +b4 +c4 -b4 -a4 ");
 	assert_null(hva_of(memory, 4 * MIB));
 	story[0] = '\0';
 	a.answer = -ENOMEM;
-	assert_int_equal(gmem_add_region(memory, 4 * MIB, MIB, false, NULL), -ENOMEM);
+	assert_int_equal(gmem_add_region(memory, 4 * MIB, MIB, NULL, NULL), -ENOMEM);
 	assert_string_equal(story, "+a4 ");
 	a.answer = c.answer = 0;
 
@@ -386,7 +386,7 @@ static void test_listeners(void **state)
 	story[0] = '\0';
 	gmem_remove_listener(memory, &a.listener);
 	gmem_remove_listener(memory, &a.listener);
-	assert_int_equal(gmem_add_region(memory, 4 * MIB, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 4 * MIB, MIB, NULL, NULL), 0);
 	assert_string_equal(story, "+b4 +c4 ");
 	gmem_remove_listener(memory, &b.listener);
 	gmem_remove_listener(memory, &c.listener);
@@ -409,13 +409,13 @@ static void test_listener_refuses_at_once(void **state)
 
 	(void)state;
 	for (gpa_t i = 1; i <= 3; i++)
-		assert_int_equal(gmem_add_region(memory, i * MIB, MIB, false, NULL), 0);
+		assert_int_equal(gmem_add_region(memory, i * MIB, MIB, NULL, NULL), 0);
 	init_watcher(&a, memory, 'a', story);
 	a.listener.region_added = refuse_second;
 	assert_int_equal(gmem_add_listener(memory, &a.listener), -EBUSY);
 	assert_string_equal(story, "+a1 +a2 -a1 ");
 	story[0] = '\0';
-	assert_int_equal(gmem_add_region(memory, 8 * MIB, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(memory, 8 * MIB, MIB, NULL, NULL), 0);
 	assert_string_equal(story, "");
 	guest_memory_destroy(memory);
 }
@@ -435,7 +435,7 @@ static void *work(void *ctx)
 		uint32_t value = i, back;
 
 		if (worker->changes) {
-			assert_int_equal(gmem_add_region(worker->memory, 8 * MIB, MIB, false, NULL),
+			assert_int_equal(gmem_add_region(worker->memory, 8 * MIB, MIB, NULL, NULL),
 			                 0);
 			assert_int_equal(gmem_remove_region(worker->memory, 8 * MIB), 0);
 			continue;
@@ -459,7 +459,7 @@ static void test_threads(void **state)
 	pthread_t threads[2];
 
 	(void)state;
-	assert_int_equal(gmem_add_region(reader.memory, MIB, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(reader.memory, MIB, MIB, NULL, NULL), 0);
 	pthread_create(&threads[0], NULL, work, &reader);
 	pthread_create(&threads[1], NULL, work, &changer);
 	pthread_join(threads[0], NULL);

@@ -35,7 +35,7 @@ static int set_up(void **state)
 	assert_int_equal(fwrite(fixture.bytes, 1, FILE_BYTES, file), FILE_BYTES);
 	fclose(file);
 	assert_int_equal(guest_memory_create(&fixture.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(fixture.memory, 0, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(fixture.memory, 0, MIB, NULL, NULL), 0);
 	*state = &fixture;
 	return 0;
 }

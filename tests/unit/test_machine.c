@@ -39,7 +39,7 @@ static void default_config(struct vm_config *config)
 	strcpy(config->name, "test");
 	config->params = "";
 	config->memory.size_bytes = 64 * MIB;
-	config->memory.thp = true;
+	config->memory.backing.thp = true;
 	config->cpu_count = 2;
 	config->log_level = LOG_ERROR;
 	config->timeout_ns = NS_PER_S;

@@ -49,8 +49,8 @@ static void test_follows(void **state)
 	struct vm *vm = &fixture->vm;
 	struct gmem_region regions[2];
 
-	assert_int_equal(gmem_add_region(vm->memory, 0, 2 * MIB, false, NULL), 0);
-	assert_int_equal(gmem_add_region(vm->memory, 4 * GIB, 4 * MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(vm->memory, 0, 2 * MIB, NULL, NULL), 0);
+	assert_int_equal(gmem_add_region(vm->memory, 4 * GIB, 4 * MIB, NULL, NULL), 0);
 	assert_int_equal(memslots_create(vm, &vm->memslots, NULL), 0);
 	assert_int_equal(gmem_list_regions(vm->memory, regions, 2), 2);
 	assert_int_equal(fake_kvm_memslot_count(), 2);
@@ -68,7 +68,7 @@ static void test_follows(void **state)
 	assert_int_equal(gmem_remove_region(vm->memory, 0), 0);
 	assert_int_equal(fake_kvm_memslot_count(), 1);
 	assert_int_equal(fake_kvm_memslot(0)->gpa, 4 * GIB);
-	assert_int_equal(gmem_add_region(vm->memory, 8 * GIB, 2 * MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(vm->memory, 8 * GIB, 2 * MIB, NULL, NULL), 0);
 	assert_int_equal(fake_kvm_memslot(0)->gpa, 8 * GIB);
 	assert_int_equal(fake_kvm_memslot(0)->slot, 0);
 }
@@ -80,7 +80,7 @@ static void test_all_slots(void **state)
 
 	assert_int_equal(memslots_create(vm, &vm->memslots, NULL), 0);
 	for (gpa_t i = 0; i < GMEM_REGIONS_MAX; i++)
-		assert_int_equal(gmem_add_region(vm->memory, i * MIB, MIB, false, NULL), 0);
+		assert_int_equal(gmem_add_region(vm->memory, i * MIB, MIB, NULL, NULL), 0);
 	assert_int_equal(fake_kvm_memslot_count(), GMEM_REGIONS_MAX);
 }
 
@@ -91,8 +91,8 @@ static void test_kvm_refuses(void **state)
 	struct error err = ERROR_INIT;
 
 	/* At set-up, the first and the second region. */
-	assert_int_equal(gmem_add_region(vm->memory, 0, 2 * MIB, false, NULL), 0);
-	assert_int_equal(gmem_add_region(vm->memory, 4 * GIB, 4 * MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(vm->memory, 0, 2 * MIB, NULL, NULL), 0);
+	assert_int_equal(gmem_add_region(vm->memory, 4 * GIB, 4 * MIB, NULL, NULL), 0);
 	for (unsigned int n = 0; n < 2; n++) {
 		fake_kvm_fail_nth(n, -ENOMEM);
 		err = (struct error)ERROR_INIT;
@@ -110,13 +110,13 @@ static void test_kvm_refuses(void **state)
 	/* Later: the region is not there then. */
 	assert_int_equal(memslots_create(vm, &vm->memslots, NULL), 0);
 	fake_kvm_fail_nth(0, -EINVAL);
-	assert_int_equal(gmem_add_region(vm->memory, GIB, MIB, false, NULL), -EINVAL);
+	assert_int_equal(gmem_add_region(vm->memory, GIB, MIB, NULL, NULL), -EINVAL);
 	assert_int_equal(fake_kvm_memslot_count(), 2);
 	assert_int_equal(gmem_total_bytes(vm->memory), 6 * MIB);
 	/* A slot that cannot be deleted is not used for another region. */
 	fake_kvm_fail_nth(0, -EINVAL);
 	assert_int_equal(gmem_remove_region(vm->memory, 0), 0);
-	assert_int_equal(gmem_add_region(vm->memory, GIB, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(vm->memory, GIB, MIB, NULL, NULL), 0);
 	assert_int_equal(fake_kvm_memslot(2)->gpa, GIB);
 }
 

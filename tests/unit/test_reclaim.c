@@ -31,14 +31,15 @@ struct fixture {
 
 static int set_up_with(void **state, bool thp)
 {
+	const struct gmem_backing backing = { .thp = thp };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	fake_reclaim_host_reset();
 	assert_int_equal(guest_memory_create(&f->memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f->memory, 0, LOW_BYTES, thp, NULL), 0);
+	assert_int_equal(gmem_add_region(f->memory, 0, LOW_BYTES, &backing, NULL), 0);
 	assert_int_equal(reclaim_create(f->memory, &f->reclaim, NULL), 0);
 	/* One region is there before the engine, one comes after it. */
-	assert_int_equal(gmem_add_region(f->memory, HIGH_GPA, HIGH_BYTES, thp, NULL), 0);
+	assert_int_equal(gmem_add_region(f->memory, HIGH_GPA, HIGH_BYTES, &backing, NULL), 0);
 	*state = f;
 	return 0;
 }
@@ -520,7 +521,7 @@ static void test_region_goes(void **state)
 	outcome = release_range(f, HIGH_GPA, MIB);
 	assert_int_equal(outcome.bytes_refused, MIB);
 	/* Back in another place: nothing is remembered of it. */
-	assert_int_equal(gmem_add_region(f->memory, HIGH_GPA, MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(f->memory, HIGH_GPA, MIB, NULL, NULL), 0);
 	touch(f, HIGH_GPA, MIB);
 	outcome = release_range(f, HIGH_GPA, MIB);
 	assert_int_equal(outcome.bytes_released, MIB);
@@ -694,10 +695,11 @@ static void test_without_huge_pages_nothing_waits(void **state)
 
 static void test_blocks_at_a_border(void **state)
 {
+	const struct gmem_backing backing = { .thp = true };
 	const gpa_t gpa = 8 * GIB + MIB;
 	struct fixture *f = *state;
 
-	assert_int_equal(gmem_add_region(f->memory, gpa, 3 * MIB, true, NULL), 0);
+	assert_int_equal(gmem_add_region(f->memory, gpa, 3 * MIB, &backing, NULL), 0);
 	touch(f, gpa, 3 * MIB);
 	/* Through the border between two regions' blocks, and over both ends. */
 	assert_int_equal(later(f, gpa - MIB, 5 * MIB).bytes_refused, 2 * MIB);

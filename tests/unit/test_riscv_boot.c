@@ -30,7 +30,7 @@ static struct {
 static void create(uint64_t ram_bytes)
 {
 	assert_int_equal(guest_memory_create(&t.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(t.memory, RISCV_RAM_GPA, ram_bytes, false, NULL), 0);
+	assert_int_equal(gmem_add_region(t.memory, RISCV_RAM_GPA, ram_bytes, NULL, NULL), 0);
 	t.request.memory = t.memory;
 	t.request.ram_bytes = ram_bytes;
 }

@@ -27,7 +27,7 @@ static int set_up(void **state)
 	(void)state;
 	fake_console_clear();
 	assert_int_equal(guest_memory_create(&t.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(t.memory, RAM_GPA, RAM_BYTES, false, NULL), 0);
+	assert_int_equal(gmem_add_region(t.memory, RAM_GPA, RAM_BYTES, NULL, NULL), 0);
 	return sbi_create(t.memory, NULL, &t.sbi);
 }
 

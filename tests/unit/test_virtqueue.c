@@ -34,8 +34,8 @@ static void set_up_size(struct fixture *f, bool indirect, bool event_index, uint
 	struct virtqueue_config config;
 
 	assert_int_equal(guest_memory_create(&f->memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f->memory, 0, LOW_BYTES, false, NULL), 0);
-	assert_int_equal(gmem_add_region(f->memory, HIGH_GPA, HIGH_BYTES, false, NULL), 0);
+	assert_int_equal(gmem_add_region(f->memory, 0, LOW_BYTES, NULL, NULL), 0);
+	assert_int_equal(gmem_add_region(f->memory, HIGH_GPA, HIGH_BYTES, NULL, NULL), 0);
 	assert_int_equal(virtqueue_create(f->memory, QUEUE_MAX, &f->vq), 0);
 	test_ring_init(&f->ring, f->memory, RING_GPA, size);
 	config = test_ring_config(&f->ring, indirect, event_index);
@@ -314,7 +314,7 @@ static void chain_of_4_gib_is_the_longest(void **state)
 
 		set_up(&f, false, false);
 		gmem_unlock_shared(f.memory);
-		assert_int_equal(gmem_add_region(f.memory, FAR_GPA, FAR_BYTES, false, NULL), 0);
+		assert_int_equal(gmem_add_region(f.memory, FAR_GPA, FAR_BYTES, NULL, NULL), 0);
 		gmem_lock_shared(f.memory);
 		test_ring_offer(&f.ring, test_ring_chain(&f.ring, descriptors, 2));
 		assert_int_equal(virtqueue_pop(f.vq, &chain), rows[i].ret);
@@ -546,7 +546,7 @@ static void replace_low_region(struct fixture *f)
 {
 	gmem_unlock_shared(f->memory);
 	assert_int_equal(gmem_remove_region(f->memory, 0), 0);
-	assert_int_equal(gmem_add_region(f->memory, 0, LOW_BYTES, false, NULL), 0);
+	assert_int_equal(gmem_add_region(f->memory, 0, LOW_BYTES, NULL, NULL), 0);
 	gmem_lock_shared(f->memory);
 }
 

@@ -118,7 +118,7 @@ static void build(unsigned int vcpu_count)
 	vm->kvm = fake_kvm_open();
 	vm->kvm_vm = fake_kvm_vm(vm->kvm);
 	assert_int_equal(guest_memory_create(&vm->memory, NULL), 0);
-	assert_int_equal(gmem_add_region(vm->memory, 0, 2 * MIB, false, NULL), 0);
+	assert_int_equal(gmem_add_region(vm->memory, 0, 2 * MIB, NULL, NULL), 0);
 	assert_int_equal(reclaim_create(vm->memory, &vm->reclaim, NULL), 0);
 	assert_int_equal(vm_life_create(vm, NULL), 0);
 	assert_int_equal(bus_create("pio", &vm->pio), 0);

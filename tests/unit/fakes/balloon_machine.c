@@ -20,7 +20,7 @@ int set_up(void **state)
 	f->vm.config = &f->vm_config;
 	list_init(&f->vm.devices);
 	assert_int_equal(guest_memory_create(&f->vm.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES, true, NULL), 0);
+	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES, &(struct gmem_backing){ .thp = true }, NULL), 0);
 	assert_int_equal(reclaim_create(f->vm.memory, &f->vm.reclaim, NULL), 0);
 	assert_int_equal(event_loop_create("reclaim", &f->vm.reclaim_loop, NULL), 0);
 	f->config.class = &virtio_balloon_class;

@@ -14,7 +14,7 @@ void control_guest_create(struct control_guest *guest)
 	strcpy(guest->config.name, "guest");
 	guest->vm.config = &guest->config;
 	if (guest_memory_create(&guest->vm.memory, NULL) ||
-	    gmem_add_region(guest->vm.memory, 0, CONTROL_GUEST_RAM_BYTES, false, NULL))
+	    gmem_add_region(guest->vm.memory, 0, CONTROL_GUEST_RAM_BYTES, NULL, NULL))
 		abort();
 	guest->vm.reclaim = &guest->reclaim;
 	guest->vm.balloon = &guest->balloon;

@@ -42,7 +42,7 @@ void fake_pc_create(struct fake_pc *pc)
 	vm->kvm_vm = fake_kvm_vm(vm->kvm);
 	must(event_loop_create("main", &vm->main_loop, &err));
 	must(guest_memory_create(&vm->memory, &err));
-	must(gmem_add_region(vm->memory, 0, FAKE_PC_RAM_BYTES, false, &err));
+	must(gmem_add_region(vm->memory, 0, FAKE_PC_RAM_BYTES, NULL, &err));
 	must(bus_create("pio", &vm->pio));
 	must(bus_create("mmio", &vm->mmio));
 	must(irq_router_create(vm, PINS, &vm->irq, &err));

@@ -73,7 +73,7 @@ void boot_guest_create(struct boot_guest *guest, uint64_t ram_bytes)
 	assert(!rc);
 	for (size_t i = 0; i < map.range_count; i++) {
 		rc = gmem_add_region(guest->memory, map.ranges[i].gpa, map.ranges[i].size_bytes,
-		                     false, NULL);
+		                     NULL, NULL);
 		assert(!rc);
 	}
 	guest->request = (struct boot_request){

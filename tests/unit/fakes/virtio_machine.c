@@ -51,7 +51,7 @@ void virtio_machine_create(struct virtio_machine *machine, enum transport_kind t
 	vm->kvm_vm = fake_kvm_vm(vm->kvm);
 	must(event_loop_create("io", &vm->io_loop, NULL));
 	must(guest_memory_create(&vm->memory, NULL));
-	must(gmem_add_region(vm->memory, 0, MACHINE_RAM_BYTES, false, NULL));
+	must(gmem_add_region(vm->memory, 0, MACHINE_RAM_BYTES, NULL, NULL));
 	must(bus_create("pio", &vm->pio));
 	must(bus_create("mmio", &vm->mmio));
 	must(irq_router_create(vm, FAKE_ARCH_PINS, &vm->irq, NULL));

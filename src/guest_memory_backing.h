@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is behind a region: the files, and their mappings. Private to src/guest_memory*.c; under the
+ * lock of changes. */
+#ifndef GUEST_MEMORY_BACKING_H
+#define GUEST_MEMORY_BACKING_H
+
+#include "ebb/guest_memory.h"
+
+struct backing_file {
+	struct list node; /* of the guest's files */
+	enum gmem_kind kind;
+	uint64_t page_bytes;
+	char *path; /* NULL: a memfd */
+	int fd;
+	uint64_t file_bytes, used_bytes;
+	unsigned int region_count;
+};
+
+/*
+ * The file of *backing among files, opened with the first region of it, and a place for size_bytes
+ * in it. -errno with a message that names --mem's key, the value and what to do.
+ */
+EBB_MUST_CHECK int backing_file_get(struct list *files, const struct gmem_backing *backing,
+                                    uint64_t size_bytes, struct backing_file **ret_file,
+                                    uint64_t *ret_offset, struct error *err);
+
+/* Closed with its last region. NULL is fine. */
+void backing_file_put(struct backing_file *file);
+
+/* Maps region->hva, which is reserved address space, locks and fills it as asked. */
+EBB_MUST_CHECK int backing_map(const struct gmem_region *region, const struct gmem_backing *backing,
+                               struct error *err);
+
+#endif
