@@ -299,6 +299,23 @@ static json_t *source_stats(const struct reclaim_source_stats *stats)
 	                    json_pack("{s:o, s:o, s:o}", "p50", number(stats->latency_p50_ns),
 	                              "p99", number(stats->latency_p99_ns), "max",
 	                              number(stats->latency_max_ns)));
+	add_number(object, "refault_bytes", stats->refault_bytes);
+	return object;
+}
+
+static json_t *all_sources_stats(const struct reclaim_stats *stats)
+{
+	json_t *object = json_object();
+
+	for (size_t source = 0; source < RECLAIM_SOURCE_COUNT; source++)
+		json_object_set_new(object, reclaim_source_name((enum reclaim_source)source),
+		                    source_stats(&stats->sources[source]));
+	add_number(object, "refault_bytes", stats->refault_bytes);
+	json_object_set_new(object, "look",
+	                    json_pack("{s:o, s:o, s:o}", "looked_bytes",
+	                              number(stats->looked_bytes), "of_bytes",
+	                              number(stats->total_bytes), "latency_ns",
+	                              number(stats->look_ns)));
 	return object;
 }
 
@@ -306,16 +323,11 @@ json_t *control_query_reclaim(struct control_session *session, const json_t *arg
                               struct control_failure *failure)
 {
 	struct reclaim_stats stats;
-	json_t *object = json_object();
 
 	(void)arguments;
 	(void)failure;
 	reclaim_query(session->shared->vm->reclaim, &stats);
-	for (size_t source = 0; source < RECLAIM_SOURCE_COUNT; source++)
-		json_object_set_new(object, reclaim_source_name((enum reclaim_source)source),
-		                    source_stats(&stats.sources[source]));
-	add_number(object, "refault_bytes", stats.refault_bytes);
-	return object;
+	return all_sources_stats(&stats);
 }
 
 /* --- the balloon's statistics --- */
@@ -360,14 +372,15 @@ json_t *control_guest_stats(struct vm *vm)
 
 /* --- ebb stat --- */
 
-static json_t *stat_memory(struct vm *vm, const struct balloon_status *balloon)
+static json_t *stat_memory(struct vm *vm, const struct balloon_status *balloon,
+                           const struct reclaim_stats *reclaim)
 {
 	json_t *object = json_object();
 
 	add_number(object, "ram_bytes", gmem_total_bytes(vm->memory));
 	add_number(object, "plugged_bytes", 0);
 	add_number(object, "balloon_bytes", balloon->actual_bytes);
-	add_number(object, "resident_bytes", reclaim_resident_bytes(vm->reclaim));
+	add_number(object, "resident_bytes", reclaim->resident_bytes);
 	return object;
 }
 
@@ -441,15 +454,19 @@ json_t *control_query_stat(struct control_session *session, const json_t *argume
 		                              [VM_STATE_ENDED] = "ended" };
 	struct vm *vm = session->shared->vm;
 	struct balloon_status balloon = { 0 };
+	struct reclaim_stats reclaim;
 
+	(void)arguments;
+	(void)failure;
+	reclaim_query(vm->reclaim, &reclaim);
 	if (vm->balloon)
 		balloon_query(vm->balloon, &balloon);
 	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:[], s:o, s:I, s:o}", "name",
 	                 vm->config->name, "pid", (int)getpid(), "arch", arch_info.name, "state",
 	                 states[vm_state(vm)], "uptime_ms",
 	                 (json_int_t)(vm_uptime_ns(vm) / NS_PER_MS), "memory",
-	                 stat_memory(vm, &balloon), "reclaim",
-	                 control_query_reclaim(session, arguments, failure), "balloon",
+	                 stat_memory(vm, &balloon, &reclaim), "reclaim",
+	                 all_sources_stats(&reclaim), "balloon",
 	                 vm->balloon ? stat_balloon(&balloon) : json_null(), "virtio_mem", "exits",
 	                 stat_exits(vm), "unclaimed_accesses", (json_int_t)unclaimed_accesses(vm),
 	                 "devices", stat_devices(vm));

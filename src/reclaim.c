@@ -31,6 +31,7 @@
 
 #include "ebb/event_loop.h"
 #include "reclaim_batch.h"
+#include "reclaim_look.h"
 #include "reclaim_pieces.h"
 #include "reclaim_trace.h"
 
@@ -49,7 +50,6 @@ struct reclaim {
 	struct metric_histogram latency[RECLAIM_SOURCE_COUNT];
 	uint64_t deferred_range_count; /* came since something deferred was last released */
 	struct reclaim_trace trace;
-	enum reclaim_source source; /* of the batch under way */
 	struct reclaim_pieces pieces;
 };
 
@@ -89,6 +89,7 @@ static int on_region_added(struct gmem_listener *listener, const struct gmem_reg
 		.hva = added->hva,
 		.thp = added->thp,
 	};
+	reclaim_refault_init(&reclaim->regions[at].refault, added->size_bytes);
 	reclaim_deferred_init(&reclaim->regions[at].deferred, added->gpa, added->size_bytes);
 	reclaim->region_count++;
 	pthread_mutex_unlock(&reclaim->lock);
@@ -214,7 +215,7 @@ static void gather_what_waited(struct reclaim *reclaim, struct batch *batch)
 static void begin_batch(struct reclaim *reclaim, enum reclaim_source source, struct batch *batch)
 {
 	*batch = (struct batch){ .start_ns = monotonic_ns() };
-	reclaim->source = source;
+	reclaim->pieces.source = source;
 	reclaim->pieces.errors = 0;
 	reclaim->pieces.first_error = 0;
 }
@@ -264,7 +265,7 @@ static void gather(struct reclaim *reclaim, struct reclaim_range *ranges, size_t
 
 static void add_to_stats(struct reclaim *reclaim, const struct batch *batch)
 {
-	struct reclaim_source_stats *stats = &reclaim->stats[reclaim->source];
+	struct reclaim_source_stats *stats = &reclaim->stats[reclaim->pieces.source];
 	const struct reclaim_outcome *outcome = &batch->outcome;
 
 	stats->requests++;
@@ -288,10 +289,10 @@ static int end_batch(struct reclaim *reclaim, struct batch *batch)
 	reclaim_pieces_flush(&reclaim->pieces, outcome);
 	latency_ns = (uint64_t)(monotonic_ns() - batch->start_ns);
 	add_to_stats(reclaim, batch);
-	metric_histogram_record(&reclaim->latency[reclaim->source], latency_ns);
+	metric_histogram_record(&reclaim->latency[reclaim->pieces.source], latency_ns);
 	record = (struct reclaim_trace_record){
 		.time_ns = batch->start_ns,
-		.source = reclaim_source_name(reclaim->source),
+		.source = reclaim_source_name(reclaim->pieces.source),
 		.ranges_in = batch->range_count,
 		.ranges_released = outcome->ranges_released,
 		.bytes_in = batch->bytes_in,
@@ -403,7 +404,7 @@ void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source
 	};
 
 	pthread_mutex_lock(&reclaim->lock);
-	reclaim->source = source;
+	reclaim->pieces.source = source;
 	reclaim->pieces.errors = 0;
 	add_to_stats(reclaim, &batch);
 	pthread_mutex_unlock(&reclaim->lock);
@@ -426,25 +427,84 @@ void reclaim_allow(struct reclaim *reclaim)
 
 /* --- asking --- */
 
-/* Under both locks. */
-static uint64_t look_at_everything(struct reclaim *reclaim)
+static size_t slices_of(const struct reclaim_region *region)
 {
-	uint64_t bytes = 0;
+	return (size_t)(align_up(region->size_bytes, RECLAIM_LOOK_SLICE_BYTES) /
+	                RECLAIM_LOOK_SLICE_BYTES);
+}
 
-	for (size_t i = 0; i < reclaim->region_count; i++)
-		bytes += reclaim_pieces_count_resident(&reclaim->pieces, &reclaim->regions[i]);
-	return bytes;
+/* Regions may come and go between two slices: one that is not there any more is no loss. */
+static void look_at_slice(struct reclaim *reclaim, size_t slice, struct reclaim_look *look)
+{
+	size_t i = 0;
+
+	while (i < reclaim->region_count && slice >= slices_of(&reclaim->regions[i]))
+		slice -= slices_of(&reclaim->regions[i++]);
+	if (i < reclaim->region_count) {
+		const struct reclaim_region *region = &reclaim->regions[i];
+		uint64_t offset_bytes = slice * RECLAIM_LOOK_SLICE_BYTES;
+
+		reclaim_pieces_look(
+			&reclaim->pieces, region, offset_bytes,
+			min_u64(region->size_bytes - offset_bytes, RECLAIM_LOOK_SLICE_BYTES), look);
+	}
+}
+
+/* As far as time allows. Returns how much there is. */
+static uint64_t look_around(struct reclaim *reclaim, struct reclaim_look *ret_look)
+{
+	int64_t end_ns = monotonic_ns() + RECLAIM_LOOK_MAX_NS;
+	uint64_t total_bytes = 0;
+	size_t count = 0, step;
+
+	*ret_look = (struct reclaim_look){ 0 };
+	lock(reclaim);
+	for (size_t i = 0; i < reclaim->region_count; i++) {
+		count += slices_of(&reclaim->regions[i]);
+		total_bytes += reclaim->regions[i].size_bytes;
+	}
+	unlock(reclaim);
+	step = reclaim_look_step(count);
+	for (size_t i = 0; i < count && (i == 0 || monotonic_ns() < end_ns); i++) {
+		lock(reclaim);
+		look_at_slice(reclaim, i * step % count, ret_look);
+		unlock(reclaim);
+	}
+	return total_bytes;
+}
+
+/* Where not all could be looked at: the kernel's word on the process, a MiB or two too much. */
+static uint64_t resident_of(const struct reclaim_look *look, uint64_t total_bytes)
+{
+	uint64_t process_bytes;
+
+	if (look->looked_bytes >= total_bytes || reclaim_host_resident_bytes(&process_bytes) < 0)
+		return reclaim_look_extrapolate(look->resident_bytes, look->looked_bytes,
+		                                total_bytes);
+	return min_u64(process_bytes, total_bytes);
 }
 
 void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
 {
+	struct reclaim_look look;
+	int64_t start_ns = monotonic_ns();
+	uint64_t total_bytes = look_around(reclaim, &look);
+
+	*ret_stats = (struct reclaim_stats){
+		.resident_bytes = resident_of(&look, total_bytes),
+		.looked_bytes = look.looked_bytes,
+		.total_bytes = total_bytes,
+		.look_ns = (uint64_t)(monotonic_ns() - start_ns),
+	};
 	lock(reclaim);
-	look_at_everything(reclaim);
-	ret_stats->refault_bytes = reclaim->pieces.refault_bytes;
 	for (size_t i = 0; i < RECLAIM_SOURCE_COUNT; i++) {
 		struct reclaim_source_stats *stats = &ret_stats->sources[i];
 
 		*stats = reclaim->stats[i];
+		stats->refault_bytes = reclaim->pieces.refaults.bytes[i] +
+		                       reclaim_look_extrapolate(look.back.bytes[i],
+		                                                look.looked_bytes, total_bytes);
+		ret_stats->refault_bytes += stats->refault_bytes;
 		stats->latency_p50_ns = metric_histogram_percentile(&reclaim->latency[i], 50);
 		stats->latency_p99_ns = metric_histogram_percentile(&reclaim->latency[i], 99);
 		stats->latency_max_ns = metric_histogram_max(&reclaim->latency[i]);
@@ -454,12 +514,10 @@ void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
 
 uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
 {
-	uint64_t resident_bytes;
+	struct reclaim_look look;
+	uint64_t total_bytes = look_around(reclaim, &look);
 
-	lock(reclaim);
-	resident_bytes = look_at_everything(reclaim);
-	unlock(reclaim);
-	return resident_bytes;
+	return resident_of(&look, total_bytes);
 }
 
 int reclaim_trace_open(struct reclaim *reclaim, const char *path, struct log *log,

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -69,4 +71,30 @@ int reclaim_host_pagemap_scan(int pagemap_fd, uintptr_t start, uintptr_t end,
 int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency)
 {
 	return mincore(hva, size_bytes, residency) ? -errno : 0;
+}
+
+/* The number of KiB behind a key of /proc/PID/status; 0 when it is not there. */
+static uint64_t status_kib(const char *status, const char *key)
+{
+	const char *line = strstr(status, key);
+
+	return line ? strtoull(line + strlen(key), NULL, 10) : 0;
+}
+
+/* VmRSS leaves out what comes from a pool of huge pages (Documentation/filesystems/proc.rst). */
+int reclaim_host_resident_bytes(uint64_t *ret_bytes)
+{
+	char status[4096];
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	ssize_t size_bytes;
+
+	if (fd < 0)
+		return -errno;
+	size_bytes = read(fd, status, sizeof(status) - 1);
+	close(fd);
+	if (size_bytes <= 0)
+		return -EIO;
+	status[size_bytes] = '\0';
+	*ret_bytes = (status_kib(status, "\nVmRSS:") + status_kib(status, "\nHugetlbPages:")) * KIB;
+	return 0;
 }

@@ -49,4 +49,7 @@ EBB_MUST_CHECK int reclaim_host_pagemap_scan(int pagemap_fd, uintptr_t start, ui
 /* One byte a 4 KiB page to residency[]: bit 0 says mapped. 0 or -errno. */
 EBB_MUST_CHECK int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency);
 
+/* What of this process is resident, its huge pages too. 0 or -errno. */
+EBB_MUST_CHECK int reclaim_host_resident_bytes(uint64_t *ret_bytes);
+
 #endif

@@ -14,9 +14,8 @@
  * a start pays nothing: where the vector fails and the same piece goes by madvise, vectors are over
  * for good.
  *
- * Released pages are remembered, a bit each, in a map a region that is made with its first release
- * and costs memory only where something was released. A page with its bit set that is seen resident
- * has been faulted back: counted once, at the next release of it or the next query.
+ * Released pages are remembered (reclaim_refault.c). One that is seen resident has been faulted
+ * back: counted for good at the next release of it, for the time being at a query.
  *
  * Backings: private anonymous memory, where MADV_DONTNEED frees at once and at 4 KiB. The others
  * fit behind release_one and release_group: shared memfd and files need MADV_REMOVE or a punched
@@ -25,10 +24,8 @@
  */
 #include "reclaim_pieces.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "ebb/bitmap.h"
 #include "reclaim_batch.h"
 #include "reclaim_host.h"
 
@@ -50,45 +47,23 @@ void reclaim_pieces_fini(struct reclaim_pieces *all)
 
 /* --- regions --- */
 
-static size_t released_map_bytes(const struct reclaim_region *region)
-{
-	return BITMAP_WORDS(region->size_bytes / PAGE_4K_BYTES) * sizeof(uint64_t);
-}
-
 void reclaim_region_forget(struct reclaim_region *region)
 {
-	if (region->released)
-		munmap(region->released, released_map_bytes(region));
-	region->released = NULL;
+	reclaim_refault_drop(&region->refault);
 	reclaim_deferred_drop(&region->deferred);
-}
-
-/* Its map of released pages, made when it is first needed; NULL when the host has no room. */
-static uint64_t *region_released_map(struct reclaim_region *region)
-{
-	void *map;
-
-	if (region->released)
-		return region->released;
-	map = mmap(NULL, released_map_bytes(region), PROT_READ | PROT_WRITE,
-	           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	region->released = map == MAP_FAILED ? NULL : map;
-	return region->released;
 }
 
 /* --- looking: what is there --- */
 
-/* Pages seen resident: those released before have come back. */
-static void note_resident(struct reclaim_pieces *all, struct reclaim_region *region,
-                          uintptr_t start, uintptr_t end)
+/* Pages that were resident and go now: what of them was released before had come back. */
+static void note_going(struct reclaim_pieces *all, struct reclaim_region *region, uintptr_t start,
+                       uintptr_t end)
 {
 	size_t first = (start - (uintptr_t)region->hva) / PAGE_4K_BYTES;
 	size_t count = (end - start) / PAGE_4K_BYTES;
 
-	if (!region->released)
-		return;
-	all->refault_bytes += bitmap_count_range(region->released, first, count) * PAGE_4K_BYTES;
-	bitmap_clear_range(region->released, first, count);
+	reclaim_refault_count(&region->refault, first, count, &all->refaults);
+	reclaim_refault_released(&region->refault, all->source, first, count);
 }
 
 struct look {
@@ -116,11 +91,7 @@ static void look_at_run(void *ctx, uintptr_t start, uintptr_t end, bool resident
 		if (!resident)
 			continue;
 		piece->resident_bytes += to - from;
-		note_resident(look->all, piece->region, from, to);
-		if (region_released_map(piece->region))
-			bitmap_set_range(piece->region->released,
-			                 (from - (uintptr_t)piece->region->hva) / PAGE_4K_BYTES,
-			                 (to - from) / PAGE_4K_BYTES);
+		note_going(look->all, piece->region, from, to);
 	}
 }
 
@@ -166,8 +137,6 @@ static void look_at_pieces(struct reclaim_pieces *all)
 static void account_piece(struct reclaim_pieces *all, const struct reclaim_piece *piece, int result,
                           struct reclaim_outcome *outcome)
 {
-	const struct reclaim_region *region = piece->region;
-
 	if (result == 0) {
 		outcome->ranges_released++;
 		outcome->bytes_released += piece->resident_bytes;
@@ -178,10 +147,9 @@ static void account_piece(struct reclaim_pieces *all, const struct reclaim_piece
 	all->errors++;
 	if (!all->first_error)
 		all->first_error = result;
-	if (region->released)
-		bitmap_clear_range(region->released,
-		                   (size_t)(piece->hva - region->hva) / PAGE_4K_BYTES,
-		                   piece->size_bytes / PAGE_4K_BYTES);
+	reclaim_refault_forget(&piece->region->refault,
+	                       (size_t)(piece->hva - piece->region->hva) / PAGE_4K_BYTES,
+	                       piece->size_bytes / PAGE_4K_BYTES);
 }
 
 static int release_one(struct reclaim_pieces *all, const struct reclaim_piece *piece,
@@ -284,31 +252,32 @@ void reclaim_pieces_add(struct reclaim_pieces *all, struct reclaim_region *regio
 	};
 }
 
-/* --- a region, whole --- */
+/* --- a region --- */
 
-struct count_resident {
-	struct reclaim_pieces *all;
-	struct reclaim_region *region;
-	uint64_t bytes;
+struct look_at_slice {
+	const struct reclaim_region *region;
+	struct reclaim_look *look;
 };
 
 static void count_run(void *ctx, uintptr_t start, uintptr_t end, bool resident)
 {
-	struct count_resident *count = ctx;
+	const struct look_at_slice *slice = ctx;
 
 	if (!resident)
 		return;
-	count->bytes += end - start;
-	note_resident(count->all, count->region, start, end);
+	slice->look->resident_bytes += end - start;
+	reclaim_refault_count(&slice->region->refault,
+	                      (start - (uintptr_t)slice->region->hva) / PAGE_4K_BYTES,
+	                      (end - start) / PAGE_4K_BYTES, &slice->look->back);
 }
 
-uint64_t reclaim_pieces_count_resident(struct reclaim_pieces *all, struct reclaim_region *region)
+void reclaim_pieces_look(struct reclaim_pieces *all, const struct reclaim_region *region,
+                         uint64_t offset_bytes, uint64_t size_bytes, struct reclaim_look *look)
 {
-	struct count_resident count = { .all = all, .region = region };
-	uintptr_t start = (uintptr_t)region->hva;
+	struct look_at_slice slice = { region, look };
+	uintptr_t start = (uintptr_t)region->hva + offset_bytes;
 
 	/* What a failing scan leaves out is not counted: all there is to say about it. */
-	(void)!residency_scan(&all->residency, start, start + region->size_bytes, count_run,
-	                      &count);
-	return count.bytes;
+	(void)!residency_scan(&all->residency, start, start + size_bytes, count_run, &slice);
+	look->looked_bytes += size_bytes;
 }

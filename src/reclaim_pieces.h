@@ -8,6 +8,8 @@
 
 #include "ebb/reclaim.h"
 #include "reclaim_deferred.h"
+#include "reclaim_look.h"
+#include "reclaim_refault.h"
 #include "reclaim_residency.h"
 
 #define PIECES_MAX 512
@@ -17,7 +19,7 @@ struct reclaim_region {
 	uint64_t size_bytes;
 	uint8_t *hva;
 	bool thp;
-	uint64_t *released; /* a bit a 4 KiB page; NULL: none yet, or no memory for it */
+	struct reclaim_refault refault;
 	struct reclaim_deferred deferred;
 };
 
@@ -32,9 +34,10 @@ struct reclaim_pieces {
 	enum { VECTOR_UNPROBED, VECTOR_WORKS, VECTOR_NONE } vector;
 	int pidfd; /* RECLAIM_HOST_SELF, or a descriptor of ours */
 	struct residency residency;
-	uint64_t refault_bytes; /* found so far */
-	unsigned int errors;    /* since the caller cleared it */
-	int first_error;        /* 0: none */
+	struct reclaim_refault_counts refaults; /* met by releases so far */
+	enum reclaim_source source;             /* of the batch under way */
+	unsigned int errors;                    /* since the caller cleared it */
+	int first_error;                        /* 0: none */
 	size_t piece_count;
 	struct reclaim_piece pieces[PIECES_MAX];
 	struct iovec elements[PIECES_MAX];
@@ -51,8 +54,9 @@ void reclaim_pieces_add(struct reclaim_pieces *all, struct reclaim_region *regio
 /* Looks at, releases and accounts what was added. */
 void reclaim_pieces_flush(struct reclaim_pieces *all, struct reclaim_outcome *outcome);
 
-/* How much of a region is resident; finds what has been faulted back on its way. */
-uint64_t reclaim_pieces_count_resident(struct reclaim_pieces *all, struct reclaim_region *region);
+/* Adds to *look what is in [offset_bytes, offset_bytes + size_bytes) of a region. */
+void reclaim_pieces_look(struct reclaim_pieces *all, const struct reclaim_region *region,
+                         uint64_t offset_bytes, uint64_t size_bytes, struct reclaim_look *look);
 
 /* Frees what is remembered of a region. */
 void reclaim_region_forget(struct reclaim_region *region);

@@ -46,12 +46,17 @@ struct reclaim_source_stats { /* bytes_in is released + absent + refused */
 	uint64_t bytes_in, bytes_released, bytes_absent, bytes_refused;
 	uint64_t syscalls, errors;
 	uint64_t latency_p50_ns, latency_p99_ns, latency_max_ns; /* of a whole batch */
+	uint64_t refault_bytes; /* released for it, resident again; not since a reset's release */
 };
 
 struct reclaim_stats {
 	struct reclaim_source_stats sources[RECLAIM_SOURCE_COUNT];
-	uint64_t refault_bytes; /* in all: released earlier, resident again; not since a reset's
-	                           release */
+	uint64_t refault_bytes; /* of all sources */
+	uint64_t resident_bytes;
+	/* What was looked at for the two above: less than all of guest memory where that took too
+	 * long. Then refaults are estimated from it, and resident_bytes is the process's. */
+	uint64_t looked_bytes, total_bytes;
+	uint64_t look_ns; /* what it took */
 };
 
 struct reclaim;
@@ -102,10 +107,10 @@ void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source
 void reclaim_inhibit(struct reclaim *reclaim);
 void reclaim_allow(struct reclaim *reclaim);
 
-/* Any thread. Looks at residency, so costs some system calls. */
+/* Any thread. Looks at residency, which takes some system calls and 50 ms at most. */
 void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats);
 
-/* Bytes of guest memory that are resident in ebb now. */
+/* Bytes of guest memory that are resident in ebb now; as the field of the query, and its cost. */
 uint64_t reclaim_resident_bytes(struct reclaim *reclaim);
 
 /* Every batch, as CSV or, where path ends in .jsonl or .json, JSON lines. A trace that cannot be

@@ -25,7 +25,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	control_server_start(&server);
-	server.guest.reclaim.resident_bytes = 12 * MIB;
+	server.guest.reclaim.stats.resident_bytes = 12 * MIB;
 	server.guest.balloon.status = (struct balloon_status){
 		.target_bytes = 16 * MIB,
 		.actual_bytes = 8 * MIB,

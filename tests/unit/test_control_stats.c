@@ -79,15 +79,18 @@ static void every_key_of_the_contract_is_there(void **state)
 		"memory.balloon_bytes",
 		"memory.resident_bytes",
 		"reclaim.refault_bytes",
+		"reclaim.look.looked_bytes",
+		"reclaim.look.of_bytes",
+		"reclaim.look.latency_ns",
 		"balloon.target_bytes",
 		"balloon.actual_bytes",
 		"balloon.poison_value",
 	};
 	static const char *const sources[] = { "inflate", "report", "hint", "unplug", "reset" };
 	static const char *const counts[] = {
-		"requests",       "ranges_in",      "ranges_released", "bytes_in",
-		"bytes_released", "bytes_absent",   "bytes_refused",   "syscalls",
-		"errors",         "latency_ns.p50", "latency_ns.p99",  "latency_ns.max"
+		"requests",       "ranges_in",      "ranges_released", "bytes_in", "bytes_released",
+		"bytes_absent",   "bytes_refused",  "syscalls",        "errors",   "latency_ns.p50",
+		"latency_ns.p99", "latency_ns.max", "refault_bytes",
 	};
 	json_t *stat = control_query_stat(&session, NULL, NULL);
 	char path[64];
@@ -130,9 +133,13 @@ static void figures_come_from_their_rooms(void **state)
 		                                 .errors = 9,
 		                                 .latency_p50_ns = 10,
 		                                 .latency_p99_ns = 11,
-		                                 .latency_max_ns = 12 };
+		                                 .latency_max_ns = 12,
+		                                 .refault_bytes = 19 };
 	guest.reclaim.stats.refault_bytes = 13;
-	guest.reclaim.resident_bytes = 14;
+	guest.reclaim.stats.resident_bytes = 14;
+	guest.reclaim.stats.looked_bytes = 20;
+	guest.reclaim.stats.total_bytes = 21;
+	guest.reclaim.stats.look_ns = 22;
 	guest.balloon.status = (struct balloon_status){ .target_bytes = 15,
 		                                        .actual_bytes = 16,
 		                                        .negotiated_features = 1 << 5 | 1 << 1,
@@ -157,6 +164,10 @@ static void figures_come_from_their_rooms(void **state)
 	number_is(stat, "reclaim.report.latency_ns.p50", 10);
 	number_is(stat, "reclaim.report.latency_ns.p99", 11);
 	number_is(stat, "reclaim.report.latency_ns.max", 12);
+	number_is(stat, "reclaim.report.refault_bytes", 19);
+	number_is(stat, "reclaim.look.looked_bytes", 20);
+	number_is(stat, "reclaim.look.of_bytes", 21);
+	number_is(stat, "reclaim.look.latency_ns", 22);
 	number_is(stat, "reclaim.inflate.requests", 0);
 	number_is(stat, "reclaim.refault_bytes", 13);
 	number_is(stat, "balloon.target_bytes", 15);

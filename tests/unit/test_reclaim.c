@@ -445,6 +445,56 @@ static void test_refault(void **state)
 	assert_int_equal(reclaim_resident_bytes(f->reclaim), MIB + PAGE);
 }
 
+/* By the source that released what came back last. */
+static void test_refault_by_source(void **state)
+{
+	struct reclaim_range inflated = { 0, 2 * MIB }, reported = { MIB, 3 * MIB };
+	struct fixture *f = *state;
+	struct reclaim_outcome outcome;
+	struct reclaim_stats stats;
+
+	touch(f, 0, 4 * MIB);
+	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_INFLATE, &inflated, 1, &outcome), 0);
+	touch(f, 0, 2 * MIB);
+	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_REPORT, &reported, 1, &outcome), 0);
+	touch(f, 2 * MIB, PAGE);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.sources[RECLAIM_INFLATE].refault_bytes, 2 * MIB);
+	assert_int_equal(stats.sources[RECLAIM_REPORT].refault_bytes, PAGE);
+	assert_int_equal(stats.sources[RECLAIM_RESET].refault_bytes, 0);
+	assert_int_equal(stats.refault_bytes, 2 * MIB + PAGE);
+	assert_int_equal(stats.resident_bytes, MIB + PAGE);
+	assert_int_equal(stats.looked_bytes, stats.total_bytes);
+	assert_int_equal(stats.total_bytes, LOW_BYTES + HIGH_BYTES);
+}
+
+/* A look that takes too long is a sample, and says so. */
+static void test_slow_look_is_a_sample(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_stats stats;
+
+	touch(f, 0, LOW_BYTES);
+	touch(f, HIGH_GPA, HIGH_BYTES);
+	release_range(f, 0, LOW_BYTES);
+	release_range(f, HIGH_GPA, HIGH_BYTES);
+	for (gpa_t gpa = 0; gpa < LOW_BYTES; gpa += 2 * PAGE)
+		touch(f, gpa, PAGE);
+	for (gpa_t gpa = HIGH_GPA; gpa < HIGH_GPA + HIGH_BYTES; gpa += 2 * PAGE)
+		touch(f, gpa, PAGE);
+	fake_reclaim_host.runs_max = 64 * KIB;
+	fake_reclaim_host.look_us = 20000;
+	fake_reclaim_host.resident_bytes = 57 * MIB;
+	reclaim_query(f->reclaim, &stats);
+	assert_in_range(stats.looked_bytes, 1, stats.total_bytes - 1);
+	assert_int_equal(stats.looked_bytes % (16 * MIB), 0);
+	assert_int_equal(stats.resident_bytes, 57 * MIB);
+	assert_in_range(stats.sources[RECLAIM_REPORT].refault_bytes, 55 * MIB, 56 * MIB);
+	/* No word of the process: the sample has to do for that too. */
+	fake_reclaim_host.resident_bytes = 0;
+	assert_in_range(reclaim_resident_bytes(f->reclaim), 55 * MIB, 56 * MIB);
+}
+
 static void test_inhibit_nests(void **state)
 {
 	struct fixture *f = *state;
@@ -886,6 +936,8 @@ int main(void)
 		TEST(test_host_refuses_one),
 		TEST(test_host_without_vectors_refuses_one),
 		TEST(test_refault),
+		TEST(test_refault_by_source),
+		TEST(test_slow_look_is_a_sample),
 		TEST(test_inhibit_nests),
 		TEST(test_release_all),
 		TEST(test_accounts_by_source),

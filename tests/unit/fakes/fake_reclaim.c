@@ -85,7 +85,7 @@ void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
 
 uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
 {
-	return reclaim->resident_bytes;
+	return reclaim->stats.resident_bytes;
 }
 
 int reclaim_trace_open(struct reclaim *reclaim, const char *path, struct log *log,

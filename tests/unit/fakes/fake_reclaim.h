@@ -8,7 +8,6 @@
 
 struct reclaim {
 	struct reclaim_stats stats; /* what reclaim_query answers */
-	uint64_t resident_bytes;
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct fake_reclaim_host fake_reclaim_host;
 
@@ -90,6 +91,7 @@ int reclaim_host_pagemap_scan(int pagemap_fd, uintptr_t start, uintptr_t end,
 	int count;
 
 	fake_reclaim_host.look_calls++;
+	usleep(fake_reclaim_host.look_us);
 	if (fake_reclaim_host.no_pagemap_scan)
 		return -ENOTTY;
 	if (fake_reclaim_host.runs_max && max > fake_reclaim_host.runs_max)
@@ -105,4 +107,10 @@ int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency)
 {
 	fake_reclaim_host.look_calls++;
 	return mincore(hva, size_bytes, residency) ? -errno : 0;
+}
+
+int reclaim_host_resident_bytes(uint64_t *ret_bytes)
+{
+	*ret_bytes = fake_reclaim_host.resident_bytes;
+	return fake_reclaim_host.resident_bytes ? 0 : -ENOENT;
 }
