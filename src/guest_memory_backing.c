@@ -132,7 +132,7 @@ static int measure(struct backing_file *file, uint64_t *ret_bytes, struct error 
 static int check_file(struct backing_file *file, struct error *err)
 {
 	const unsigned long long wanted_mib = (file->file_bytes + MIB - 1) / MIB;
-	uint64_t size_bytes;
+	uint64_t size_bytes = 0;
 	int result = measure(file, &size_bytes, err);
 
 	if (result < 0)
