@@ -12,7 +12,7 @@ machine_arch() {
 
 # arch_settings ARCH: debian_arch, how to get busybox, the compiler's prefix, the usual guests and nested hosts. A host is
 # KIND:SUITE, KIND is what its results are named after. sizes says how much memory guests in
-# an emulated host touch: the G-stage of RISC-V is mapped page by page.
+# an emulated host touch: the G-stage of RISC-V is mapped page by page. tools are programs that scenarios use.
 arch_settings() {
 	local libc_arch
 	cross=
@@ -26,6 +26,7 @@ arch_settings() {
 		l1_suite=sid
 		kinds=(x86)
 		sizes=large
+		tools=(strace jq socat)
 		;;
 	riscv)
 		debian_arch=riscv64
@@ -36,6 +37,7 @@ arch_settings() {
 		l1_suite=trixie
 		kinds=(riscv-plic riscv-aia)
 		sizes=small
+		tools=(strace jq socat dtc)
 		;;
 	*) die "--arch $1: this rig knows x86 and riscv" ;;
 	esac

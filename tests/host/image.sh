@@ -111,10 +111,10 @@ make_tools() {
 	local out=$1 program tree
 	mkdir "$out.d"
 	if [ -n "$cross" ]; then
-		tree=$("$here/fetch" --arch "$debian_arch" tree trixie strace jq socat)
-		add_foreign "$out.d" "$tree" strace jq socat
-	else for program in strace jq socat; do
-		[ -z "$(command -v $program)" ] || add_program "$out.d" "$(command -v $program)"
+		tree=$("$here/fetch" --arch "$debian_arch" tree trixie strace jq socat device-tree-compiler)
+		add_foreign "$out.d" "$tree" "${tools[@]}"
+	else for program in "${tools[@]}"; do
+		[ -z "$(command -v "$program")" ] || add_program "$out.d" "$(command -v "$program")"
 	done; fi
 	pack "$out" "$out.d"
 	rm -rf "$out.d"
@@ -157,7 +157,7 @@ prepare_common() {
 	for source in "$here"/programs/*.c; do
 		once "$host_dir/programs/$(basename "$source" .c)" "$(key_of "$source")" make_program "$source"
 	done
-	once "$host_dir/tools.cpio" "$(key_of "$here/image.sh" "${cross:-$(command -v strace jq socat |
+	once "$host_dir/tools.cpio" "$(key_of "$here/image.sh" "${tools[*]}" "${cross:-$(command -v "${tools[@]}" |
 		xargs -r ls -lL --time-style=full-iso)}")" make_tools
 }
 

@@ -18,6 +18,7 @@ note() {
 }
 
 # figure TEXT: a number for the reader of `make check`, shown also when the scenario passes.
+# shellcheck disable=SC2154 # name is the runner's
 figure() {
 	echo "@@ FIGURE $name $*"
 }
@@ -184,11 +185,35 @@ boot_check() {
 		guest_saw "^bound $driver" || fail "$boot_what: $driver is not bound"
 	done
 	guest_saw "^random 64" || fail "$boot_what: no random bytes from /dev/hwrng"
+	[ "$ARCH" != riscv ] || boot_check_fdt
 	figure "$boot_what: userspace after $(guest_answer 'ebb-guest: up' | cut -d' ' -f1) s of guest time"
 }
 
+# boot_check_fdt: the kernel had no complaint about its FDT, and dtc has none.
+boot_check_fdt() {
+	guest_saw '^complaint ' && fail "$boot_what: the kernel's log: $(guest_answer complaint)"
+	tr -d '\r' <"$W/$GUEST.console" | sed -n 's/^fdt //p' | base64 -d | gzip -dc >"$W/fdt.dtb"
+	[ -s "$W/fdt.dtb" ] || fail "$boot_what: no FDT in the guest's /sys/firmware"
+	if ! command -v dtc >/dev/null; then
+		[ "$HOST_KIND" != nested ] || fail "$boot_what: no dtc in the nested host"
+		note "no dtc on this host"
+		return
+	fi
+	dtc -I dtb -O dtb -o "$W/fdt.out" -Wunit_address_format -Winterrupt_provider "$W/fdt.dtb" 2>"$W/fdt.err" ||
+		fail "$boot_what: dtc fails on the FDT: $(cat "$W/fdt.err")"
+	[ ! -s "$W/fdt.err" ] || fail "$boot_what: dtc about the FDT: $(cat "$W/fdt.err")"
+	note "FDT of $(wc -c <"$W/fdt.dtb") bytes: neither dtc nor the kernel has a complaint"
+}
+
+# What a kernel says of a device tree it does not like, whatever the level; and warnings of whoever reads one. That a host is
+# slow is no fault of the tree.
 boot_script() {
 	cat <<-'END'
+		dmesg -r | grep -vE 'hrtimer|sched|rcu|workqueue|clocksource|watchdog|perf' | grep -E \
+			-e '^<[0-9]+>.*(OF: |FDT|fdt|DTB|[Dd]evice.?[Tt]ree)' \
+			-e '^<[0-4]>.*(riscv|cpu|isa|timebase|interrupt|irq|plic|aplic|imsic|msi|pci|serial|8250|tty|sbi|memory|virtio)' |
+			sed 's/^/complaint /'
+		[ ! -e /sys/firmware/fdt ] || gzip </sys/firmware/fdt | base64 | sed 's/^/fdt /'
 		echo "cpus $(grep -c '^processor' /proc/cpuinfo)"
 		for device in /sys/bus/virtio/devices/*; do
 			[ -e "$device/driver" ] && echo "bound $(basename "$(readlink "$device/driver")")"

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <linux/kvm.h>
@@ -318,6 +319,62 @@ static void test_room(void **state)
 	free(blob);
 }
 
+/* --- dtc --- */
+
+/* What dtc says of the blob that was built last, every check on. Needs a program of the build host.
+ */
+static void assert_dtc_is_silent(const char *what)
+{
+	char path[] = "/tmp/ebb-test-fdt-XXXXXX", command[160], said[2048] = "";
+	int fd = mkstemp(path), status;
+	FILE *dtc;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, t.blob, t.bytes), t.bytes);
+	close(fd);
+	snprintf(
+		command, sizeof(command),
+		"dtc -I dtb -O dtb -o /dev/null -Wunit_address_format -Winterrupt_provider %s 2>&1",
+		path);
+	dtc = popen(command, "re");
+	assert_non_null(dtc);
+	said[fread(said, 1, sizeof(said) - 1, dtc)] = 0;
+	status = pclose(dtc);
+	unlink(path);
+	if (*said || status)
+		fail_msg("dtc about %s: %s", what, said);
+}
+
+/* The least and the most of a machine, with either interrupt controller, pass without a warning. */
+static void test_dtc(void **state)
+{
+	static const unsigned int cpu_counts[] = { 1, 16, VM_CPUS_MAX };
+	char what[64];
+
+	(void)state;
+	if (system("command -v dtc >/dev/null")) {
+		print_message("no dtc here (Debian: device-tree-compiler)\n");
+		skip();
+	}
+	t.isa.extensions[0] = UINT64_MAX;
+	t.isa.cboz_block_bytes = 64;
+	t.config.aia_ids = 255;
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cpu_counts); i++) {
+		t.config.has_aia = i % 2;
+		t.config.cpu_count = cpu_counts[i / 2];
+		snprintf(what, sizeof(what), "%u harts with %s", t.config.cpu_count,
+		         t.config.has_aia ? "an AIA" : "a PLIC");
+		build();
+		assert_dtc_is_silent(what);
+	}
+	list_remove(&t.serial.node);
+	t.config.pci = NULL;
+	t.config.initrd_bytes = 0;
+	t.config.seed = NULL;
+	build();
+	assert_dtc_is_silent("a machine without PCI, serial port, initrd and seed");
+}
+
 #define with_config(test) cmocka_unit_test_setup(test, set_up)
 
 int main(void)
@@ -325,7 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		with_config(test_machine),       with_config(test_cpus),    with_config(test_plic),
 		with_config(test_aia),           with_config(test_without), with_config(test_room),
-		with_config(test_interrupt_map),
+		with_config(test_interrupt_map), with_config(test_dtc),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

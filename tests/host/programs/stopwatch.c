@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Milliseconds from exec until a program has printed a marker: stopwatch MARKER PROGRAM ARG… Runs
- * beside ebb. */
+/*
+ * Milliseconds from exec until a program has printed a marker: stopwatch MARKER PROGRAM ARG… With
+ * --to-end in front: from the marker until the program has ended, and its exit status behind. Runs
+ * beside ebb.
+ */
 
 #include <signal.h>
 #include <stdio.h>
@@ -37,32 +40,50 @@ static int wait_for(int fd, const char *marker)
 	return 0;
 }
 
-int main(int argc, char **argv)
+static pid_t start(char **argv, int *ret_fd)
 {
-	int pipe_fds[2], found;
-	double begun_ms, taken_ms;
+	int pipe_fds[2];
 	pid_t child;
 
-	if (argc < 3 || pipe(pipe_fds))
-		return 2;
-	begun_ms = now_ms();
+	if (pipe(pipe_fds))
+		return -1;
 	child = fork();
-	if (child < 0)
-		return 2;
 	if (!child) {
 		dup2(pipe_fds[1], STDOUT_FILENO);
 		close(pipe_fds[0]);
 		close(pipe_fds[1]);
-		execvp(argv[2], argv + 2);
+		execvp(argv[0], argv);
 		_exit(127);
 	}
 	close(pipe_fds[1]);
-	found = wait_for(pipe_fds[0], argv[1]);
-	taken_ms = now_ms() - begun_ms;
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
+	*ret_fd = pipe_fds[0];
+	return child;
+}
+
+int main(int argc, char **argv)
+{
+	int to_end = argc > 1 && !strcmp(argv[1], "--to-end"), found, fd, status;
+	double begun_ms, marked_ms;
+	pid_t child;
+
+	argc -= to_end;
+	argv += to_end;
+	if (argc < 3)
+		return 2;
+	begun_ms = now_ms();
+	child = start(argv + 2, &fd);
+	if (child < 0)
+		return 2;
+	found = wait_for(fd, argv[1]);
+	marked_ms = now_ms();
+	if (!to_end || !found)
+		kill(child, SIGKILL);
+	waitpid(child, &status, 0);
 	if (!found)
 		return 1;
-	printf("%.2f\n", taken_ms);
+	if (to_end)
+		printf("%.2f %d\n", now_ms() - marked_ms, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+	else
+		printf("%.2f\n", marked_ms - begun_ms);
 	return 0;
 }
