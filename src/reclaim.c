@@ -6,7 +6,8 @@
  * DOC: owns every system call that takes guest RAM away, with its private rooms: reclaim_batch.c
  * brings a batch into order, reclaim_pieces.c looks what is there (reclaim_residency.c) and
  * releases it, reclaim_deferred.c keeps what is put off, reclaim_host.c holds the system calls,
- * reclaim_trace.c writes the trace.
+ * reclaim_refill.c makes what was released read as something other than 0, reclaim_trace.c writes
+ * the trace.
  *
  *   ranges -> clip, sort, merge -> split at regions -> (put off) -> look -> release -> account
  *
@@ -50,6 +51,7 @@ struct reclaim {
 	struct metric_histogram latency[RECLAIM_SOURCE_COUNT];
 	uint64_t deferred_range_count; /* came since something deferred was last released */
 	struct reclaim_trace trace;
+	uint32_t poison_value; /* see reclaim_set_poison */
 	struct reclaim_pieces pieces;
 };
 
@@ -105,6 +107,8 @@ static void on_region_removed(struct gmem_listener *listener, const struct gmem_
 	while (at < reclaim->region_count && reclaim->regions[at].gpa != removed->gpa)
 		at++;
 	if (at < reclaim->region_count) {
+		if (reclaim->pieces.refill)
+			refill_forget(reclaim->pieces.refill, reclaim->regions[at].hva);
 		reclaim_region_forget(&reclaim->regions[at]);
 		reclaim->region_count--;
 		memmove(&reclaim->regions[at], &reclaim->regions[at + 1],
@@ -218,6 +222,9 @@ static void begin_batch(struct reclaim *reclaim, enum reclaim_source source, str
 	reclaim->pieces.source = source;
 	reclaim->pieces.errors = 0;
 	reclaim->pieces.first_error = 0;
+	reclaim->pieces.poison_value = 0;
+	if (source == RECLAIM_REPORT || source == RECLAIM_HINT)
+		reclaim->pieces.poison_value = reclaim->poison_value;
 }
 
 /* Cuts a merged range at the borders of regions; what no region holds is refused. */
@@ -232,6 +239,10 @@ static void split(struct reclaim *reclaim, const struct reclaim_range *range, bo
 		gpa_t from = max_u64(start, region->gpa);
 		gpa_t to = min_u64(end, region->gpa + region->size_bytes);
 
+		if (reclaim->pieces.poison_value) { /* refilled in whole blocks alone */
+			from = align_up(from, REFILL_BLOCK_BYTES);
+			to = align_down(to, REFILL_BLOCK_BYTES);
+		}
 		if (from >= to)
 			continue;
 		inside_bytes += to - from;
@@ -410,6 +421,18 @@ void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source
 	pthread_mutex_unlock(&reclaim->lock);
 }
 
+int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_value, struct error *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&reclaim->lock);
+	reclaim->poison_value = poison_value;
+	if (poison_value && !reclaim->pieces.refill)
+		r = refill_create(&reclaim->pieces.refill, err);
+	pthread_mutex_unlock(&reclaim->lock);
+	return r;
+}
+
 void reclaim_inhibit(struct reclaim *reclaim)
 {
 	pthread_mutex_lock(&reclaim->lock);
@@ -497,6 +520,8 @@ void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
 		.look_ns = (uint64_t)(monotonic_ns() - start_ns),
 	};
 	lock(reclaim);
+	if (reclaim->pieces.refill)
+		refill_query(reclaim->pieces.refill, &ret_stats->refill);
 	for (size_t i = 0; i < RECLAIM_SOURCE_COUNT; i++) {
 		struct reclaim_source_stats *stats = &ret_stats->sources[i];
 

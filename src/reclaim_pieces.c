@@ -43,6 +43,7 @@ void reclaim_pieces_fini(struct reclaim_pieces *all)
 	if (all->pidfd >= 0)
 		close(all->pidfd);
 	residency_fini(&all->residency);
+	refill_destroy(all->refill);
 }
 
 /* --- regions --- */
@@ -134,6 +135,14 @@ static void look_at_pieces(struct reclaim_pieces *all)
 
 /* --- releasing --- */
 
+static void refuse_piece(const struct reclaim_piece *piece, struct reclaim_outcome *outcome)
+{
+	outcome->bytes_refused = add_saturating(outcome->bytes_refused, piece->size_bytes);
+	reclaim_refault_forget(&piece->region->refault,
+	                       (size_t)(piece->hva - piece->region->hva) / PAGE_4K_BYTES,
+	                       piece->size_bytes / PAGE_4K_BYTES);
+}
+
 static void account_piece(struct reclaim_pieces *all, const struct reclaim_piece *piece, int result,
                           struct reclaim_outcome *outcome)
 {
@@ -143,13 +152,10 @@ static void account_piece(struct reclaim_pieces *all, const struct reclaim_piece
 		outcome->bytes_absent += piece->size_bytes - piece->resident_bytes;
 		return;
 	}
-	outcome->bytes_refused = add_saturating(outcome->bytes_refused, piece->size_bytes);
+	refuse_piece(piece, outcome);
 	all->errors++;
 	if (!all->first_error)
 		all->first_error = result;
-	reclaim_refault_forget(&piece->region->refault,
-	                       (size_t)(piece->hva - piece->region->hva) / PAGE_4K_BYTES,
-	                       piece->size_bytes / PAGE_4K_BYTES);
 }
 
 static int release_one(struct reclaim_pieces *all, const struct reclaim_piece *piece,
@@ -204,6 +210,20 @@ static size_t release_group(struct reclaim_pieces *all, const struct reclaim_pie
 	return 1;
 }
 
+/* What a piece reads as, once it is released. False: it must not be. */
+static bool guard_piece(struct reclaim_pieces *all, const struct reclaim_piece *piece)
+{
+	const struct refill_memory memory = { .hva = piece->region->hva,
+		                              .size_bytes = piece->region->size_bytes };
+
+	if (all->poison_value)
+		return all->refill && refill_guard(all->refill, &memory, piece->hva,
+		                                   piece->size_bytes, all->poison_value) == 0;
+	if (all->refill)
+		refill_unguard(all->refill, piece->hva, piece->size_bytes);
+	return true;
+}
+
 /* How many pieces of pieces[0..count) one vector takes; at least one. */
 static size_t group_size(const struct reclaim_piece *pieces, size_t count)
 {
@@ -216,18 +236,30 @@ static size_t group_size(const struct reclaim_piece *pieces, size_t count)
 	return size;
 }
 
-void reclaim_pieces_flush(struct reclaim_pieces *all, struct reclaim_outcome *outcome)
+/* Leaves those that there is something to release of. Returns how many. */
+static size_t sift_pieces(struct reclaim_pieces *all, struct reclaim_outcome *outcome)
 {
 	struct reclaim_piece *pieces = all->pieces;
 	size_t count = 0;
 
-	look_at_pieces(all);
 	for (size_t i = 0; i < all->piece_count; i++) {
-		if (pieces[i].holds_something)
+		if (!pieces[i].holds_something && all->poison_value)
+			outcome->bytes_absent += pieces[i].size_bytes;
+		else if (!guard_piece(all, &pieces[i]))
+			refuse_piece(&pieces[i], outcome);
+		else if (pieces[i].holds_something)
 			pieces[count++] = pieces[i];
 		else
 			outcome->bytes_absent += pieces[i].size_bytes;
 	}
+	return count;
+}
+
+static void release_pieces(struct reclaim_pieces *all, struct reclaim_outcome *outcome)
+{
+	struct reclaim_piece *pieces = all->pieces;
+	size_t count = sift_pieces(all, outcome);
+
 	for (size_t i = 0, size; i < count; i += size) {
 		size = group_size(&pieces[i], count - i);
 		if (size > 1 && all->vector != VECTOR_NONE) {
@@ -237,6 +269,16 @@ void reclaim_pieces_flush(struct reclaim_pieces *all, struct reclaim_outcome *ou
 			(void)!release_one(all, &pieces[i], outcome);
 		}
 	}
+}
+
+void reclaim_pieces_flush(struct reclaim_pieces *all, struct reclaim_outcome *outcome)
+{
+	look_at_pieces(all);
+	if (all->refill)
+		refill_lock(all->refill);
+	release_pieces(all, outcome);
+	if (all->refill)
+		refill_unlock(all->refill);
 	all->piece_count = 0;
 }
 

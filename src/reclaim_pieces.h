@@ -10,6 +10,7 @@
 #include "reclaim_deferred.h"
 #include "reclaim_look.h"
 #include "reclaim_refault.h"
+#include "reclaim_refill.h"
 #include "reclaim_residency.h"
 
 #define PIECES_MAX 512
@@ -34,6 +35,9 @@ struct reclaim_pieces {
 	enum { VECTOR_UNPROBED, VECTOR_WORKS, VECTOR_NONE } vector;
 	int pidfd; /* RECLAIM_HOST_SELF, or a descriptor of ours */
 	struct residency residency;
+	struct refill *refill; /* NULL: not needed yet, or the host has none */
+	uint32_t poison_value; /* what the batch's pieces, whole blocks then, read as; 0: no refill
+	                        */
 	struct reclaim_refault_counts refaults; /* met by releases so far */
 	enum reclaim_source source;             /* of the batch under way */
 	unsigned int errors;                    /* since the caller cleared it */

@@ -49,6 +49,15 @@ struct reclaim_source_stats { /* bytes_in is released + absent + refused */
 	uint64_t refault_bytes; /* released for it, resident again; not since a reset's release */
 };
 
+struct reclaim_refill_stats {   /* see reclaim_set_poison */
+	uint64_t faults;        /* accesses that waited for their memory to be filled */
+	uint64_t bytes;         /* filled in all */
+	uint64_t blocks_moved;  /* of 2 MiB, put in place as a huge page */
+	uint64_t blocks_copied; /* of 2 MiB, or what was missing there, in 4 KiB pages */
+	uint64_t errors;        /* the host's; each was tried again */
+	uint64_t guarded_bytes; /* released, and not touched since */
+};
+
 struct reclaim_stats {
 	struct reclaim_source_stats sources[RECLAIM_SOURCE_COUNT];
 	uint64_t refault_bytes; /* of all sources */
@@ -57,6 +66,7 @@ struct reclaim_stats {
 	 * long. Then refaults are estimated from it, and resident_bytes is the process's. */
 	uint64_t looked_bytes, total_bytes;
 	uint64_t look_ns; /* what it took */
+	struct reclaim_refill_stats refill;
 };
 
 struct reclaim;
@@ -101,6 +111,18 @@ int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source);
  * bytes as refused. */
 void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source,
                              uint64_t range_count, uint64_t size_bytes);
+
+/*
+ * From now on, what is released for reports and hints reads as poison_value, repeated, until it is
+ * written: the guest relies on it (VIRTIO 1.2, 5.5.6.7). 0: as zeroes, with nothing to do for it;
+ * what was released before keeps the value it was released with. For any other value, whole blocks
+ * of 2 MiB are released and the edges of a range refused. The first such value needs userfaultfd
+ * and starts a thread. If that fails, reports and hints are refused until the next call: -EPERM and
+ * -ENOSYS, with what the user may do; -ENOMEM, -EMFILE, -EAGAIN. Any thread; waits for a batch
+ * under way.
+ */
+EBB_MUST_CHECK int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_value,
+                                      struct error *err);
 
 /* While the count is above 0, releases are refused and counted. Nests. Any thread; waits for a
  * batch under way. */

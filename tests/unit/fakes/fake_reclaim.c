@@ -68,6 +68,13 @@ void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source
 	reclaim->stats.sources[source].bytes_refused += size_bytes;
 }
 
+int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_value, struct error *err)
+{
+	if (poison_value && reclaim->no_refill)
+		return error_set(err, -EPERM, "no refill (do this)");
+	return 0;
+}
+
 void reclaim_inhibit(struct reclaim *reclaim)
 {
 	(void)reclaim;

@@ -8,6 +8,7 @@
 
 struct reclaim {
 	struct reclaim_stats stats; /* what reclaim_query answers */
+	bool no_refill; /* poison values are refused */
 };
 
 #endif
