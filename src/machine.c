@@ -127,11 +127,28 @@ static void unbuild_loops(struct machine *machine)
 	event_loop_destroy(machine->vm.main_loop);
 }
 
+static int check_cpu_count(struct kvm *kvm, unsigned int cpu_count, struct error *err)
+{
+	int cpus_max;
+
+	if (cpu_count == 1)
+		return 0;
+	cpus_max = kvm_check_extension(kvm, KVM_CAP_MAX_VCPUS);
+	if (cpus_max > 0 && cpu_count > (unsigned int)cpus_max)
+		return error_set(err, -EINVAL,
+		                 "--cpus %u: this host's KVM gives a guest at most %d", cpu_count,
+		                 cpus_max);
+	return 0;
+}
+
 static int build_kvm(struct machine *machine, struct error *err)
 {
+	const struct vm_config *config = machine->config;
 	int ret = kvm_open(&machine->vm.kvm, err);
 
-	return ret ? ret : arch_check_host(machine->vm.kvm, machine->config, err);
+	if (!ret)
+		ret = arch_check_host(machine->vm.kvm, config, err);
+	return ret ? ret : check_cpu_count(machine->vm.kvm, config->cpu_count, err);
 }
 
 static void unbuild_kvm(struct machine *machine)
@@ -145,10 +162,9 @@ static int build_memory(struct machine *machine, struct error *err)
 	const struct memory_config *config = &machine->config->memory;
 	struct gmem_backing backing = config->backing;
 	struct arch_memory_map map;
-	int ret = arch_memory_map(config->size_bytes, &map, err);
+	int ret = guest_memory_create(&vm->memory, err);
 
-	if (!ret)
-		ret = guest_memory_create(&vm->memory, err);
+	arch_memory_map(config->size_bytes, &map);
 	backing.file_bytes = config->size_bytes;
 	for (size_t i = 0; !ret && i < map.range_count; i++)
 		ret = gmem_add_region(vm->memory, map.ranges[i].gpa, map.ranges[i].size_bytes,

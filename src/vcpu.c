@@ -225,6 +225,7 @@ static void reset(struct vcpu *vcpu)
 
 	pthread_mutex_unlock(&thread->lock);
 	result = arch_vcpu_reset(vcpu);
+	vcpu->used = true;
 	if (result < 0) {
 		log_error(vcpu->vm->log, "vcpu %u: cannot be reset: %s", vcpu->index,
 		          strerror(-result));

@@ -25,7 +25,6 @@ static unsigned int gpa_bits(struct kvm *kvm)
 int arch_check_host(struct kvm *kvm, const struct vm_config *config, struct error *err)
 {
 	uint64_t ram_max_bytes = (UINT64_C(1) << gpa_bits(kvm)) - RISCV_RAM_GPA;
-	int cpus_max;
 
 	if (kvm_check_extension(kvm, KVM_CAP_IMMEDIATE_EXIT) <= 0 ||
 	    kvm_check_extension(kvm, KVM_CAP_ONE_REG) <= 0)
@@ -37,31 +36,15 @@ int arch_check_host(struct kvm *kvm, const struct vm_config *config, struct erro
 		                 "--mem %llu MiB: this host gives a guest at most %llu MiB",
 		                 (unsigned long long)(config->memory.size_bytes / MIB),
 		                 (unsigned long long)(ram_max_bytes / MIB));
-	if (config->cpu_count == 1)
-		return 0;
-	cpus_max = kvm_check_extension(kvm, KVM_CAP_MAX_VCPUS);
-	if (cpus_max > 0 && config->cpu_count > (unsigned int)cpus_max)
-		return error_set(err, -EINVAL,
-		                 "--cpus %u: this host's KVM gives a guest at most %d",
-		                 config->cpu_count, cpus_max);
 	return 0;
 }
 
-int arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map, struct error *err)
+void arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map)
 {
-	if (size_bytes < VM_MEMORY_MIN_BYTES || size_bytes > VM_MEMORY_MAX_BYTES ||
-	    !is_aligned(size_bytes, PAGE_4K_BYTES))
-		return error_set(
-			err, -EINVAL,
-			"--mem %llu bytes: must be a multiple of 4 KiB from %llu MiB to %llu TiB",
-			(unsigned long long)size_bytes,
-			(unsigned long long)(VM_MEMORY_MIN_BYTES / MIB),
-			(unsigned long long)(VM_MEMORY_MAX_BYTES / TIB));
 	*ret_map = (struct arch_memory_map){
 		.range_count = 1,
 		.ranges = { { .gpa = RISCV_RAM_GPA, .size_bytes = size_bytes } },
 	};
-	return 0;
 }
 
 int arch_vm_create(struct vm *vm, struct error *err)
@@ -98,12 +81,8 @@ bool arch_has_msi(const struct vm *vm)
 
 int arch_vcpu_create(struct vcpu *vcpu, struct error *err)
 {
-	int rc;
+	int rc = kvm_vcpu_create(vcpu->vm->kvm_vm, vcpu->index, &vcpu->kvm, err);
 
-	vcpu->arch = calloc(1, sizeof(*vcpu->arch));
-	if (!vcpu->arch)
-		return error_set_errno(err, -ENOMEM, "hart %u", vcpu->index);
-	rc = kvm_vcpu_create(vcpu->vm->kvm_vm, vcpu->index, &vcpu->kvm, err);
 	if (!rc)
 		rc = riscv_vcpu_set_up(vcpu, err);
 	if (rc)
@@ -115,8 +94,6 @@ void arch_vcpu_destroy(struct vcpu *vcpu)
 {
 	kvm_vcpu_destroy(vcpu->kvm);
 	vcpu->kvm = NULL;
-	free(vcpu->arch);
-	vcpu->arch = NULL;
 }
 
 int arch_vcpu_reset(struct vcpu *vcpu)

@@ -129,7 +129,7 @@ static int set_entry(struct vcpu *vcpu)
 
 int riscv_vcpu_set_power_on_state(struct vcpu *vcpu)
 {
-	bool used = vcpu->arch->used;
+	bool used = vcpu->used;
 	int rc = 0;
 
 	/* These are every hart's, and none runs before all are reset. */
@@ -143,7 +143,6 @@ int riscv_vcpu_set_power_on_state(struct vcpu *vcpu)
 		rc = set_entry(vcpu);
 	if (!rc)
 		rc = set_run_state(vcpu);
-	vcpu->arch->used = true;
 	return rc;
 }
 

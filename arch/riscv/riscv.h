@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of arch/riscv share: the VM's and a hart's architecture state, and who sets what
- * of it. */
+/* What the files of arch/riscv share: the VM's architecture state, and who sets what of it. */
 #ifndef ARCH_RISCV_RISCV_H
 #define ARCH_RISCV_RISCV_H
 
@@ -26,10 +25,6 @@ struct arch_vm {
 	struct image_set images;
 	struct boot_entry entry; /* where hart 0 begins */
 	struct pci_host_layout pci_layout;
-};
-
-struct arch_vcpu {
-	bool used; /* has run before: KVM's state is no longer that of a new vCPU */
 };
 
 /* regs.c: ONE_REG. reg is KVM_REG_RISCV_* with its index, without size and architecture. */

@@ -33,34 +33,18 @@ static const struct needed_capability needed[] = {
 
 int arch_check_host(struct kvm *kvm, const struct vm_config *config, struct error *err)
 {
-	int cpus_max;
-
+	(void)config;
 	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
 		if (kvm_check_extension(kvm, needed[i].number) <= 0)
 			return error_set(err, -ENOTSUP, "/dev/kvm: this host's KVM lacks %s (%s)",
 			                 needed[i].name, needed[i].remedy);
-	if (config->cpu_count == 1)
-		return 0;
-	cpus_max = kvm_check_extension(kvm, KVM_CAP_MAX_VCPUS);
-	if (cpus_max > 0 && config->cpu_count > (unsigned int)cpus_max)
-		return error_set(err, -EINVAL,
-		                 "--cpus %u: this host's KVM gives a guest at most %d",
-		                 config->cpu_count, cpus_max);
 	return 0;
 }
 
-int arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map, struct error *err)
+void arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map)
 {
 	struct arch_memory_map map = { .range_count = 1 };
 
-	if (size_bytes < VM_MEMORY_MIN_BYTES || size_bytes > X86_RAM_MAX_BYTES ||
-	    !is_aligned(size_bytes, PAGE_4K_BYTES))
-		return error_set(
-			err, -EINVAL,
-			"--mem %llu bytes: must be a multiple of 4 KiB from %llu MiB to %llu TiB",
-			(unsigned long long)size_bytes,
-			(unsigned long long)(VM_MEMORY_MIN_BYTES / MIB),
-			(unsigned long long)(X86_RAM_MAX_BYTES / TIB));
 	map.ranges[0].size_bytes = boot_ram_low_bytes(size_bytes);
 	if (boot_ram_high_bytes(size_bytes)) {
 		map.ranges[1].gpa = X86_RAM_HIGH_GPA;
@@ -68,7 +52,6 @@ int arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map, struct
 		map.range_count = 2;
 	}
 	*ret_map = map;
-	return 0;
 }
 
 /* RAM that the CPU cannot address would be silently missing. */
@@ -125,12 +108,8 @@ bool arch_has_msi(const struct vm *vm)
 
 int arch_vcpu_create(struct vcpu *vcpu, struct error *err)
 {
-	int rc;
+	int rc = kvm_vcpu_create(vcpu->vm->kvm_vm, vcpu->index, &vcpu->kvm, err);
 
-	vcpu->arch = calloc(1, sizeof(*vcpu->arch));
-	if (!vcpu->arch)
-		return error_set_errno(err, -ENOMEM, "vCPU %u", vcpu->index);
-	rc = kvm_vcpu_create(vcpu->vm->kvm_vm, vcpu->index, &vcpu->kvm, err);
 	if (!rc)
 		rc = x86_cpuid_apply(vcpu->kvm, vcpu->vm->arch->cpuid, vcpu->index, err);
 	if (rc)
@@ -142,8 +121,6 @@ void arch_vcpu_destroy(struct vcpu *vcpu)
 {
 	kvm_vcpu_destroy(vcpu->kvm);
 	vcpu->kvm = NULL;
-	free(vcpu->arch);
-	vcpu->arch = NULL;
 }
 
 int arch_vcpu_reset(struct vcpu *vcpu)

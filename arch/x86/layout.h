@@ -12,7 +12,6 @@
 /* RAM: from 0 to at most 3 GiB, the rest from 4 GiB. */
 #define X86_RAM_LOW_MAX_BYTES (3 * GIB)
 #define X86_RAM_HIGH_GPA      (4 * GIB)
-#define X86_RAM_MAX_BYTES     (16 * TIB) /* the host's address bits may allow less */
 
 /* Below 1 MiB: what is RAM to the guest ends where a PC has its EBDA. */
 #define X86_LOW_RAM_END UINT64_C(0x9fc00)

@@ -393,7 +393,7 @@ static int set_run_state(struct vcpu *vcpu)
 
 int x86_vcpu_set_power_on_state(struct vcpu *vcpu)
 {
-	bool used = vcpu->arch->used;
+	bool used = vcpu->used;
 	int rc = 0;
 
 	/* The interrupt controllers are every vCPU's, and no other runs before vCPU 0 wakes it. */
@@ -409,6 +409,5 @@ int x86_vcpu_set_power_on_state(struct vcpu *vcpu)
 		rc = set_lapic(vcpu);
 	if (!rc && used)
 		rc = set_run_state(vcpu);
-	vcpu->arch->used = true;
 	return rc;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of arch/x86 share: the VM's and a vCPU's architecture state, and who sets what of
- * it. */
+/* What the files of arch/x86 share: the VM's architecture state, and who sets what of it. */
 #ifndef ARCH_X86_X86_H
 #define ARCH_X86_X86_H
 
@@ -18,10 +17,6 @@ struct arch_vm {
 	struct image_set images;
 	bool host_checked; /* the remark about the host's KVM was made */
 	struct pci_host_layout pci_layout;
-};
-
-struct arch_vcpu {
-	bool used; /* has run before: KVM's state is no longer that of a new vCPU */
 };
 
 /* cpuid.c */

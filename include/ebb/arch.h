@@ -36,13 +36,13 @@ struct arch_memory_map {
 	} ranges[ARCH_MEMORY_RANGES_MAX];
 };
 
-/* What this host's KVM must have. The message names what is missing and what to do. */
+/* What this host's KVM must have, beyond what every architecture needs. The message names what is
+ * missing and what to do. */
 EBB_MUST_CHECK int arch_check_host(struct kvm *kvm, const struct vm_config *config,
                                    struct error *err);
 
-/* Where size_bytes of RAM lie. Pure. -EINVAL with the limit when they do not fit. */
-EBB_MUST_CHECK int arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map,
-                                   struct error *err);
+/* Where size_bytes of RAM, as config_validate lets them pass, lie. Pure. */
+void arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map);
 
 /* Creates vm->kvm_vm, vm->arch and the in-kernel irqchip. */
 EBB_MUST_CHECK int arch_vm_create(struct vm *vm, struct error *err);
@@ -56,7 +56,8 @@ bool arch_has_msi(const struct vm *vm);
 EBB_MUST_CHECK int arch_vcpu_create(struct vcpu *vcpu, struct error *err);
 void arch_vcpu_destroy(struct vcpu *vcpu);
 
-/* Registers as at power-on with the loaded kernel's entry state. On the vCPU's thread. */
+/* Registers as at power-on with the loaded kernel's entry state; what a vCPU that was used has left
+ * in KVM is put back first. On the vCPU's thread. */
 EBB_MUST_CHECK int arch_vcpu_reset(struct vcpu *vcpu);
 
 /* An exit that the loop does not know. Sets *ret_exit to its name. On the vCPU's thread. */

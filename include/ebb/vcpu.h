@@ -36,14 +36,12 @@ enum vcpu_exit {
 
 const char *vcpu_exit_name(enum vcpu_exit exit); /* "pio", "mmio", "interrupted", … */
 
-struct arch_vcpu;
-
-struct vcpu { /* written by vcpu.c alone, but for arch; read-only for the rest */
+struct vcpu { /* written by vcpu.c alone; read-only for the rest */
 	struct vm *vm;
 	unsigned int index; /* 0 .. cpu_count - 1; also KVM's vCPU id and the APIC or hart id */
 	struct kvm_vcpu *kvm;
 	struct kvm_run *run;
-	struct arch_vcpu *arch; /* the architecture's own; may stay NULL */
+	bool used; /* was reset before: KVM's state is no longer that of a new vCPU */
 	struct vcpu_thread *thread;
 	struct metric_counter exits[VCPU_EXIT_COUNT]; /* one writer: the vCPU's thread */
 };

@@ -129,6 +129,22 @@ static void test_every_kvm_request_fails_once(void **state)
 	fail_msg("set-up makes more KVM requests than this test expected");
 }
 
+/* One vCPU does not ask: any KVM has that. */
+static void test_more_cpus_than_the_host_has(void **state)
+{
+	struct vm_config config;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	default_config(&config);
+	fresh_kvm();
+	fake_kvm_set_extension(KVM_CAP_MAX_VCPUS, 2);
+	assert_built(&config, machine_step_count());
+	config.cpu_count = 3;
+	assert_int_equal(machine_try_steps(&config, machine_step_count(), &err), -EINVAL);
+	assert_string_equal(err.message, "--cpus 3: this host's KVM gives a guest at most 2");
+}
+
 static void test_an_error_leaves_nothing(void **state)
 {
 	struct vm_config config;
@@ -165,6 +181,7 @@ int main(void)
 		cmocka_unit_test(test_stops_after_every_step),
 		cmocka_unit_test(test_mmio_machine_stops_after_every_step),
 		cmocka_unit_test(test_every_kvm_request_fails_once),
+		cmocka_unit_test(test_more_cpus_than_the_host_has),
 		cmocka_unit_test(test_an_error_leaves_nothing),
 	};
 

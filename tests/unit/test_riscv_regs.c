@@ -25,7 +25,6 @@ static struct {
 	struct vm vm;
 	struct arch_vm arch;
 	struct vcpu harts[2], *hart_list[2];
-	struct arch_vcpu arch_harts[2];
 } t;
 
 static int set_up(void **state)
@@ -44,7 +43,6 @@ static int set_up(void **state)
 		t.hart_list[i] = &t.harts[i];
 		t.harts[i].vm = &t.vm;
 		t.harts[i].index = i;
-		t.harts[i].arch = &t.arch_harts[i];
 		assert_int_equal(kvm_vcpu_create(t.vm.kvm_vm, i, &t.harts[i].kvm, NULL), 0);
 	}
 	assert_int_equal(sbi_create(NULL, NULL, &t.arch.sbi), 0);
@@ -69,8 +67,10 @@ static int tear_down(void **state)
 
 static void reset_all(void)
 {
-	for (unsigned int i = 0; i < 2; i++)
+	for (unsigned int i = 0; i < 2; i++) {
 		assert_int_equal(riscv_vcpu_set_power_on_state(&t.harts[i]), 0);
+		t.harts[i].used = true; /* the loop's to say */
+	}
 }
 
 static void test_first_start(void **state)

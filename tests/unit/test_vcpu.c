@@ -136,6 +136,7 @@ static void test_start_parked(void **state)
 
 	(void)state;
 	assert_int_equal(fake_arch_reset_count(0), 1);
+	assert_true(vcpu->used);
 	assert_int_equal(fake_kvm_call_count(), 1); /* its creation: it has not run */
 	vcpu_destroy(vcpu);                         /* while parked */
 	vcpu = start_vcpu();

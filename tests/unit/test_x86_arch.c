@@ -45,11 +45,7 @@ static void test_host(void **state)
 	struct error err = ERROR_INIT;
 
 	(void)state;
-	fake_kvm_set_extension(KVM_CAP_MAX_VCPUS, 2);
 	assert_int_equal(arch_check_host(vm.kvm, &config, &err), 0);
-	config.cpu_count = 3;
-	assert_int_equal(arch_check_host(vm.kvm, &config, &err), -EINVAL);
-	assert_string_equal(err.message, "--cpus 3: this host's KVM gives a guest at most 2");
 	fake_kvm_set_extension(KVM_CAP_IRQFD, 0);
 	assert_int_equal(arch_check_host(vm.kvm, &config, &err), -ENOTSUP);
 	assert_non_null(strstr(err.message, "lacks KVM_CAP_IRQFD"));
@@ -61,26 +57,20 @@ static void test_host(void **state)
 static void test_memory_map(void **state)
 {
 	struct arch_memory_map map;
-	struct error err = ERROR_INIT;
 
 	(void)state;
-	assert_int_equal(arch_memory_map(MIB, &map, NULL), 0);
+	arch_memory_map(MIB, &map);
 	assert_int_equal(map.range_count, 1);
-	assert_int_equal(arch_memory_map(3 * GIB, &map, NULL), 0);
+	arch_memory_map(3 * GIB, &map);
 	assert_int_equal(map.range_count, 1);
 	assert_int_equal(map.ranges[0].gpa, 0);
 	assert_int_equal(map.ranges[0].size_bytes, 3 * GIB);
-	assert_int_equal(arch_memory_map(6 * GIB, &map, NULL), 0);
+	arch_memory_map(6 * GIB, &map);
 	assert_int_equal(map.range_count, 2);
 	assert_int_equal(map.ranges[1].gpa, 4 * GIB);
 	assert_int_equal(map.ranges[1].size_bytes, 3 * GIB);
-	assert_int_equal(arch_memory_map(0, &map, &err), -EINVAL);
-	assert_int_equal(arch_memory_map(MIB - 4096, &map, &err), -EINVAL);
-	assert_int_equal(arch_memory_map(2 * MIB + 1, &map, &err), -EINVAL);
-	assert_int_equal(arch_memory_map(UINT64_MAX, &map, &err), -EINVAL);
-	assert_int_equal(arch_memory_map(16 * TIB, &map, NULL), 0);
-	assert_int_equal(arch_memory_map(16 * TIB + 4096, &map, &err), -EINVAL);
-	assert_non_null(strstr(err.message, "1 MiB to 16 TiB"));
+	arch_memory_map(16 * TIB, &map);
+	assert_int_equal(map.ranges[0].size_bytes + map.ranges[1].size_bytes, 16 * TIB);
 }
 
 static void test_vm_unwinds(void **state)
@@ -117,7 +107,6 @@ static void test_vcpu_unwinds(void **state)
 		fake_kvm_fail_nth(n, -EIO);
 		assert_int_equal(arch_vcpu_create(&vcpu, &err), -EIO);
 		assert_null(vcpu.kvm);
-		assert_null(vcpu.arch);
 	}
 	fake_kvm_fail_never();
 	assert_int_equal(arch_vcpu_create(&vcpu, NULL), 0);

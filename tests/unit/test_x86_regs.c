@@ -18,7 +18,6 @@ struct fixture {
 	struct vm vm;
 	struct arch_vm arch;
 	struct vcpu vcpu;
-	struct arch_vcpu arch_vcpu;
 	struct kvm_cpuid2 *cpuid;
 	uint8_t cpuid_bytes[sizeof(struct kvm_cpuid2) + 4 * sizeof(struct kvm_cpuid_entry2)];
 };
@@ -46,7 +45,6 @@ static int set_up(void **state)
 		.gdt_gpa = 0x90000,
 	};
 	fixture.vcpu.vm = vm;
-	fixture.vcpu.arch = &fixture.arch_vcpu;
 	assert_int_equal(kvm_vcpu_create(vm->kvm_vm, 0, &fixture.vcpu.kvm, NULL), 0);
 	return 0;
 }
@@ -64,6 +62,7 @@ static void start(void)
 {
 	x86->request_count = 0;
 	assert_int_equal(x86_vcpu_set_power_on_state(&fixture.vcpu), 0);
+	fixture.vcpu.used = true; /* the loop's to say */
 }
 
 static uint32_t lapic(unsigned int offset)
@@ -120,7 +119,7 @@ static void test_first_start_is_short(void **state)
 	assert_int_equal(x86->request_count, 4);
 	assert_int_equal(x86_kvm_requests(KVM_SET_MP_STATE), 0);
 	fixture.vcpu.index = 1;
-	fixture.arch_vcpu.used = false;
+	fixture.vcpu.used = false;
 	start();
 	assert_int_equal(x86->request_count, 2);
 	assert_int_equal(x86_kvm_requests(KVM_SET_REGS), 0);
@@ -226,7 +225,7 @@ static void test_every_failure(void **state)
 
 	(void)state;
 	for (unsigned int n = 0; n < 200; n++) {
-		fixture.arch_vcpu.used = true;
+		fixture.vcpu.used = true;
 		fake_kvm_fail_nth(n, -EIO);
 		if (!x86_vcpu_set_power_on_state(&fixture.vcpu))
 			break;

@@ -157,16 +157,11 @@ int arch_check_host(struct kvm *kvm, const struct vm_config *config, struct erro
 	return fallible(err);
 }
 
-int arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map, struct error *err)
+void arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map)
 {
-	int result = fallible(err);
-
-	if (result < 0)
-		return result;
 	ret_map->range_count = 1;
 	ret_map->ranges[0].gpa = 0;
 	ret_map->ranges[0].size_bytes = size_bytes;
-	return 0;
 }
 
 int arch_vm_create(struct vm *vm, struct error *err)
