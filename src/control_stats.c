@@ -303,6 +303,19 @@ static json_t *source_stats(const struct reclaim_source_stats *stats)
 	return object;
 }
 
+static json_t *refill_stats(const struct reclaim_refill_stats *stats)
+{
+	json_t *object = json_object();
+
+	add_number(object, "faults", stats->faults);
+	add_number(object, "bytes", stats->bytes);
+	add_number(object, "blocks_moved", stats->blocks_moved);
+	add_number(object, "blocks_copied", stats->blocks_copied);
+	add_number(object, "errors", stats->errors);
+	add_number(object, "guarded_bytes", stats->guarded_bytes);
+	return object;
+}
+
 static json_t *all_sources_stats(const struct reclaim_stats *stats)
 {
 	json_t *object = json_object();
@@ -311,6 +324,7 @@ static json_t *all_sources_stats(const struct reclaim_stats *stats)
 		json_object_set_new(object, reclaim_source_name((enum reclaim_source)source),
 		                    source_stats(&stats->sources[source]));
 	add_number(object, "refault_bytes", stats->refault_bytes);
+	json_object_set_new(object, "refill", refill_stats(&stats->refill));
 	json_object_set_new(object, "look",
 	                    json_pack("{s:o, s:o, s:o}", "looked_bytes",
 	                              number(stats->looked_bytes), "of_bytes",

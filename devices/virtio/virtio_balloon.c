@@ -184,6 +184,7 @@ static int balloon_activate(struct virtio_device *vdev)
 	    event_timer_create(vdev->loop, balloon_release_deferred, balloon,
 	                       &balloon->deferred_timer) < 0)
 		balloon->deferred_timer = NULL;
+	balloon_take_poison(balloon);
 	event_work_post(&balloon->interval_changed);
 	return 0;
 }
@@ -218,8 +219,9 @@ static void balloon_deactivate(struct virtio_device *vdev)
 	event_work_cancel(&balloon->another_turn);
 	balloon->another_turn_queues = 0;
 	balloon->stats_chain_held = false;
-	balloon->poison_told = false;
 	forget_driver(balloon);
+	balloon_take_poison(balloon);
+	balloon->poison_told = false;
 }
 
 static void balloon_reset(struct device *device)

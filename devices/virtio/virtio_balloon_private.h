@@ -44,6 +44,8 @@ struct balloon {
 	unsigned int another_turn_queues; /* a bit a queue */
 	bool stats_chain_held;
 	struct virtq_chain stats_chain;
+	uint32_t poison_taken; /* what the engine was told */
+	bool keeps_reports;    /* it cannot refill */
 	bool poison_told;
 	struct virtq_chain chains[BALLOON_CHAINS_MAX]; /* popped, not yet pushed */
 	size_t chain_count;
@@ -80,6 +82,9 @@ void balloon_add_range(struct balloon *balloon, enum queue_role role, gpa_t gpa,
 void balloon_release_deferred(void *ctx);
 
 /* --- virtio_balloon_report.c; on the reclaim loop --- */
+
+/* The driver is ready, or gone: its poison becomes the engine's. */
+void balloon_take_poison(struct balloon *balloon);
 
 /* A report: its ranges go into the batch, or are refused and counted. */
 void balloon_gather_report(struct balloon *balloon, const struct virtq_chain *chain);

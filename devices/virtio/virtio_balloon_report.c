@@ -5,10 +5,11 @@
  * DOC: a report's pages are the guest's again as soon as it is acknowledged, so they are released
  * before, never put off.
  *
- * Poison. A guest that poisons its free pages with a value other than 0 expects that value in what
- * it reported, and a released page reads as 0. Its reports are acknowledged without release and
- * counted as refused; the user is told once. Inflated pages are its no more until it has written
- * them, so inflating goes on.
+ * Poison. A guest that poisons its free pages says so, with the value, and a reported page must not
+ * change to anything else. The engine is told the value when the driver is ready, and from then on
+ * refills what it released of reports. Where the host does not let it, reports are acknowledged
+ * without release and counted as refused, and the user is told once what to do. A driver that
+ * changes its value later (it must not, 5.5.6.6) has the new one taken with its next report.
  *
  * Threads: the reclaim loop.
  */
@@ -16,11 +17,30 @@
 #include "ebb/vm.h"
 #include "virtio_balloon_private.h"
 
-/* Whether reported pages may come back as zeroes (5.5.6.7). */
-static bool may_release_reports(uint64_t negotiated_features, uint32_t poison_value)
+/* What reported pages have to read as. */
+static uint32_t expected_value(struct balloon *balloon)
 {
-	return !(negotiated_features & (UINT64_C(1) << VIRTIO_BALLOON_F_PAGE_POISON)) ||
-	       poison_value == 0;
+	return virtio_has_feature(&balloon->vdev, VIRTIO_BALLOON_F_PAGE_POISON) &&
+	                       virtio_has_feature(&balloon->vdev, VIRTIO_BALLOON_F_REPORTING)
+	               ? balloon_poison_value(balloon)
+	               : 0;
+}
+
+void balloon_take_poison(struct balloon *balloon)
+{
+	struct vm *vm = balloon->vdev.device.vm;
+	struct error err = ERROR_INIT;
+
+	balloon->poison_taken = expected_value(balloon);
+	balloon->keeps_reports = reclaim_set_poison(vm->reclaim, balloon->poison_taken, &err) < 0;
+	if (!balloon->keeps_reports || balloon->poison_told)
+		return;
+	balloon->poison_told = true;
+	log_message_limited(
+		vm->log, &balloon->vdev.log_limit, LOG_WARN, /* drivers come and go */
+		"%s: the guest poisons its free pages (value 0x%08x), so the memory it reports as "
+		"free stays with it: %s",
+		balloon->vdev.device.id, (unsigned int)balloon->poison_taken, err.message);
 }
 
 static void add_ranges(struct balloon *balloon, const struct virtq_chain *chain)
@@ -33,26 +53,13 @@ static void add_ranges(struct balloon *balloon, const struct virtq_chain *chain)
 	}
 }
 
-static void refuse_report(struct balloon *balloon, const struct virtq_chain *chain)
-{
-	struct vm *vm = balloon->vdev.device.vm;
-
-	reclaim_account_refused(vm->reclaim, RECLAIM_REPORT, chain->writable_count,
-	                        chain->writable_bytes);
-	if (balloon->poison_told)
-		return;
-	balloon->poison_told = true;
-	log_message_limited(
-		vm->log, &balloon->vdev.log_limit, LOG_WARN, /* drivers come and go */
-		"%s: the guest poisons its free pages (value 0x%08x), so the memory it reports as "
-		"free stays with it; without page_poison=1 in the guest it comes back",
-		balloon->vdev.device.id, (unsigned int)balloon_poison_value(balloon));
-}
-
 void balloon_gather_report(struct balloon *balloon, const struct virtq_chain *chain)
 {
-	if (may_release_reports(balloon->vdev.driver_features, balloon_poison_value(balloon)))
-		add_ranges(balloon, chain);
+	if (expected_value(balloon) != balloon->poison_taken)
+		balloon_take_poison(balloon);
+	if (balloon->keeps_reports)
+		reclaim_account_refused(balloon->vdev.device.vm->reclaim, RECLAIM_REPORT,
+		                        chain->writable_count, chain->writable_bytes);
 	else
-		refuse_report(balloon, chain);
+		add_ranges(balloon, chain);
 }

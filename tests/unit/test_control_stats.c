@@ -140,6 +140,12 @@ static void figures_come_from_their_rooms(void **state)
 	guest.reclaim.stats.looked_bytes = 20;
 	guest.reclaim.stats.total_bytes = 21;
 	guest.reclaim.stats.look_ns = 22;
+	guest.reclaim.stats.refill = (struct reclaim_refill_stats){ .faults = 23,
+		                                                    .bytes = 24,
+		                                                    .blocks_moved = 25,
+		                                                    .blocks_copied = 26,
+		                                                    .errors = 27,
+		                                                    .guarded_bytes = 28 };
 	guest.balloon.status = (struct balloon_status){ .target_bytes = 15,
 		                                        .actual_bytes = 16,
 		                                        .negotiated_features = 1 << 5 | 1 << 1,
@@ -168,6 +174,12 @@ static void figures_come_from_their_rooms(void **state)
 	number_is(stat, "reclaim.look.looked_bytes", 20);
 	number_is(stat, "reclaim.look.of_bytes", 21);
 	number_is(stat, "reclaim.look.latency_ns", 22);
+	number_is(stat, "reclaim.refill.faults", 23);
+	number_is(stat, "reclaim.refill.bytes", 24);
+	number_is(stat, "reclaim.refill.blocks_moved", 25);
+	number_is(stat, "reclaim.refill.blocks_copied", 26);
+	number_is(stat, "reclaim.refill.errors", 27);
+	number_is(stat, "reclaim.refill.guarded_bytes", 28);
 	number_is(stat, "reclaim.inflate.requests", 0);
 	number_is(stat, "reclaim.refault_bytes", 13);
 	number_is(stat, "balloon.target_bytes", 15);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-balloon's free page reporting, and poison. */
-/* fakes: balloon_machine fake_reclaim_host fake_virtio_driver hostile_chains test_driver fake_vm */
+/* fakes: balloon_machine fake_reclaim_host fake_refill_host fake_virtio_driver hostile_chains test_driver fake_vm */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,13 @@
 #include "ebb/log.h"
 
 #include "balloon_machine.h"
+#include "fake_refill_host.h"
+
+static int begin(void **state)
+{
+	fake_refill_host_reset();
+	return set_up(state);
+}
 
 /* --- reporting and poison --- */
 
@@ -71,43 +78,100 @@ static void test_readable_buffers_are_no_reports(void **state)
 	assert_int_equal(*hva(f, 2 * MIB), 0);
 }
 
-static void report_with_poison(struct fixture *f, uint64_t features, uint32_t poison, bool released)
+/* A host that has no userfaultfd for its user. */
+static void take_privilege(void)
 {
-	create(f);
+	fake_refill_host.errors[FAKE_OPEN_DEVICE] = -EACCES;
+	fake_refill_host.errors[FAKE_OPEN_SYSCALL] = -EPERM;
+}
+
+/* A block of 0x5a is reported; what it reads as says whether it was released. */
+static void report_with_poison(struct fixture *f, uint64_t features, uint32_t poison, uint8_t after)
+{
+	struct reclaim_source_stats before = { 0 };
+
+	if (f->device)
+		before = stats_of(f, RECLAIM_REPORT);
+	else
+		create(f);
 	write_config(f, CONFIG(poison_val), poison);
 	start(f, FEATURE(REPORTING) | features);
 	touch(f, 2 * MIB, 2 * MIB);
 	fake_driver_add(&f->driver, 2, &(struct fake_driver_buffer){ 2 * MIB, 2 * MIB, true }, 1);
 	fake_driver_kick(&f->driver, 2);
 	assert_int_equal(take_all_used(f, 2), 1);
-	assert_int_equal(*hva(f, 2 * MIB), released ? 0 : 0x5a);
-	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_refused, released ? 0 : 2 * MIB);
-	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_in, 2 * MIB);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_refused - before.bytes_refused,
+	                 after == 0x5a ? 2 * MIB : 0);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_released - before.bytes_released,
+	                 after == 0x5a ? 0 : 2 * MIB);
+	for (uint64_t offset = 0; offset < 2 * MIB; offset += PAGE)
+		assert_int_equal(*hva(f, 2 * MIB + offset), after);
+}
+
+static bool refills(void)
+{
+	int fd = refill_host_open_device();
+
+	if (fd < 0)
+		fd = refill_host_open_syscall();
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void test_poison_is_refilled(void **state)
+{
+	if (!refills())
+		skip();
+	report_with_poison(*state, FEATURE(PAGE_POISON), 0xaaaaaaaa, 0xaa);
 }
 
 static void test_poison_keeps_reports(void **state)
 {
-	report_with_poison(*state, FEATURE(PAGE_POISON), 0xaaaaaaaa, false);
+	take_privilege();
+	report_with_poison(*state, FEATURE(PAGE_POISON), 0xaaaaaaaa, 0x5a);
+	/* Another driver is another question. */
+	fake_driver_reset(&((struct fixture *)*state)->driver);
+	report_with_poison(*state, 0, 0, 0);
 }
 
 static void test_poison_of_zero_releases(void **state)
 {
-	report_with_poison(*state, FEATURE(PAGE_POISON), 0, true);
+	report_with_poison(*state, FEATURE(PAGE_POISON), 0, 0);
+	assert_int_equal(fake_refill_host.all_calls, 0);
 }
 
 static void test_poison_not_negotiated_releases(void **state)
 {
-	report_with_poison(*state, 0, 0xaaaaaaaa, true);
+	report_with_poison(*state, 0, 0xaaaaaaaa, 0);
+	assert_int_equal(fake_refill_host.all_calls, 0);
 }
 
 static void test_poison_ends_with_the_driver(void **state)
 {
 	struct fixture *f = *state;
 
-	report_with_poison(f, FEATURE(PAGE_POISON), 0xaaaaaaaa, false);
+	take_privilege();
+	report_with_poison(f, FEATURE(PAGE_POISON), 0xaaaaaaaa, 0x5a);
 	assert_int_equal(status(f).poison_value, 0xaaaaaaaa);
 	fake_driver_reset(&f->driver);
 	assert_int_equal(status(f).poison_value, 0);
+}
+
+/* It must not; what it then finds is right all the same. */
+static void test_poison_changes_under_way(void **state)
+{
+	struct fixture *f = *state;
+
+	if (!refills())
+		skip();
+	report_with_poison(f, FEATURE(PAGE_POISON), 0x11111111, 0x11);
+	write_config(f, CONFIG(poison_val), 0x22222222);
+	touch(f, 4 * MIB, 2 * MIB);
+	fake_driver_add(&f->driver, 2, &(struct fake_driver_buffer){ 4 * MIB, 2 * MIB, true }, 1);
+	fake_driver_kick(&f->driver, 2);
+	assert_int_equal(*hva(f, 4 * MIB), 0x22);
+	assert_int_equal(*hva(f, 2 * MIB), 0x11);
 }
 
 /* However often a driver comes and goes. */
@@ -121,6 +185,7 @@ static void test_poison_does_not_flood_the_log(void **state)
 
 	assert_int_equal(pipe(fds), 0);
 	assert_int_equal(log_create(fds[1], LOG_WARN, &f->vm.log), 0);
+	take_privilege();
 	create(f);
 	for (unsigned int i = 0; i < drivers; i++) {
 		write_config(f, CONFIG(poison_val), 0xaaaaaaaa);
@@ -130,7 +195,10 @@ static void test_poison_does_not_flood_the_log(void **state)
 		fake_driver_kick(&f->driver, 2);
 		fake_driver_reset(&f->driver);
 	}
-	got = read(fds[0], text, sizeof(text));
+	got = read(fds[0], text, sizeof(text) - 1);
+	text[got < 0 ? 0 : got] = '\0';
+	assert_non_null(strstr(text, "0xaaaaaaaa"));
+	assert_non_null(strstr(text, "vm.unprivileged_userfaultfd=1"));
 	for (ssize_t i = 0; i < got; i++)
 		lines += text[i] == '\n';
 	assert_true(lines > 0 && lines < drivers / 2);
@@ -142,15 +210,17 @@ static void test_poison_does_not_flood_the_log(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_report_is_one_call),
 		TEST(test_reports_of_single_buffers_are_one_batch),
 		TEST(test_readable_buffers_are_no_reports),
+		TEST(test_poison_is_refilled),
 		TEST(test_poison_keeps_reports),
 		TEST(test_poison_of_zero_releases),
 		TEST(test_poison_not_negotiated_releases),
 		TEST(test_poison_ends_with_the_driver),
+		TEST(test_poison_changes_under_way),
 		TEST(test_poison_does_not_flood_the_log),
 	};
 
