@@ -10,10 +10,9 @@ void delay_us(unsigned int us)
 		cpu_relax();
 }
 
-bool wait_for_count(const volatile unsigned int *counter, unsigned int target,
-                    unsigned int timeout_ms)
+bool wait_for_count(const volatile unsigned int *counter, unsigned int target)
 {
-	uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000;
+	uint64_t end = clock_ns() + WAIT_MAX_MS * 1000000ull;
 	bool reached;
 
 	irq_enable();

@@ -38,7 +38,7 @@ const char *virtio_device_name(uint32_t device_id)
 
 bool virtio_reset(struct virtio_device *vdev)
 {
-	uint64_t end = clock_ns() + 1000000000;
+	uint64_t end = clock_ns() + WAIT_MAX_MS * 1000000ull;
 
 	vdev->transport->write_status(vdev, 0);
 	while (vdev->transport->read_status(vdev)) {

@@ -9,9 +9,6 @@
 #include "platform.h"
 #include "virtio.h"
 
-#define TRANSFER_TIMEOUT_MS 10000 /* a report of 64 MiB, on an emulated host that has more to do \
-	                           */
-
 void virtq_init(struct virtqueue *vq, struct virtio_device *vdev, uint16_t index, uint16_t size)
 {
 	uint8_t *memory;
@@ -166,6 +163,6 @@ bool virtq_transfer(struct virtqueue *vq, const struct virtq_buffer *buffers, un
 	if (head < 0)
 		return false;
 	virtq_publish(vq);
-	return virtq_wait_used(vq, &used_head, ret_size_bytes, TRANSFER_TIMEOUT_MS) &&
+	return virtq_wait_used(vq, &used_head, ret_size_bytes, WAIT_MAX_MS) &&
 	       used_head == (uint32_t)head;
 }

@@ -2,8 +2,6 @@
 /* Harts: which there are, and starting them by SBI HSM (SBI 2.0, chapter 9). */
 #include "platform_riscv.h"
 
-#define START_TIMEOUT_MS 10000 /* on one host CPU that many harts share, each waits its turn */
-
 static void (*volatile ap_entry)(unsigned int index);
 static volatile unsigned int ap_arrived;
 
@@ -25,7 +23,7 @@ bool cpu_start(uint32_t hardware_id, void (*entry)(unsigned int index))
 	memory_barrier();
 	if (sbi_call(SBI_HSM, SBI_HSM_START, hardware_id, (uintptr_t)ap_start, 0).error)
 		return false;
-	return wait_for_count(&ap_arrived, before + 1, START_TIMEOUT_MS);
+	return wait_for_count(&ap_arrived, before + 1);
 }
 
 uint32_t cpu_hardware_id(void)

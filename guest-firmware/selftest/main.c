@@ -102,10 +102,9 @@ static void test_rng(void)
 		return;
 	}
 	virtio_ready(&vdev);
-	ok = virtq_transfer(vq, &buffers[0], 1, &got[0]) &&
-	     wait_for_count(&vq->interrupts, 1, 1000);
+	ok = virtq_transfer(vq, &buffers[0], 1, &got[0]) && wait_for_count(&vq->interrupts, 1);
 	ok = ok && virtq_transfer(vq, &buffers[1], 1, &got[1]) &&
-	     wait_for_count(&vq->interrupts, 2, 1000);
+	     wait_for_count(&vq->interrupts, 2);
 	ok = ok && got[0] == 64 && got[1] == 64 && memcmp(draws[0], draws[1], 64);
 	virtio_reset(&vdev);
 	row(verdict(ok), "virtio-rng", "%u bytes in 2 requests, %u interrupts over %s",

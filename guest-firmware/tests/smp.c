@@ -34,7 +34,7 @@ static void ap_entry(unsigned int index)
 
 static bool wait_until(const volatile unsigned int *value, unsigned int wanted)
 {
-	uint64_t end = clock_ns() + 10000000000ull;
+	uint64_t end = clock_ns() + WAIT_MAX_MS * 1000000ull;
 
 	while (*value != wanted && clock_ns() < end)
 		cpu_relax();

@@ -186,7 +186,7 @@ static void test_stats(struct virtio_device *vdev)
 		virtq_publish(vq);
 		if (option_present("stats"))
 			EXPECT("statistics: asked for again",
-			       virtq_wait_used(vq, NULL, NULL, 5000));
+			       virtq_wait_used(vq, NULL, NULL, WAIT_MAX_MS));
 	}
 	EXPECT_EQUAL("statistics: device content",
 	             vdev->transport->read_status(vdev) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);

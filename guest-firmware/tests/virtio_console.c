@@ -11,10 +11,9 @@
 #include <linux/virtio_console.h>
 #include <stddef.h>
 
-#define QUEUE_RECEIVE    0
-#define QUEUE_TRANSMIT   1
-#define LINE_MAX         80
-#define INPUT_TIMEOUT_MS 10000
+#define QUEUE_RECEIVE  0
+#define QUEUE_TRANSMIT 1
+#define LINE_MAX       80
 
 static const char greeting[] = "virtio-console: output works\n";
 static char line[LINE_MAX + 4];
@@ -61,7 +60,7 @@ static size_t receive_line(struct virtqueue *vq)
 	for (i = 0; i < 4; i++)
 		offer_buffer(vq, i);
 	virtq_publish(vq);
-	while (length < LINE_MAX && virtq_wait_used(vq, &head, &size_bytes, INPUT_TIMEOUT_MS)) {
+	while (length < LINE_MAX && virtq_wait_used(vq, &head, &size_bytes, WAIT_MAX_MS)) {
 		for (i = 0; i < size_bytes && i < sizeof(received[0]) && length < LINE_MAX; i++) {
 			char c = received[head % 4][i];
 

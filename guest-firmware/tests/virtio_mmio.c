@@ -107,9 +107,9 @@ static void test_interrupt(struct virtio_device *vdev)
 	vq = virtio_queue_setup(vdev, 0, 8);
 	virtio_ready(vdev);
 	CHECK("interrupt: request answered", virtq_transfer(vq, &buffer, 1, NULL));
-	CHECK("interrupt: arrives", wait_for_count(&vq->interrupts, 1, 1000));
+	CHECK("interrupt: arrives", wait_for_count(&vq->interrupts, 1));
 	CHECK("interrupt: request answered, 2nd", virtq_transfer(vq, &buffer, 1, NULL));
-	CHECK("interrupt: arrives again", wait_for_count(&vq->interrupts, 2, 1000));
+	CHECK("interrupt: arrives again", wait_for_count(&vq->interrupts, 2));
 	irq_mask_gsi(vdev->gsi);
 	CHECK("interrupt: request answered, masked", virtq_transfer(vq, &buffer, 1, NULL));
 	CHECK_EQUAL("interrupt status says queue", reg(vdev, VIRTIO_MMIO_INTERRUPT_STATUS),

@@ -42,10 +42,9 @@ static void test_msix(struct virtio_device *vdev)
 		return;
 	}
 	CHECK("MSI-X: request answered", draw(vq));
-	CHECK("MSI-X: one interrupt",
-	      wait_for_count(&vq->interrupts, 1, 1000) && vq->interrupts == 1);
+	CHECK("MSI-X: one interrupt", wait_for_count(&vq->interrupts, 1) && vq->interrupts == 1);
 	CHECK("MSI-X: request answered, 2nd", draw(vq));
-	CHECK("MSI-X: another interrupt", wait_for_count(&vq->interrupts, 2, 1000));
+	CHECK("MSI-X: another interrupt", wait_for_count(&vq->interrupts, 2));
 	quiet();
 	CHECK_EQUAL("MSI-X: no more than asked for", vq->interrupts, 2);
 	CHECK_EQUAL("MSI-X: none for configuration", vdev->config_interrupts, 0);
@@ -56,10 +55,10 @@ static void test_msix(struct virtio_device *vdev)
 	CHECK_EQUAL("masked entry: no interrupt", vq->interrupts, 2);
 	CHECK("masked entry: pending bit", pci_msix_pending(&vdev->msix, 1));
 	pci_msix_mask(&vdev->msix, 1, false);
-	CHECK("unmasked: the interrupt arrives", wait_for_count(&vq->interrupts, 3, 1000));
+	CHECK("unmasked: the interrupt arrives", wait_for_count(&vq->interrupts, 3));
 	CHECK("unmasked: not pending any more", !pci_msix_pending(&vdev->msix, 1));
 	CHECK("unmasked: next request answered", draw(vq));
-	CHECK("unmasked: next interrupt", wait_for_count(&vq->interrupts, 4, 1000));
+	CHECK("unmasked: next interrupt", wait_for_count(&vq->interrupts, 4));
 }
 
 static void test_msix_all_masked(struct virtio_device *vdev)
@@ -75,7 +74,7 @@ static void test_msix_all_masked(struct virtio_device *vdev)
 	CHECK_EQUAL("all masked: no interrupt", vq->interrupts, 0);
 	CHECK("all masked: pending bit", pci_msix_pending(&vdev->msix, 1));
 	pci_write(vdev->bdf, control, 2, PCI_MSIX_ENABLE);
-	CHECK("all unmasked: the interrupt arrives", wait_for_count(&vq->interrupts, 1, 1000));
+	CHECK("all unmasked: the interrupt arrives", wait_for_count(&vq->interrupts, 1));
 }
 
 /* An entry changed while it was masked takes effect: the interrupt comes by the new vector. */
@@ -85,12 +84,11 @@ static void test_msix_retarget(struct virtio_device *vdev)
 
 	if (!vq)
 		return;
-	CHECK("retarget: request answered", draw(vq) && wait_for_count(&vq->interrupts, 1, 1000));
+	CHECK("retarget: request answered", draw(vq) && wait_for_count(&vq->interrupts, 1));
 	pci_msix_mask(&vdev->msix, 1, true);
 	pci_msix_set(&vdev->msix, 1, vdev->config_cpu_vector);
 	CHECK("retarget: request answered, 2nd", draw(vq));
-	CHECK("retarget: arrives by the new vector",
-	      wait_for_count(&vdev->config_interrupts, 1, 1000));
+	CHECK("retarget: arrives by the new vector", wait_for_count(&vdev->config_interrupts, 1));
 	CHECK_EQUAL("retarget: not by the old one", vq->interrupts, 1);
 }
 
@@ -120,13 +118,13 @@ static void test_line(struct virtio_device *vdev)
 		return;
 	}
 	CHECK("line: request answered", draw(vq));
-	CHECK("line: the interrupt arrives", wait_for_count(&vq->interrupts, 1, 1000));
+	CHECK("line: the interrupt arrives", wait_for_count(&vq->interrupts, 1));
 	quiet();
 	CHECK_EQUAL("line: one cause", vq->interrupts, 1);
 	/* some KVMs accept the next one before the handler has read the ISR */
 	CHECK("line: it falls when the ISR is read", vdev->spurious_interrupts <= 1);
 	CHECK("line: request answered, 2nd", draw(vq));
-	CHECK("line: the interrupt arrives again", wait_for_count(&vq->interrupts, 2, 1000));
+	CHECK("line: the interrupt arrives again", wait_for_count(&vq->interrupts, 2));
 
 	irq_mask_gsi(vdev->gsi);
 	CHECK("line: request answered, polled", draw(vq));

@@ -47,7 +47,7 @@ static unsigned int take_all(struct virtqueue *vq, unsigned int count)
 	unsigned int taken;
 
 	for (taken = 0; taken < count; taken++)
-		if (!virtq_wait_used(vq, NULL, NULL, 2000))
+		if (!virtq_wait_used(vq, NULL, NULL, WAIT_MAX_MS))
 			break;
 	return taken;
 }
@@ -83,7 +83,7 @@ static void test_heads(struct virtio_device *vdev)
 	virtq_publish(vq);
 	for (i = 0; i < vq->size; i++) {
 		if (!EXPECT("each head comes back once",
-		            virtq_wait_used(vq, &head, &size_bytes, 2000)))
+		            virtq_wait_used(vq, &head, &size_bytes, WAIT_MAX_MS)))
 			break;
 		EXPECT("each head comes back once", head < vq->size && !(seen >> head & 1));
 		EXPECT_EQUAL("each head comes back once", size_bytes, 1);
@@ -110,7 +110,7 @@ static void test_indirect(struct virtio_device *vdev)
 		buffers[i] = (struct virtq_buffer){ (uintptr_t)&data[i * 64], 16, true };
 	virtq_add_indirect(vq, table, buffers, 4);
 	virtq_publish(vq);
-	CHECK("indirect: chain of 4 answered", virtq_wait_used(vq, NULL, &size_bytes, 2000));
+	CHECK("indirect: chain of 4 answered", virtq_wait_used(vq, NULL, &size_bytes, WAIT_MAX_MS));
 	CHECK_EQUAL("indirect: 64 bytes", size_bytes, 64);
 	CHECK("indirect: the last buffer is filled", memory_scan64(&data[192], 0, 2) < 2);
 	CHECK("indirect: nothing between the buffers", memory_scan64(&data[16], 0, 6) == 6);
@@ -119,7 +119,7 @@ static void test_indirect(struct virtio_device *vdev)
 	for (i = 0; i < 8; i++) {
 		virtq_add_indirect(vq, table, buffers, 1 + i % 4);
 		virtq_publish(vq);
-		EXPECT("indirect: 8 more", virtq_wait_used(vq, NULL, &size_bytes, 2000));
+		EXPECT("indirect: 8 more", virtq_wait_used(vq, NULL, &size_bytes, WAIT_MAX_MS));
 		EXPECT_EQUAL("indirect: 8 more", size_bytes, 16 * (1 + i % 4));
 	}
 	report_section("indirect: 8 more, of 1 to 4 buffers");
@@ -151,7 +151,7 @@ static void test_no_interrupt_flag(struct virtio_device *vdev)
 	add_requests(vq, 1);
 	virtq_publish(vq);
 	CHECK_EQUAL("interrupts wanted again: answered", take_all(vq, 1), 1);
-	CHECK("interrupts wanted again: one came", wait_for_count(&vq->interrupts, 1, 1000));
+	CHECK("interrupts wanted again: one came", wait_for_count(&vq->interrupts, 1));
 }
 
 static void test_event_index(struct virtio_device *vdev)
@@ -166,7 +166,7 @@ static void test_event_index(struct virtio_device *vdev)
 	add_requests(vq, 1);
 	CHECK("event index: first notification is wanted", virtq_publish(vq));
 	CHECK_EQUAL("event index: 1 answered", take_all(vq, 1), 1);
-	CHECK("event index: interrupt at element 0", wait_for_count(&vq->interrupts, 1, 1000));
+	CHECK("event index: interrupt at element 0", wait_for_count(&vq->interrupts, 1));
 	virtq_set_used_event(vq, 8);
 	add_requests(vq, 4);
 	virtq_publish(vq);
@@ -176,7 +176,7 @@ static void test_event_index(struct virtio_device *vdev)
 	add_requests(vq, 4);
 	virtq_publish(vq);
 	CHECK_EQUAL("event index: 9 answered", take_all(vq, 4), 4);
-	CHECK("event index: interrupt at element 8", wait_for_count(&vq->interrupts, 2, 1000));
+	CHECK("event index: interrupt at element 8", wait_for_count(&vq->interrupts, 2));
 	add_requests(vq, 4);
 	virtq_publish(vq);
 	CHECK_EQUAL("event index: 13 answered", take_all(vq, 4), 4);
@@ -191,7 +191,7 @@ static void test_wrap(struct virtio_device *vdev)
 	struct virtqueue *vq = start(vdev, 0, 256, false);
 	volatile uint16_t *used_index = &vq->used->idx;
 	struct virtq_buffer buffer = one_byte(0);
-	uint64_t end = clock_ns() + 20000000000ull;
+	uint64_t end = clock_ns() + WAIT_MAX_MS * 1000000ull;
 	unsigned int i, batches = 65536 / vq->size + 2;
 
 	virtq_add(vq, &buffer, 1);

@@ -46,7 +46,7 @@ bool cpu_start(uint32_t hardware_id, void (*entry)(unsigned int index))
 	delay_us(100);
 	lapic_write(LAPIC_REG_ICR_HIGH, hardware_id << 24);
 	lapic_write(LAPIC_REG_ICR_LOW, ICR_STARTUP | AP_TRAMPOLINE_GPA >> 12);
-	return wait_for_count(&ap_arrived, before + 1, 1000);
+	return wait_for_count(&ap_arrived, before + 1);
 }
 
 void cpu_start_broadcast(uint8_t page_vector, void (*entry)(unsigned int index))

@@ -287,6 +287,12 @@ trace_stop() {
 	return 0
 }
 
+# count_release_calls FILE: those that can give memory back; ebb's own new mappings, which it looks at the guest with, cannot.
+count_release_calls() {
+	grep -vE 'mmap\(NULL,' "$1" >"$1.release"
+	count_calls "$1.release" 'madvise|process_madvise|fallocate|mmap|munmap'
+}
+
 # count_calls FILE REGEX: calls begun (a resumed line is no second call).
 count_calls() {
 	grep -v 'resumed>' "$1" | grep -cE "^[0-9]+ +($2)\("

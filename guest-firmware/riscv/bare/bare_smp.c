@@ -8,9 +8,8 @@
 #include "print.h"
 #include "report.h"
 
-#define HART_MAX   64
-#define ROUNDS     200u
-#define TIMEOUT_MS 10000
+#define HART_MAX 64
+#define ROUNDS   200u
 
 static volatile unsigned int arrived, counter, done;
 static volatile uint8_t seen[HART_MAX];
@@ -52,9 +51,9 @@ void test_main(void)
 		others++;
 	}
 	report_section("each hart starts");
-	CHECK("all of them came", wait_for_count(&arrived, others, TIMEOUT_MS));
+	CHECK("all of them came", wait_for_count(&arrived, others));
 	go = true;
-	CHECK("all of them are done", wait_for_count(&done, others, TIMEOUT_MS));
+	CHECK("all of them are done", wait_for_count(&done, others));
 	CHECK_EQUAL("atomic additions", counter, others * ROUNDS);
 	for (i = 0; i < cpus; i++)
 		EXPECT_EQUAL("each came once", seen[platform_cpu_id(i) % HART_MAX],

@@ -7,7 +7,6 @@
 #define HART_MAX    64
 #define HSM_STARTED 0
 #define HSM_STOPPED 1
-#define WAIT_MS     5000
 
 static volatile unsigned int arrived, answered[HART_MAX];
 static volatile bool leave;
@@ -39,7 +38,7 @@ static int64_t status_of(uint32_t hart)
 
 static bool wait_status(uint32_t hart, int64_t wanted)
 {
-	uint64_t end = clock_ns() + WAIT_MS * 1000000ull;
+	uint64_t end = clock_ns() + WAIT_MAX_MS * 1000000ull;
 
 	while (status_of(hart) != wanted && clock_ns() < end)
 		cpu_relax();
@@ -48,7 +47,7 @@ static bool wait_status(uint32_t hart, int64_t wanted)
 
 static bool wait_answers(uint32_t hart, unsigned int wanted)
 {
-	return wait_for_count(&answered[hart % HART_MAX], wanted, WAIT_MS);
+	return wait_for_count(&answered[hart % HART_MAX], wanted);
 }
 
 static void test_round(unsigned int round, unsigned int cpus)
@@ -66,7 +65,7 @@ static void test_round(unsigned int round, unsigned int cpus)
 		EXPECT("is started", wait_status(hart, HSM_STARTED));
 		expected++;
 	}
-	EXPECT("all harts run", wait_for_count(&arrived, (round + 1) * expected, WAIT_MS));
+	EXPECT("all harts run", wait_for_count(&arrived, (round + 1) * expected));
 	for (i = 0; i < cpus; i++) {
 		uint32_t hart = platform_cpu_id(i);
 

@@ -97,18 +97,18 @@ static void test_lines(void)
 
 	irq_route_gsi(EDGE_GSI, irq_vector_alloc(count_edge, NULL), false);
 	out8(PORT_LINES + EDGE_GSI, 1);
-	CHECK("edge: one interrupt", wait_for_count(&edge_interrupts, 1, 1000));
+	CHECK("edge: one interrupt", wait_for_count(&edge_interrupts, 1));
 	out8(PORT_LINES + EDGE_GSI, 1);
 	quiet();
 	CHECK_EQUAL("edge: none while it stays up", edge_interrupts, 1);
 	out8(PORT_LINES + EDGE_GSI, 0);
 	out8(PORT_LINES + EDGE_GSI, 0x80);
-	CHECK("edge: the next one", wait_for_count(&edge_interrupts, 2, 1000));
+	CHECK("edge: the next one", wait_for_count(&edge_interrupts, 2));
 	out8(PORT_LINES + EDGE_GSI, 0);
 
 	irq_route_gsi(LEVEL_GSI, irq_vector_alloc(count_level, NULL), true);
 	out8(PORT_LINES + LEVEL_GSI, 1);
-	CHECK("level: comes again until it falls", wait_for_count(&level_interrupts, 3, 1000));
+	CHECK("level: comes again until it falls", wait_for_count(&level_interrupts, 3));
 	/* some KVMs accept the next one before the handler is done with the last */
 	quiet();
 	fallen = level_interrupts;

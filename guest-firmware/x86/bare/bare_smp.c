@@ -64,7 +64,7 @@ void test_main(void)
 	CHECK_EQUAL("number of CPUs by fw_cfg", cpus, option_u64("cpus", 1));
 	memory_fill64(page0, 0xdeadbeefdeadbeef, START_PAGES_BYTES / 8);
 	cpu_start_broadcast(0, ap_entry);
-	end = clock_ns() + 10000000000ull;
+	end = clock_ns() + WAIT_MAX_MS * 1000000ull;
 	while (arrived < cpus - 1 && clock_ns() < end)
 		cpu_relax();
 	delay_us(10000);

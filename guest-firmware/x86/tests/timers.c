@@ -31,7 +31,7 @@ static void test_pit(void)
 	out8(PIT_MODE, 0x34); /* channel 0, both bytes, rate generator */
 	out8(PIT_CHANNEL0, PIT_1KHZ & 0xff);
 	out8(PIT_CHANNEL0, PIT_1KHZ >> 8);
-	CHECK("PIT: 5 interrupts", wait_for_count(&pit_interrupts, 5, 2000));
+	CHECK("PIT: 5 interrupts", wait_for_count(&pit_interrupts, 5));
 	print("  %u interrupts, %lu kHz\n", pit_interrupts, tsc_khz());
 	irq_mask_gsi(PIT_GSI);
 	out8(PIT_MODE, 0x30); /* stops after one count */
@@ -44,7 +44,7 @@ static void test_lapic(void)
 	lapic_write(LAPIC_TIMER_DIVIDE, 0x3); /* by 16 */
 	lapic_write(LAPIC_LVT_TIMER, vector);
 	lapic_write(LAPIC_TIMER_INITIAL, 10000);
-	CHECK("local APIC timer: once", wait_for_count(&lapic_interrupts, 1, 2000));
+	CHECK("local APIC timer: once", wait_for_count(&lapic_interrupts, 1));
 	irq_enable();
 	delay_us(3000);
 	irq_disable();
@@ -52,7 +52,7 @@ static void test_lapic(void)
 	CHECK_EQUAL("local APIC timer: stopped at 0", lapic_read(LAPIC_TIMER_CURRENT), 0);
 	lapic_write(LAPIC_LVT_TIMER, vector | LVT_PERIODIC);
 	lapic_write(LAPIC_TIMER_INITIAL, 100000);
-	CHECK("local APIC timer: periodic", wait_for_count(&lapic_interrupts, 6, 2000));
+	CHECK("local APIC timer: periodic", wait_for_count(&lapic_interrupts, 6));
 	lapic_write(LAPIC_LVT_TIMER, LVT_MASKED);
 	lapic_write(LAPIC_TIMER_INITIAL, 0);
 }

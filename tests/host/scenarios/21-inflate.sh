@@ -25,8 +25,8 @@ after=$(ram_rss_kib "$PID")
 given=$(($(ebb_stat .balloon.actual_bytes) / 1024))
 [ $given = $((size * 1024)) ] || fail "the balloon has $given KiB"
 fallen=$((before - after))
-calls=$(count_calls "$W/calls" 'madvise|process_madvise|fallocate|mmap|munmap')
-figure "$size MiB inflated: $calls release calls; resident $((before / 1024)) MiB before, $((after / 1024)) MiB after"
+calls=$(count_release_calls "$W/calls")
+figure "$size MiB inflated: $calls release calls, $((calls * 1024 / size)) per GiB; resident $((before / 1024)) MiB before, $((after / 1024)) MiB after"
 [ "$calls" -le $((600 * size / 512)) ] || fail "$calls release calls, $((600 * size / 512)) allowed"
 # Some of what the guest gave it may never have touched: that was not resident before either, but cannot be much.
 absent=$(($(ebb_stat .reclaim.inflate.bytes_absent) / 1024))
