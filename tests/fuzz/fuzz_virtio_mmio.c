@@ -50,7 +50,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 {
 	static struct virtio_machine machine;
 	static struct probe *probe;
-	struct fuzz_access access;
 	int ret;
 
 	if (!probe) {
@@ -58,14 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 		probe = probe_create(&machine, &ret, NULL);
 		assert(probe);
 	}
-	while (fuzz_next_access(&data, &size_bytes, areas, AREA_COUNT, &access)) {
-		if (access.area == AREA_RINGS && access.is_write)
-			(void)!gmem_write(machine.vm.memory, access.offset, &access.value,
-			                  access.size_bytes);
-		else
-			fuzz_access(&machine, areas, &access);
-	}
-	probe->vdev.device.reset(&probe->vdev.device);
+	fuzz_transport(&machine, probe, areas, AREA_COUNT, data, size_bytes);
 	check_that_it_comes_up(&machine);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon */
-/* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
+/* fakes: client_fixture client_runner control_server control_guest user_folder fake_vm_life */
+/* fakes: fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb balloon`: absolute and relative sizes, limits, waiting. */
 #include <errno.h>
 #include <pthread.h>
@@ -15,25 +15,7 @@
 
 #include <cmocka.h>
 
-#include "client_runner.h"
-#include "control_server.h"
-
-static struct control_server server;
-static struct client_run run;
-
-static int set_up(void **state)
-{
-	(void)state;
-	control_server_start(&server);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	control_server_stop(&server);
-	return 0;
-}
+#include "client_fixture.h"
 
 static void sizes_are_absolute_or_relative(void **state)
 {

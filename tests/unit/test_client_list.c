@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon */
-/* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
+/* fakes: client_fixture client_runner control_server control_guest user_folder fake_vm_life */
+/* fakes: fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb list`: who runs, and what a folder may hold beside. */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -17,25 +17,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "client_runner.h"
-#include "control_server.h"
-
-static struct control_server server;
-static struct client_run run;
-
-static int set_up(void **state)
-{
-	(void)state;
-	control_server_start(&server);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	control_server_stop(&server);
-	return 0;
-}
+#include "client_fixture.h"
 
 static void leave_behind(const char *file_name, bool is_socket)
 {

@@ -48,3 +48,19 @@ void fuzz_access(struct virtio_machine *machine, const struct fuzz_area *areas,
 	else
 		bus_read(machine->vm.pio, base, data, access->size_bytes);
 }
+
+void fuzz_transport(struct virtio_machine *machine, struct probe *probe,
+                    const struct fuzz_area *areas, unsigned int area_count, const uint8_t *data,
+                    size_t size_bytes)
+{
+	struct fuzz_access access;
+
+	while (fuzz_next_access(&data, &size_bytes, areas, area_count, &access)) {
+		if (access.area == area_count - 1 && access.is_write)
+			(void)!gmem_write(machine->vm.memory, access.offset, &access.value,
+			                  access.size_bytes);
+		else
+			fuzz_access(machine, areas, &access);
+	}
+	probe->vdev.device.reset(&probe->vdev.device);
+}

@@ -30,4 +30,10 @@ bool fuzz_next_access(const uint8_t **data, size_t *left_bytes, const struct fuz
 void fuzz_access(struct virtio_machine *machine, const struct fuzz_area *areas,
                  const struct fuzz_access *access);
 
+/* One input for a virtio transport with a probe on it, and the VM's reset behind that. The last
+ * area is guest memory under the rings, which the driver writes without ebb. */
+void fuzz_transport(struct virtio_machine *machine, struct probe *probe,
+                    const struct fuzz_area *areas, unsigned int area_count, const uint8_t *data,
+                    size_t size_bytes);
+
 #endif
