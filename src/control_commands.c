@@ -14,6 +14,7 @@
 #include "ebb/balloon.h"
 #include "ebb/device.h"
 #include "ebb/guest_memory.h"
+#include "ebb/reclaim.h"
 #include "ebb/vcpu.h"
 
 /* Clients written for QEMU look at its version to see what they may ask. Names and fields of what
@@ -345,6 +346,41 @@ static json_t *quit(struct control_session *session, const json_t *arguments,
 	return json_object();
 }
 
+/* --- the trace --- */
+
+/* The file is made by this process, in its folder and with its rights; one that is there is left
+ * alone. */
+static json_t *start_trace(struct vm *vm, const char *path, struct control_failure *failure)
+{
+	if (!path || path[0] != '/') {
+		error_set(&failure->error, -EINVAL,
+		          "x-ebb-trace: start needs the path of a new file, from the root on");
+		return NULL;
+	}
+	if (reclaim_trace_open(vm->reclaim, path, false, vm->log, &failure->error))
+		return NULL;
+	return json_object();
+}
+
+static json_t *trace(struct control_session *session, const json_t *arguments,
+                     struct control_failure *failure)
+{
+	const char *action = json_string_value(json_object_get(arguments, "action"));
+	const char *path = json_string_value(json_object_get(arguments, "path"));
+	struct vm *vm = session->shared->vm;
+
+	if (strcmp(action, "start") == 0)
+		return start_trace(vm, path, failure);
+	if (strcmp(action, "stop") != 0 || path) {
+		error_set(&failure->error, -EINVAL,
+		          "x-ebb-trace: action '%s': give start with a path, or stop", action);
+		return NULL;
+	}
+	if (reclaim_trace_close(vm->reclaim, &failure->error))
+		return NULL;
+	return json_object();
+}
+
 const struct control_command control_commands[] = {
 	{ "query-version", "", control_query_version },
 	{ "query-commands", "", query_commands },
@@ -365,6 +401,7 @@ const struct control_command control_commands[] = {
 	{ "quit", "", quit },
 	{ "x-ebb-query-reclaim", "", control_query_reclaim },
 	{ "x-ebb-query-stat", "", control_query_stat },
+	{ "x-ebb-trace", "action:s path?s", trace },
 };
 
 const size_t control_command_count = ARRAY_SIZE(control_commands);

@@ -330,6 +330,11 @@ static json_t *all_sources_stats(const struct reclaim_stats *stats)
 	                              number(stats->looked_bytes), "of_bytes",
 	                              number(stats->total_bytes), "latency_ns",
 	                              number(stats->look_ns)));
+	json_object_set_new(object, "trace",
+	                    json_pack("{s:b, s:o, s:o, s:o}", "active", stats->trace.active, "rows",
+	                              number(stats->trace.rows), "dropped",
+	                              number(stats->trace.dropped), "failed",
+	                              number(stats->trace.failed)));
 	return object;
 }
 

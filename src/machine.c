@@ -184,7 +184,8 @@ static int build_reclaim(struct machine *machine, struct error *err)
 
 	if (ret || !machine->config->trace_reclaim_path)
 		return ret;
-	ret = reclaim_trace_open(vm->reclaim, machine->config->trace_reclaim_path, vm->log, err);
+	ret = reclaim_trace_open(vm->reclaim, machine->config->trace_reclaim_path, true, vm->log,
+	                         err);
 	if (ret < 0) {
 		error_prefix(err, "--trace-reclaim");
 		return -EINVAL; /* the user's to mend: another path, another mode */

@@ -5,9 +5,10 @@
  *
  * DOC: owns every system call that takes guest RAM away, with its private rooms: reclaim_batch.c
  * brings a batch into order, reclaim_pieces.c looks what is there (reclaim_residency.c) and
- * releases it, reclaim_deferred.c keeps what is put off, reclaim_host.c holds the system calls,
- * reclaim_refill.c makes what was released read as something other than 0, reclaim_trace.c writes
- * the trace.
+ * releases it, reclaim_deferred.c keeps what is put off, reclaim_refill.c makes what was released
+ * read as something other than 0, reclaim_refault.c remembers what was released, reclaim_look.c
+ * bounds a look at everything, reclaim_host.c holds the system calls, reclaim_trace.c writes the
+ * trace.
  *
  *   ranges -> clip, sort, merge -> split at regions -> (put off) -> look -> release -> account
  *
@@ -50,8 +51,9 @@ struct reclaim {
 	struct reclaim_source_stats stats[RECLAIM_SOURCE_COUNT];
 	struct metric_histogram latency[RECLAIM_SOURCE_COUNT];
 	uint64_t deferred_range_count; /* came since something deferred was last released */
-	struct reclaim_trace trace;
-	uint32_t poison_value; /* see reclaim_set_poison */
+	uint32_t poison_value;         /* see reclaim_set_poison */
+	struct reclaim_trace *trace;   /* NULL: none */
+	struct reclaim_trace_stats trace_stats; /* of the last one */
 	struct reclaim_pieces pieces;
 };
 
@@ -127,7 +129,6 @@ int reclaim_create(struct guest_memory *memory, struct reclaim **ret_reclaim, st
 	reclaim->memory = memory;
 	pthread_mutex_init(&reclaim->lock, NULL);
 	reclaim_pieces_init(&reclaim->pieces);
-	reclaim_trace_init(&reclaim->trace);
 	reclaim->listener.region_added = on_region_added;
 	reclaim->listener.region_removed = on_region_removed;
 	r = gmem_add_listener(memory, &reclaim->listener);
@@ -148,7 +149,7 @@ void reclaim_destroy(struct reclaim *reclaim)
 	for (size_t i = 0; i < reclaim->region_count; i++)
 		reclaim_region_forget(&reclaim->regions[i]);
 	reclaim_pieces_fini(&reclaim->pieces);
-	reclaim_trace_fini(&reclaim->trace);
+	(void)reclaim_trace_stop(reclaim->trace, &reclaim->trace_stats);
 	pthread_mutex_destroy(&reclaim->lock);
 	free(reclaim);
 }
@@ -274,7 +275,29 @@ static void gather(struct reclaim *reclaim, struct reclaim_range *ranges, size_t
 	batch->bytes_in = totals.bytes_in - batch->deferred_bytes;
 }
 
-static void add_to_stats(struct reclaim *reclaim, const struct batch *batch)
+static void trace_batch(struct reclaim *reclaim, const struct batch *batch, uint64_t latency_ns)
+{
+	const struct reclaim_outcome *outcome = &batch->outcome;
+	const struct reclaim_trace_row row = {
+		.time_ns = batch->start_ns,
+		.source = reclaim->pieces.source,
+		.batches = 1,
+		.ranges_in = batch->range_count,
+		.ranges_released = outcome->ranges_released,
+		.bytes_in = batch->bytes_in,
+		.bytes_released = outcome->bytes_released,
+		.bytes_absent = outcome->bytes_absent,
+		.bytes_refused = outcome->bytes_refused,
+		.syscalls = outcome->syscalls,
+		.errors = reclaim->pieces.errors,
+		.latency_ns = latency_ns,
+	};
+
+	reclaim_trace_add(reclaim->trace, &row);
+}
+
+/* Every batch comes through here, so that the trace adds up to the account. */
+static void account(struct reclaim *reclaim, const struct batch *batch, uint64_t latency_ns)
 {
 	struct reclaim_source_stats *stats = &reclaim->stats[reclaim->pieces.source];
 	const struct reclaim_outcome *outcome = &batch->outcome;
@@ -288,32 +311,19 @@ static void add_to_stats(struct reclaim *reclaim, const struct batch *batch)
 	stats->bytes_refused = add_saturating(stats->bytes_refused, outcome->bytes_refused);
 	stats->syscalls += outcome->syscalls;
 	stats->errors += reclaim->pieces.errors;
+	if (reclaim->trace)
+		trace_batch(reclaim, batch, latency_ns);
 }
 
 /* Releases what was gathered and accounts for it. */
 static int end_batch(struct reclaim *reclaim, struct batch *batch)
 {
-	struct reclaim_outcome *outcome = &batch->outcome;
-	struct reclaim_trace_record record;
 	uint64_t latency_ns;
 
-	reclaim_pieces_flush(&reclaim->pieces, outcome);
+	reclaim_pieces_flush(&reclaim->pieces, &batch->outcome);
 	latency_ns = (uint64_t)(monotonic_ns() - batch->start_ns);
-	add_to_stats(reclaim, batch);
 	metric_histogram_record(&reclaim->latency[reclaim->pieces.source], latency_ns);
-	record = (struct reclaim_trace_record){
-		.time_ns = batch->start_ns,
-		.source = reclaim_source_name(reclaim->pieces.source),
-		.ranges_in = batch->range_count,
-		.ranges_released = outcome->ranges_released,
-		.bytes_in = batch->bytes_in,
-		.bytes_released = outcome->bytes_released,
-		.bytes_absent = outcome->bytes_absent,
-		.bytes_refused = outcome->bytes_refused,
-		.syscalls = outcome->syscalls,
-		.latency_ns = latency_ns,
-	};
-	reclaim_trace_write(&reclaim->trace, &record);
+	account(reclaim, batch, latency_ns);
 	return reclaim->pieces.first_error;
 }
 
@@ -409,6 +419,7 @@ void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source
                              uint64_t range_count, uint64_t size_bytes)
 {
 	struct batch batch = {
+		.start_ns = monotonic_ns(),
 		.range_count = range_count,
 		.bytes_in = size_bytes,
 		.outcome = { .bytes_refused = size_bytes },
@@ -417,7 +428,7 @@ void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source
 	pthread_mutex_lock(&reclaim->lock);
 	reclaim->pieces.source = source;
 	reclaim->pieces.errors = 0;
-	add_to_stats(reclaim, &batch);
+	account(reclaim, &batch, 0);
 	pthread_mutex_unlock(&reclaim->lock);
 }
 
@@ -522,6 +533,9 @@ void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
 	lock(reclaim);
 	if (reclaim->pieces.refill)
 		refill_query(reclaim->pieces.refill, &ret_stats->refill);
+	ret_stats->trace = reclaim->trace_stats;
+	if (reclaim->trace)
+		reclaim_trace_query(reclaim->trace, &ret_stats->trace);
 	for (size_t i = 0; i < RECLAIM_SOURCE_COUNT; i++) {
 		struct reclaim_source_stats *stats = &ret_stats->sources[i];
 
@@ -545,13 +559,59 @@ uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
 	return resident_of(&look, total_bytes);
 }
 
-int reclaim_trace_open(struct reclaim *reclaim, const char *path, struct log *log,
+/* --- the trace --- */
+
+/* Takes trace, or leaves it where there is one. */
+static bool hang_in(struct reclaim *reclaim, struct reclaim_trace *trace)
+{
+	bool is_free;
+
+	pthread_mutex_lock(&reclaim->lock);
+	is_free = !reclaim->trace;
+	if (is_free)
+		reclaim->trace = trace;
+	pthread_mutex_unlock(&reclaim->lock);
+	return is_free;
+}
+
+int reclaim_trace_open(struct reclaim *reclaim, const char *path, bool overwrite, struct log *log,
                        struct error *err)
 {
+	struct reclaim_trace_file file;
+	struct reclaim_trace_stats unused;
+	struct reclaim_trace *trace;
+	int r;
+
+	/* Looked at first, so that a refusal leaves no file behind. */
+	if (!hang_in(reclaim, NULL))
+		return error_set(err, -EBUSY, "a reclaim trace is being written (stop it first)");
+	r = reclaim_trace_file_open(path, overwrite, &file, err);
+	if (r < 0)
+		return r;
+	r = reclaim_trace_start(&file, log, &trace, err);
+	if (r < 0 || hang_in(reclaim, trace))
+		return r;
+	(void)reclaim_trace_stop(trace, &unused);
+	return error_set(err, -EBUSY, "a reclaim trace is being written (stop it first)");
+}
+
+int reclaim_trace_close(struct reclaim *reclaim, struct error *err)
+{
+	struct reclaim_trace_stats stats;
+	struct reclaim_trace *trace;
 	int r;
 
 	pthread_mutex_lock(&reclaim->lock);
-	r = reclaim_trace_start(&reclaim->trace, path, log, err);
+	trace = reclaim->trace;
+	reclaim->trace = NULL;
 	pthread_mutex_unlock(&reclaim->lock);
-	return r;
+	if (!trace)
+		return error_set(err, -ENOENT, "no reclaim trace is being written");
+	r = reclaim_trace_stop(trace, &stats);
+	pthread_mutex_lock(&reclaim->lock);
+	reclaim->trace_stats = stats;
+	pthread_mutex_unlock(&reclaim->lock);
+	return r < 0 ? error_set(err, r,
+	                         "the reclaim trace: a write hangs in the host; left behind")
+	             : 0;
 }

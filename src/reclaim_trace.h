@@ -1,35 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The trace of released batches. Private to src/reclaim*.c; one thread at a time. */
+/* The trace of released batches: a bounded ring and the thread that writes it. Private to
+ * src/reclaim*.c. */
 #ifndef EBB_RECLAIM_TRACE_H
 #define EBB_RECLAIM_TRACE_H
 
-#include "ebb/error.h"
 #include "ebb/log.h"
-#include "ebb/types.h"
+#include "ebb/reclaim.h"
+#include "reclaim_trace_file.h"
 
-struct reclaim_trace {
-	int fd; /* -1: no trace */
-	bool json;
-	struct log *log; /* borrowed */
-};
+/* Batches that wait to be written; more are merged. */
+#define RECLAIM_TRACE_RING_ROWS 1024
 
-struct reclaim_trace_record {
-	int64_t time_ns; /* CLOCK_MONOTONIC, at the batch's beginning */
-	const char *source;
-	uint64_t ranges_in, ranges_released;
-	uint64_t bytes_in, bytes_released, bytes_absent, bytes_refused;
-	unsigned int syscalls;
-	uint64_t latency_ns;
-};
+struct reclaim_trace;
 
-void reclaim_trace_init(struct reclaim_trace *trace);
-void reclaim_trace_fini(struct reclaim_trace *trace);
+/* Takes the file, also on failure (closes it then). log is borrowed. -errno with a message. */
+EBB_MUST_CHECK int reclaim_trace_start(const struct reclaim_trace_file *file, struct log *log,
+                                       struct reclaim_trace **ret_trace, struct error *err);
 
-/* Replaces a trace that is open. Truncates the file. -errno with a message. */
-EBB_MUST_CHECK int reclaim_trace_start(struct reclaim_trace *trace, const char *path,
-                                       struct log *log, struct error *err);
+/* Of one batch. Any thread, one at a time; waits for no write. At most one system call, and none
+ * while the thread is busy. */
+void reclaim_trace_add(struct reclaim_trace *trace, const struct reclaim_trace_row *row);
 
-/* A file that takes no more ends the trace, with one log line. */
-void reclaim_trace_write(struct reclaim_trace *trace, const struct reclaim_trace_record *record);
+/* Any thread. */
+void reclaim_trace_query(struct reclaim_trace *trace, struct reclaim_trace_stats *ret_stats);
+
+/*
+ * Writes what waits, closes the file and frees the trace, in 2 s at most; NULL is a no-op. A write
+ * that does not end by then is left to itself (-ETIMEDOUT).
+ */
+int reclaim_trace_stop(struct reclaim_trace *trace, struct reclaim_trace_stats *ret_stats);
 
 #endif

@@ -58,6 +58,14 @@ struct reclaim_refill_stats {   /* see reclaim_set_poison */
 	uint64_t guarded_bytes; /* released, and not touched since */
 };
 
+/* Of the trace that is being written, or of the last one. */
+struct reclaim_trace_stats {
+	bool active;
+	uint64_t rows;    /* of batches, written */
+	uint64_t dropped; /* batches without a row of their own: there was no room for it */
+	uint64_t failed;  /* writes */
+};
+
 struct reclaim_stats {
 	struct reclaim_source_stats sources[RECLAIM_SOURCE_COUNT];
 	uint64_t refault_bytes; /* of all sources */
@@ -67,6 +75,7 @@ struct reclaim_stats {
 	uint64_t looked_bytes, total_bytes;
 	uint64_t look_ns; /* what it took */
 	struct reclaim_refill_stats refill;
+	struct reclaim_trace_stats trace;
 };
 
 struct reclaim;
@@ -135,10 +144,18 @@ void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats);
 /* Bytes of guest memory that are resident in ebb now; as the field of the query, and its cost. */
 uint64_t reclaim_resident_bytes(struct reclaim *reclaim);
 
-/* Every batch, as CSV or, where path ends in .jsonl or .json, JSON lines. A trace that cannot be
- * written stops, with one log line. */
+/*
+ * Writes every batch from now on to a file, as CSV or, where path ends in .jsonl or .json, as JSON
+ * lines; by a thread of its own, which nobody who releases memory waits for. A file that is there
+ * is emptied with overwrite, else -EEXIST. -EBUSY: a trace is being written. -errno of the file,
+ * with a message. log is borrowed until the end of the trace.
+ */
 struct log;
-EBB_MUST_CHECK int reclaim_trace_open(struct reclaim *reclaim, const char *path, struct log *log,
-                                      struct error *err);
+EBB_MUST_CHECK int reclaim_trace_open(struct reclaim *reclaim, const char *path, bool overwrite,
+                                      struct log *log, struct error *err);
+
+/* Ends the trace with the last batch in its file; takes 2 s at most. -ENOENT: there is none;
+ * -ETIMEDOUT: the host hangs in a write. */
+int reclaim_trace_close(struct reclaim *reclaim, struct error *err);
 
 #endif

@@ -220,6 +220,25 @@ static void properties_that_are_none_are_refused(void **state)
 	      BALLOON_PATH ": there is no such object (the balloon is " BALLOON_PATH ")");
 }
 
+static void a_trace_is_started_and_stopped(void **state)
+{
+	(void)state;
+	answers("x-ebb-trace", "{\"action\": \"start\", \"path\": \"/tmp/t.csv\"}", "{}");
+	assert_string_equal(guest.reclaim.trace_path, "/tmp/t.csv");
+	assert_false(guest.reclaim.trace_overwrites);
+	fails("x-ebb-trace", "{\"action\": \"start\", \"path\": \"/tmp/t.csv\"}", "GenericError",
+	      "a reclaim trace is being written");
+	answers("x-ebb-trace", "{\"action\": \"stop\"}", "{}");
+	fails("x-ebb-trace", "{\"action\": \"stop\"}", "GenericError",
+	      "no reclaim trace is being written");
+	fails("x-ebb-trace", "{\"action\": \"start\"}", "GenericError",
+	      "x-ebb-trace: start needs the path of a new file, from the root on");
+	fails("x-ebb-trace", "{\"action\": \"start\", \"path\": \"t.csv\"}", "GenericError",
+	      "x-ebb-trace: start needs the path of a new file, from the root on");
+	fails("x-ebb-trace", "{\"action\": \"pause\"}", "GenericError",
+	      "x-ebb-trace: action 'pause': give start with a path, or stop");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +250,7 @@ int main(void)
 		TEST(the_balloon_is_set_by_what_the_guest_keeps),
 		TEST(the_balloons_properties_are_read_and_written),
 		TEST(properties_that_are_none_are_refused),
+		TEST(a_trace_is_started_and_stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,6 +82,9 @@ static void every_key_of_the_contract_is_there(void **state)
 		"reclaim.look.looked_bytes",
 		"reclaim.look.of_bytes",
 		"reclaim.look.latency_ns",
+		"reclaim.trace.rows",
+		"reclaim.trace.dropped",
+		"reclaim.trace.failed",
 		"balloon.target_bytes",
 		"balloon.actual_bytes",
 		"balloon.poison_value",
@@ -146,6 +149,9 @@ static void figures_come_from_their_rooms(void **state)
 		                                                    .blocks_copied = 26,
 		                                                    .errors = 27,
 		                                                    .guarded_bytes = 28 };
+	guest.reclaim.stats.trace = (struct reclaim_trace_stats){
+		.active = true, .rows = 23, .dropped = 24, .failed = 25
+	};
 	guest.balloon.status = (struct balloon_status){ .target_bytes = 15,
 		                                        .actual_bytes = 16,
 		                                        .negotiated_features = 1 << 5 | 1 << 1,
@@ -180,6 +186,10 @@ static void figures_come_from_their_rooms(void **state)
 	number_is(stat, "reclaim.refill.blocks_copied", 26);
 	number_is(stat, "reclaim.refill.errors", 27);
 	number_is(stat, "reclaim.refill.guarded_bytes", 28);
+	number_is(stat, "reclaim.trace.rows", 23);
+	number_is(stat, "reclaim.trace.dropped", 24);
+	number_is(stat, "reclaim.trace.failed", 25);
+	assert_true(json_is_true(at(stat, "reclaim.trace.active")));
 	number_is(stat, "reclaim.inflate.requests", 0);
 	number_is(stat, "reclaim.refault_bytes", 13);
 	number_is(stat, "balloon.target_bytes", 15);

@@ -837,75 +837,106 @@ static void test_waiting_agrees_with_a_model(void **state)
 	inflate_stats(f);
 }
 
-static char *read_file(const char *path)
+/* A column of a trace (CSV), added up over the rows of a source. */
+static uint64_t trace_sum(const char *path, const char *source, unsigned int column)
 {
-	char *text = calloc(1, 4096);
+	char line[512];
+	uint64_t sum = 0;
 	FILE *file = fopen(path, "r");
 
 	assert_non_null(file);
-	assert_true(fread(text, 1, 4095, file) > 0);
+	while (fgets(line, sizeof(line), file)) {
+		char *rest = line, *field = NULL;
+		bool counts = false;
+
+		for (unsigned int i = 0; i <= column; i++) {
+			field = strsep(&rest, ",");
+			assert_non_null(field);
+			if (i == 1)
+				counts = !strcmp(field, source);
+		}
+		if (counts)
+			sum += strtoull(field, NULL, 10);
+	}
 	fclose(file);
-	return text;
+	return sum;
 }
 
-static void check_trace(struct fixture *f, const char *path, const char *begins, const char *holds)
+static void trace_is_account(struct fixture *f, const char *path)
 {
-	char *text;
+	struct reclaim_stats stats;
 
-	touch(f, 0, MIB);
-	assert_int_equal(reclaim_trace_open(f->reclaim, path, NULL, NULL), 0);
-	release_range(f, 0, 2 * MIB);
-	text = read_file(path);
-	assert_int_equal(strncmp(text, begins, strlen(begins)), 0);
-	assert_non_null(strstr(text, holds));
-	assert_int_equal(text[strlen(text) - 1], '\n');
-	free(text);
+	reclaim_query(f->reclaim, &stats);
+	for (enum reclaim_source i = 0; i < RECLAIM_SOURCE_COUNT; i++) {
+		const struct reclaim_source_stats *source = &stats.sources[i];
+		const uint64_t columns[] = { source->ranges_in,    source->ranges_released,
+			                     source->bytes_in,     source->bytes_released,
+			                     source->bytes_absent, source->bytes_refused,
+			                     source->syscalls };
+
+		for (unsigned int column = 0; column < ARRAY_SIZE(columns); column++)
+			assert_int_equal(trace_sum(path, reclaim_source_name(i), 2 + column),
+			                 columns[column]);
+		assert_int_equal(trace_sum(path, reclaim_source_name(i), 10), source->errors);
+		assert_int_equal(trace_sum(path, reclaim_source_name(i), 11), source->requests);
+	}
+}
+
+/* Every way into the account is in the trace. */
+static void test_trace_adds_up_to_the_account(void **state)
+{
+	struct reclaim_range refused = { 64 * GIB, MIB }, bad = { 4 * MIB, MIB };
+	struct fixture *f = *state;
+	struct reclaim_outcome outcome;
+	struct reclaim_stats stats;
+	char path[] = "/tmp/ebb-test-XXXXXX.csv";
+
+	close(mkstemps(path, 4));
+	assert_int_equal(reclaim_trace_open(f->reclaim, path, true, NULL, NULL), 0);
+	touch(f, 0, 16 * MIB);
+	release_range(f, 0, 3 * MIB);
+	later(f, 8 * MIB, 3 * MIB);
+	release_deferred(f);
+	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_HINT, &refused, 1, &outcome), 0);
+	fake_reclaim_host.bad_hva = span(f, 4 * MIB, 1);
+	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_UNPLUG, &bad, 1, &outcome), -EINVAL);
+	fake_reclaim_host.bad_hva = NULL;
+	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, 32, 64 * MIB);
+	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_RESET), 0);
+	reclaim_query(f->reclaim, &stats);
+	assert_true(stats.trace.active);
+	assert_int_equal(reclaim_trace_close(f->reclaim, NULL), 0);
+	trace_is_account(f, path);
+	assert_int_equal(trace_sum(path, "reset", 5), 16 * MIB - 6 * MIB);
+	reclaim_query(f->reclaim, &stats);
+	assert_false(stats.trace.active);
+	assert_int_equal(stats.trace.rows, 6);
 	unlink(path);
 }
 
-static void test_trace(void **state)
+static void test_one_trace_at_a_time(void **state)
 {
-	char csv[] = "/tmp/ebb-test-XXXXXX.csv", json[] = "/tmp/ebb-test-XXXXXX.jsonl";
+	struct fixture *f = *state;
 	struct error err = ERROR_INIT;
-	struct fixture *f = *state;
+	char path[] = "/tmp/ebb-test-XXXXXX.csv", other[64];
 
-	close(mkstemps(csv, 4));
-	close(mkstemps(json, 6));
-	check_trace(f, csv, "time_ns,source,ranges_in,ranges_released,bytes_in,bytes_released,",
-	            ",report,1,1,2097152,1048576,1048576,0,1,");
-	check_trace(f, json, "{\"time_ns\": ",
-	            "\"bytes_released\": 1048576, \"bytes_absent\": "
-	            "1048576, \"bytes_refused\": 0, \"syscalls\": 1");
-	assert_int_equal(reclaim_trace_open(f->reclaim, "/nowhere/at/all.csv", NULL, &err),
-	                 -ENOENT);
-	assert_non_null(strstr(err.message, "/nowhere/at/all.csv"));
-	/* A full disk: at the header with an error, later with the trace's end. */
-	assert_int_equal(reclaim_trace_open(f->reclaim, "/dev/full", NULL, &err), -ENOSPC);
-}
-
-static void test_trace_stops_when_disk_is_full(void **state)
-{
-	struct fixture *f = *state;
-	char path[] = "/tmp/ebb-test-XXXXXX.jsonl", line[256] = "";
-	int lines[2];
-	struct log *log;
-
-	/* JSON lines have no header, so that the first batch meets the full disk. */
-	close(mkstemps(path, 6));
-	assert_int_equal(unlink(path), 0);
-	assert_int_equal(symlink("/dev/full", path), 0);
-	assert_int_equal(pipe(lines), 0);
-	assert_int_equal(log_create(lines[1], LOG_INFO, &log), 0);
-	assert_int_equal(reclaim_trace_open(f->reclaim, path, log, NULL), 0);
+	close(mkstemps(path, 4));
+	snprintf(other, sizeof(other), "%s.csv", path);
+	assert_int_equal(reclaim_trace_close(f->reclaim, &err), -ENOENT);
+	assert_int_equal(reclaim_trace_open(f->reclaim, path, false, NULL, NULL), -EEXIST);
+	assert_int_equal(reclaim_trace_open(f->reclaim, path, true, NULL, NULL), 0);
+	assert_int_equal(reclaim_trace_open(f->reclaim, other, false, NULL, &err), -EBUSY);
+	assert_int_equal(access(other, F_OK), -1);
+	assert_int_equal(reclaim_trace_close(f->reclaim, NULL), 0);
+	assert_int_equal(reclaim_trace_open(f->reclaim, other, false, NULL, &err), 0);
+	/* The engine's end is the trace's end: its last rows are there. */
+	touch(f, 0, MIB);
 	release_range(f, 0, MIB);
-	release_range(f, 0, MIB);
-	close(lines[1]);
-	assert_true(read(lines[0], line, sizeof(line) - 1) > 0);
-	assert_non_null(strstr(line, "trace"));
-	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
-	log_destroy(log);
-	close(lines[0]);
+	reclaim_destroy(f->reclaim);
+	f->reclaim = NULL;
+	assert_int_equal(trace_sum(other, "report", 5), MIB);
 	unlink(path);
+	unlink(other);
 }
 
 int main(void)
@@ -953,8 +984,8 @@ int main(void)
 		TEST_THP(test_release_of_all_leaves_nothing_waiting),
 		TEST_THP(test_inhibit_refuses_what_waits),
 		TEST_THP(test_waiting_agrees_with_a_model),
-		TEST(test_trace),
-		TEST(test_trace_stops_when_disk_is_full),
+		TEST(test_trace_adds_up_to_the_account),
+		TEST(test_one_trace_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

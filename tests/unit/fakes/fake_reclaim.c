@@ -3,6 +3,7 @@
 #include "fake_reclaim.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,12 +96,22 @@ uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
 	return reclaim->stats.resident_bytes;
 }
 
-int reclaim_trace_open(struct reclaim *reclaim, const char *path, struct log *log,
+int reclaim_trace_open(struct reclaim *reclaim, const char *path, bool overwrite, struct log *log,
                        struct error *err)
 {
-	(void)reclaim;
-	(void)path;
 	(void)log;
-	(void)err;
+	if (reclaim->stats.trace.active)
+		return error_set(err, -EBUSY, "a reclaim trace is being written");
+	snprintf(reclaim->trace_path, sizeof(reclaim->trace_path), "%s", path);
+	reclaim->trace_overwrites = overwrite;
+	reclaim->stats.trace.active = true;
+	return 0;
+}
+
+int reclaim_trace_close(struct reclaim *reclaim, struct error *err)
+{
+	if (!reclaim->stats.trace.active)
+		return error_set(err, -ENOENT, "no reclaim trace is being written");
+	reclaim->stats.trace.active = false;
 	return 0;
 }

@@ -8,7 +8,9 @@
 
 struct reclaim {
 	struct reclaim_stats stats; /* what reclaim_query answers */
-	bool no_refill; /* poison values are refused */
+	bool no_refill;             /* poison values are refused */
+	char trace_path[64];        /* of the last trace */
+	bool trace_overwrites;
 };
 
 #endif

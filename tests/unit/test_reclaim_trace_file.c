@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A trace's rows as text, in real files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../src/reclaim_trace_file.h"
+
+#define HEAD \
+	"time_ns,source,ranges_in,ranges_released,bytes_in,bytes_released,bytes_absent," \
+	"bytes_refused,syscalls,latency_ns,errors,batches,resident_bytes\n"
+
+static const struct reclaim_trace_row batch = {
+	.time_ns = 1,
+	.source = RECLAIM_REPORT,
+	.batches = 12,
+	.ranges_in = 2,
+	.ranges_released = 3,
+	.bytes_in = UINT64_MAX,
+	.bytes_released = 5,
+	.bytes_absent = 6,
+	.bytes_refused = 7,
+	.syscalls = 8,
+	.errors = 10,
+	.latency_ns = 9,
+};
+static const struct reclaim_trace_row sample = { .time_ns = 13, .resident_bytes = 14 };
+
+static char folder[64], path[96];
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(folder, "/tmp/ebb-test-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/trace.csv", folder);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	unlink(path);
+	return rmdir(folder);
+}
+
+static void put(struct reclaim_trace_file *file, const struct reclaim_trace_row *row)
+{
+	char line[RECLAIM_TRACE_ROW_MAX_BYTES];
+	size_t length = reclaim_trace_file_format(file, row, line);
+
+	assert_true(length < sizeof(line));
+	assert_int_equal(line[length - 1], '\n');
+	assert_int_equal(reclaim_trace_file_write(file, line, length), length);
+}
+
+static void file_is(const char *expected)
+{
+	char text[2048] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_true(read(fd, text, sizeof(text) - 1) >= 0);
+	close(fd);
+	assert_string_equal(text, expected);
+}
+
+static void csv(void **state)
+{
+	struct reclaim_trace_file file;
+
+	(void)state;
+	assert_int_equal(reclaim_trace_file_open(path, false, &file, NULL), 0);
+	assert_int_equal(fcntl(file.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	put(&file, &batch);
+	put(&file, &sample);
+	reclaim_trace_file_close(&file);
+	file_is(HEAD "1,report,2,3,18446744073709551615,5,6,7,8,9,10,12,\n"
+	             "13,sample,0,0,0,0,0,0,0,0,0,0,14\n");
+}
+
+static void json_lines(void **state)
+{
+	struct reclaim_trace_file file;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/trace.jsonl", folder);
+	assert_int_equal(reclaim_trace_file_open(path, false, &file, NULL), 0);
+	put(&file, &batch);
+	put(&file, &sample);
+	reclaim_trace_file_close(&file);
+	file_is("{\"time_ns\": 1, \"source\": \"report\", \"ranges_in\": 2, \"ranges_released\": 3,"
+	        " \"bytes_in\": 18446744073709551615, \"bytes_released\": 5, \"bytes_absent\": 6,"
+	        " \"bytes_refused\": 7, \"syscalls\": 8, \"latency_ns\": 9, \"errors\": 10,"
+	        " \"batches\": 12}\n"
+	        "{\"time_ns\": 13, \"source\": \"sample\", \"ranges_in\": 0, \"ranges_released\": "
+	        "0,"
+	        " \"bytes_in\": 0, \"bytes_released\": 0, \"bytes_absent\": 0,"
+	        " \"bytes_refused\": 0, \"syscalls\": 0, \"latency_ns\": 0, \"errors\": 0,"
+	        " \"batches\": 0, \"resident_bytes\": 14}\n");
+}
+
+static void a_file_that_is_there_is_emptied_only_when_asked(void **state)
+{
+	struct reclaim_trace_file file;
+	struct error err = ERROR_INIT;
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	(void)state;
+	assert_int_equal(write(fd, "precious", 8), 8);
+	close(fd);
+	assert_int_equal(reclaim_trace_file_open(path, false, &file, &err), -EEXIST);
+	assert_non_null(strstr(err.message, path));
+	assert_non_null(strstr(err.message, "is there already (give a new file)"));
+	file_is("precious");
+	assert_int_equal(reclaim_trace_file_open(path, true, &file, NULL), 0);
+	reclaim_trace_file_close(&file);
+	file_is(HEAD);
+}
+
+/* Nor through a link that leads to it, or to nowhere. */
+static void a_link_is_no_new_file(void **state)
+{
+	struct reclaim_trace_file file;
+	char target[128];
+
+	(void)state;
+	snprintf(target, sizeof(target), "%s/elsewhere", folder);
+	assert_int_equal(symlink(target, path), 0);
+	assert_int_equal(reclaim_trace_file_open(path, false, &file, NULL), -EEXIST);
+	assert_int_equal(access(target, F_OK), -1);
+}
+
+static void what_cannot_be_written_is_told_at_once(void **state)
+{
+	struct reclaim_trace_file file;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(reclaim_trace_file_open("/nowhere/at/all", true, &file, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "/nowhere/at/all"));
+	assert_int_equal(reclaim_trace_file_open("/dev/full", true, &file, &err), -ENOSPC);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(reclaim_trace_file_open(path, true, &file, &err), -ENXIO);
+	assert_non_null(strstr(err.message, "without a reader"));
+}
+
+/* A reader that does not read gets no more, and holds nobody. */
+static void a_full_pipe_is_no_wait(void **state)
+{
+	char text[4096] = "";
+	struct reclaim_trace_file file;
+	ssize_t written = 1;
+	int reader;
+
+	(void)state;
+	assert_int_equal(mkfifo(path, 0600), 0);
+	reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(reader >= 0);
+	assert_int_equal(reclaim_trace_file_open(path, true, &file, NULL), 0);
+	for (int i = 0; i < 1000 && written > 0; i++)
+		written = reclaim_trace_file_write(&file, text, sizeof(text));
+	assert_int_equal(written, -EAGAIN);
+	reclaim_trace_file_cut(&file); /* has no effect here */
+	reclaim_trace_file_close(&file);
+	close(reader);
+}
+
+static void a_torn_row_is_cut_off(void **state)
+{
+	struct reclaim_trace_file file;
+
+	(void)state;
+	assert_int_equal(reclaim_trace_file_open(path, false, &file, NULL), 0);
+	put(&file, &sample);
+	reclaim_trace_file_mark(&file, strlen("13,sample,0,0,0,0,0,0,0,0,0,0,14\n"));
+	assert_int_equal(reclaim_trace_file_write(&file, "15,sam", 6), 6);
+	reclaim_trace_file_cut(&file);
+	reclaim_trace_file_close(&file);
+	file_is(HEAD "13,sample,0,0,0,0,0,0,0,0,0,0,14\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		TEST(csv),
+		TEST(json_lines),
+		TEST(a_file_that_is_there_is_emptied_only_when_asked),
+		TEST(a_link_is_no_new_file),
+		TEST(what_cannot_be_written_is_told_at_once),
+		TEST(a_full_pipe_is_no_wait),
+		TEST(a_torn_row_is_cut_off),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
