@@ -25,6 +25,15 @@ now_ms() {
 	echo "${up%.*}${up#*.}0"
 }
 
+all_may_use_userfaultfd() {
+	[ "$(cat /proc/sys/vm/unprivileged_userfaultfd 2>/dev/null)" = 1 ]
+}
+
+# unprivileged COMMAND…: without userfaultfd. Root of a user namespace owns its files as before, but has no CAP_SYS_PTRACE.
+unprivileged() {
+	unshare -U -r -m sh -c '[ ! -e /dev/userfaultfd ] || mount -o bind /dev/null /dev/userfaultfd || exit; exec "$@"' sh "$@"
+}
+
 # Why this machine cannot run it, or nothing.
 missing_need() {
 	[ -e /dev/kvm ] || { echo "no /dev/kvm" && return; }
@@ -35,9 +44,14 @@ missing_need() {
 		msi) [ "$(uname -m)" != riscv64 ] || grep -q _ssaia /proc/cpuinfo ||
 			{ echo "this host's KVM takes no messages (no AIA)" && return; } ;;
 		plic) ! grep -q _ssaia /proc/cpuinfo || { echo "this host's KVM has an AIA, and guests no PLIC" && return; } ;;
+		userfaultfd) [ "$(id -u)" = 0 ] || [ -w /dev/userfaultfd ] || all_may_use_userfaultfd ||
+			{ echo "no permission for userfaultfd" && return; } ;;
 		*) echo "unknown need $need" && return ;;
 		esac
 	done
+	[ -n "$without" ] || return
+	! all_may_use_userfaultfd || { echo "vm.unprivileged_userfaultfd is 1, so anyone may use it" && return; }
+	unprivileged true 2>/dev/null || echo "no user and mount namespace of one's own"
 }
 
 # What the user types, once the guest asks for it.
@@ -61,7 +75,7 @@ done <"$folder/$name.arguments"
 begun=$(now_ms)
 # ebb's own time limit comes first; the outer one only catches an ebb that hangs
 # shellcheck disable=SC2094 # the one who types waits for what the other writes
-type_input | timeout -k 5 $((limit + 15)) "${EBB:-ebb}" "$@" >"$work/console" 2>"$work/errors"
+type_input | ${without:+unprivileged} timeout -k 5 $((limit + 15)) "${EBB:-ebb}" "$@" >"$work/console" 2>"$work/errors"
 got=$?
 taken=$(($(now_ms) - begun))
 tr -d '\r' <"$work/console" >"$work/text"
@@ -74,6 +88,7 @@ why=
 for regex in "$expect" "$also"; do
 	[ -n "$why" ] || [ -z "$regex" ] || grep -Eq -e "$regex" "$work/text" || why="no console line matches $regex"
 done
+[ -n "$why" ] || [ -z "$says" ] || [ "$(grep -Ec -e "$says" "$work/errors")" = 1 ] || why="no line or many say $says"
 if [ -z "$why" ]; then
 	[ "${VERBOSE:-0}" = 0 ] || sed 's/^/    /' "$work/text"
 	verdict PASS " ($((taken / 1000)).$((taken / 100 % 10)) s)"
