@@ -282,6 +282,16 @@ json_t *control_query_stats(struct control_session *session, const json_t *argum
 
 /* --- the accounting --- */
 
+static json_t *refused_by_reason(const struct reclaim_source_stats *stats)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < RECLAIM_REFUSAL_COUNT; i++)
+		add_number(object, reclaim_refusal_name((enum reclaim_refusal)i),
+		           stats->refused[i]);
+	return object;
+}
+
 static json_t *source_stats(const struct reclaim_source_stats *stats)
 {
 	json_t *object = json_object();
@@ -291,8 +301,10 @@ static json_t *source_stats(const struct reclaim_source_stats *stats)
 	add_number(object, "ranges_released", stats->ranges_released);
 	add_number(object, "bytes_in", stats->bytes_in);
 	add_number(object, "bytes_released", stats->bytes_released);
+	add_number(object, "bytes_lazy", stats->bytes_lazy);
 	add_number(object, "bytes_absent", stats->bytes_absent);
 	add_number(object, "bytes_refused", stats->bytes_refused);
+	json_object_set_new(object, "refused", refused_by_reason(stats));
 	add_number(object, "syscalls", stats->syscalls);
 	add_number(object, "errors", stats->errors);
 	json_object_set_new(object, "latency_ns",
@@ -323,6 +335,7 @@ static json_t *all_sources_stats(const struct reclaim_stats *stats)
 	for (size_t source = 0; source < RECLAIM_SOURCE_COUNT; source++)
 		json_object_set_new(object, reclaim_source_name((enum reclaim_source)source),
 		                    source_stats(&stats->sources[source]));
+	add_number(object, "deferred_bytes", stats->deferred_bytes);
 	add_number(object, "refault_bytes", stats->refault_bytes);
 	json_object_set_new(object, "refill", refill_stats(&stats->refill));
 	json_object_set_new(object, "look",

@@ -87,13 +87,13 @@ static int pool_too_small(uint64_t page_bytes, uint64_t size_bytes, int result, 
 
 static int open_memfd(struct backing_file *file, struct error *err)
 {
-	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	unsigned int flags = MFD_ALLOW_SEALING;
 	int result;
 
 	if (file->kind == GMEM_HUGETLB)
 		flags |= MFD_HUGETLB | (unsigned int)__builtin_ctzll(file->page_bytes)
 		                               << MEMFD_HUGE_SHIFT;
-	file->fd = memfd_create("ebb-guest-memory", flags);
+	file->fd = memfd_create("ebb-guest-memory", MFD_CLOEXEC | flags);
 	if (file->fd < 0 && file->kind == GMEM_HUGETLB)
 		return pool_too_small(file->page_bytes, file->file_bytes, -errno, err);
 	if (file->fd < 0)

@@ -5,19 +5,24 @@
  *
  * DOC: owns every system call that takes guest RAM away, with its private rooms: reclaim_batch.c
  * brings a batch into order, reclaim_pieces.c looks what is there (reclaim_residency.c) and
- * releases it, reclaim_deferred.c keeps what is put off, reclaim_refill.c makes what was released
- * read as something other than 0, reclaim_refault.c remembers what was released, reclaim_look.c
- * bounds a look at everything, reclaim_host.c holds the system calls, reclaim_trace.c writes the
- * trace.
+ * releases it (reclaim_call.c), reclaim_deferred.c keeps what is put off, reclaim_refill.c makes
+ * what was released read as something other than 0, reclaim_refault.c remembers what was released,
+ * reclaim_look.c bounds a look at everything, reclaim_host.c holds the system calls,
+ * reclaim_trace.c writes the trace.
  *
  *   ranges -> clip, sort, merge -> split at regions -> (put off) -> look -> release -> account
  *
  * A part of a huge page is better not released at all until the rest comes: it splits the page,
  * frees nothing until all of it is gone, and until then khugepaged may fill the hole again with new
  * memory. So reclaim_release_later puts parts off, in bitmaps (reclaim_deferred.c), until their 2
- * MiB block is complete, and complete blocks until there are 8 of them: a Linux guest that inflates
- * by 1 MiB a request then costs a call for 16 MiB, and no split. Its caller says when the rest has
- * waited long enough. What is put off is in no account before it is released.
+ * MiB block is complete, and complete blocks until there are 16 MiB of them: a Linux guest that
+ * inflates by 1 MiB a request then costs a call for 16 MiB, and no split. Its caller says when the
+ * rest has waited long enough, and what its owner takes back. What is put off is in no account
+ * before it is released.
+ *
+ * A backing of huge pages (hugetlb) frees whole ones alone. There a block is the backing's page,
+ * and parts wait for as long as it takes; parts of one that may not be put off (reports: the guest
+ * takes them back without a word) are refused.
  *
  * A reset machine begins anew: what was put off and what was remembered of released pages goes.
  *
@@ -37,9 +42,9 @@
 #include "reclaim_pieces.h"
 #include "reclaim_trace.h"
 
-/* What may wait: so many complete blocks for company, so much altogether. */
-#define DEFERRED_COMPLETE_MAX_BLOCKS 8
-#define DEFERRED_MAX_BYTES           (64 * MIB)
+/* What may wait: so much in complete blocks for company, so much altogether. */
+#define DEFERRED_COMPLETE_MAX_BYTES (16 * MIB)
+#define DEFERRED_MAX_BYTES          (64 * MIB)
 
 struct reclaim {
 	struct guest_memory *memory;
@@ -52,6 +57,7 @@ struct reclaim {
 	struct metric_histogram latency[RECLAIM_SOURCE_COUNT];
 	uint64_t deferred_range_count; /* came since something deferred was last released */
 	uint32_t poison_value;         /* see reclaim_set_poison */
+	bool lazy;                     /* see reclaim_set_lazy */
 	struct reclaim_trace *trace;   /* NULL: none */
 	struct reclaim_trace_stats trace_stats; /* of the last one */
 	struct reclaim_pieces pieces;
@@ -73,7 +79,46 @@ const char *reclaim_source_name(enum reclaim_source source)
 	return names[source];
 }
 
+const char *reclaim_refusal_name(enum reclaim_refusal refusal)
+{
+	static const char *const names[RECLAIM_REFUSAL_COUNT] = {
+		[RECLAIM_REFUSED_OUTSIDE] = "outside", [RECLAIM_REFUSED_UNALIGNED] = "unaligned",
+		[RECLAIM_REFUSED_LOCKED] = "locked",   [RECLAIM_REFUSED_INHIBITED] = "inhibited",
+		[RECLAIM_REFUSED_POISON] = "poison",   [RECLAIM_REFUSED_PAUSED] = "paused",
+		[RECLAIM_REFUSED_LIMIT] = "limit",     [RECLAIM_REFUSED_HOST] = "host",
+	};
+
+	return names[refusal];
+}
+
 /* --- regions --- */
+
+static bool has_huge_pages(const struct reclaim_region *region)
+{
+	return region->page_bytes > PAGE_4K_BYTES;
+}
+
+static struct reclaim_region make_region(const struct gmem_region *added)
+{
+	struct reclaim_region region = {
+		.gpa = added->gpa,
+		.size_bytes = added->size_bytes,
+		.hva = added->hva,
+		.kind = added->kind,
+		.page_bytes = added->page_bytes,
+		.locked = added->locked,
+	};
+	uint64_t block_bytes = PAGE_2M_BYTES;
+
+	if (has_huge_pages(&region))
+		block_bytes = region.page_bytes;
+	else if (added->kind == GMEM_ANON && !added->thp)
+		block_bytes = 0; /* nothing to be gained */
+	reclaim_refault_init(&region.refault, added->size_bytes);
+	reclaim_deferred_init(&region.deferred, added->gpa, added->size_bytes, block_bytes,
+	                      has_huge_pages(&region));
+	return region;
+}
 
 static int on_region_added(struct gmem_listener *listener, const struct gmem_region *added)
 {
@@ -87,14 +132,7 @@ static int on_region_added(struct gmem_listener *listener, const struct gmem_reg
 	}
 	for (at = reclaim->region_count; at > 0 && reclaim->regions[at - 1].gpa > added->gpa; at--)
 		reclaim->regions[at] = reclaim->regions[at - 1];
-	reclaim->regions[at] = (struct reclaim_region){
-		.gpa = added->gpa,
-		.size_bytes = added->size_bytes,
-		.hva = added->hva,
-		.thp = added->thp,
-	};
-	reclaim_refault_init(&reclaim->regions[at].refault, added->size_bytes);
-	reclaim_deferred_init(&reclaim->regions[at].deferred, added->gpa, added->size_bytes);
+	reclaim->regions[at] = make_region(added);
 	reclaim->region_count++;
 	pthread_mutex_unlock(&reclaim->lock);
 	return 0;
@@ -162,8 +200,7 @@ static bool put_off(struct reclaim_region *region, gpa_t gpa, uint64_t size_byte
 {
 	uint64_t added_bytes;
 
-	if (!region->thp ||
-	    reclaim_deferred_add(&region->deferred, gpa, size_bytes, &added_bytes) < 0)
+	if (reclaim_deferred_add(&region->deferred, gpa, size_bytes, &added_bytes) < 0)
 		return false;
 	batch->deferred_bytes += added_bytes;
 	batch->outcome.bytes_absent += size_bytes - added_bytes;
@@ -183,13 +220,13 @@ static void take_deferred_run(void *ctx, gpa_t gpa, uint64_t size_bytes)
 
 	batch->bytes_in += size_bytes;
 	if (taken->reclaim->inhibit_count)
-		batch->outcome.bytes_refused += size_bytes;
+		reclaim_refuse(&batch->outcome, RECLAIM_REFUSED_INHIBITED, size_bytes);
 	else
 		reclaim_pieces_add(&taken->reclaim->pieces, taken->region, gpa, size_bytes,
 		                   &batch->outcome);
 }
 
-/* What was put off becomes part of the batch: the complete blocks, or everything. */
+/* What was put off becomes part of the batch: the complete blocks, or all that may go. */
 static void gather_deferred(struct reclaim *reclaim, bool complete_only, struct batch *batch)
 {
 	for (size_t i = 0; i < reclaim->region_count; i++) {
@@ -203,15 +240,18 @@ static void gather_deferred(struct reclaim *reclaim, bool complete_only, struct 
 /* When enough waits. */
 static void gather_what_waited(struct reclaim *reclaim, struct batch *batch)
 {
-	uint64_t complete_blocks = 0, bytes = 0;
+	uint64_t complete_bytes = 0, bytes = 0;
 
 	for (size_t i = 0; i < reclaim->region_count; i++) {
-		complete_blocks += reclaim->regions[i].deferred.complete_blocks;
-		bytes += reclaim->regions[i].deferred.bytes;
+		const struct reclaim_region *region = &reclaim->regions[i];
+
+		complete_bytes += region->deferred.complete_blocks * region->deferred.block_bytes;
+		if (!has_huge_pages(region))
+			bytes += region->deferred.bytes;
 	}
 	if (bytes >= DEFERRED_MAX_BYTES)
 		gather_deferred(reclaim, false, batch);
-	else if (complete_blocks >= DEFERRED_COMPLETE_MAX_BLOCKS)
+	else if (complete_bytes >= DEFERRED_COMPLETE_MAX_BYTES)
 		gather_deferred(reclaim, true, batch);
 }
 
@@ -226,6 +266,30 @@ static void begin_batch(struct reclaim *reclaim, enum reclaim_source source, str
 	reclaim->pieces.poison_value = 0;
 	if (source == RECLAIM_REPORT || source == RECLAIM_HINT)
 		reclaim->pieces.poison_value = reclaim->poison_value;
+	reclaim->pieces.lazy = reclaim->lazy && !reclaim->pieces.poison_value &&
+	                       source != RECLAIM_UNPLUG && source != RECLAIM_RESET;
+}
+
+/* Pieces are whole pages of the backing, or whole blocks that can be filled again; the edges are
+ * refused. */
+static void release_now(struct reclaim *reclaim, struct reclaim_region *region, gpa_t from,
+                        gpa_t to, struct batch *batch)
+{
+	enum reclaim_refusal refusal = RECLAIM_REFUSED_UNALIGNED;
+	uint64_t granule_bytes = region->page_bytes, size_bytes = 0;
+	gpa_t start, end;
+
+	if (reclaim->pieces.poison_value && granule_bytes < REFILL_BLOCK_BYTES) {
+		refusal = RECLAIM_REFUSED_POISON;
+		granule_bytes = REFILL_BLOCK_BYTES;
+	}
+	start = align_up(from, granule_bytes);
+	end = align_down(to, granule_bytes);
+	if (start < end) {
+		size_bytes = end - start;
+		reclaim_pieces_add(&reclaim->pieces, region, start, size_bytes, &batch->outcome);
+	}
+	reclaim_refuse(&batch->outcome, refusal, to - from - size_bytes);
 }
 
 /* Cuts a merged range at the borders of regions; what no region holds is refused. */
@@ -240,19 +304,15 @@ static void split(struct reclaim *reclaim, const struct reclaim_range *range, bo
 		gpa_t from = max_u64(start, region->gpa);
 		gpa_t to = min_u64(end, region->gpa + region->size_bytes);
 
-		if (reclaim->pieces.poison_value) { /* refilled in whole blocks alone */
-			from = align_up(from, REFILL_BLOCK_BYTES);
-			to = align_down(to, REFILL_BLOCK_BYTES);
-		}
 		if (from >= to)
 			continue;
 		inside_bytes += to - from;
-		if (!may_put_off || !put_off(region, from, to - from, batch))
-			reclaim_pieces_add(&reclaim->pieces, region, from, to - from,
-			                   &batch->outcome);
+		if (region->locked)
+			reclaim_refuse(&batch->outcome, RECLAIM_REFUSED_LOCKED, to - from);
+		else if (!may_put_off || !put_off(region, from, to - from, batch))
+			release_now(reclaim, region, from, to, batch);
 	}
-	batch->outcome.bytes_refused =
-		add_saturating(batch->outcome.bytes_refused, range->size_bytes - inside_bytes);
+	reclaim_refuse(&batch->outcome, RECLAIM_REFUSED_OUTSIDE, range->size_bytes - inside_bytes);
 }
 
 static void gather(struct reclaim *reclaim, struct reclaim_range *ranges, size_t count,
@@ -264,11 +324,12 @@ static void gather(struct reclaim *reclaim, struct reclaim_range *ranges, size_t
 
 	batch->range_count += count;
 	if (reclaim->inhibit_count) {
-		outcome->bytes_refused = totals.bytes_in;
+		reclaim_refuse(outcome, RECLAIM_REFUSED_INHIBITED, totals.bytes_in);
 		batch->bytes_in = totals.bytes_in;
 		return;
 	}
-	outcome->bytes_refused = totals.bytes_clipped;
+	reclaim_refuse(outcome, RECLAIM_REFUSED_OUTSIDE, totals.bytes_wrapped);
+	reclaim_refuse(outcome, RECLAIM_REFUSED_UNALIGNED, totals.bytes_clipped);
 	outcome->bytes_absent = totals.bytes_repeated;
 	for (size_t i = 0; i < merged; i++)
 		split(reclaim, &ranges[i], may_put_off, batch);
@@ -307,8 +368,11 @@ static void account(struct reclaim *reclaim, const struct batch *batch, uint64_t
 	stats->ranges_released += outcome->ranges_released;
 	stats->bytes_in = add_saturating(stats->bytes_in, batch->bytes_in);
 	stats->bytes_released += outcome->bytes_released;
+	stats->bytes_lazy += outcome->bytes_lazy;
 	stats->bytes_absent = add_saturating(stats->bytes_absent, outcome->bytes_absent);
 	stats->bytes_refused = add_saturating(stats->bytes_refused, outcome->bytes_refused);
+	for (size_t i = 0; i < RECLAIM_REFUSAL_COUNT; i++)
+		stats->refused[i] = add_saturating(stats->refused[i], outcome->refused[i]);
 	stats->syscalls += outcome->syscalls;
 	stats->errors += reclaim->pieces.errors;
 	if (reclaim->trace)
@@ -392,6 +456,56 @@ int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source
 	return r;
 }
 
+/* Every page of [start, last]. */
+static uint64_t forget_range(struct reclaim *reclaim, gpa_t start, gpa_t last)
+{
+	uint64_t waited_bytes = 0;
+
+	start = align_down(start, PAGE_4K_BYTES);
+	last |= PAGE_4K_BYTES - 1;
+	for (size_t i = 0; i < reclaim->region_count; i++) {
+		struct reclaim_region *region = &reclaim->regions[i];
+		gpa_t from = max_u64(start, region->gpa);
+		gpa_t to = min_u64(last, region->gpa + region->size_bytes - 1);
+
+		if (from < to)
+			waited_bytes +=
+				reclaim_deferred_forget(&region->deferred, from, to - from + 1);
+	}
+	return waited_bytes;
+}
+
+uint64_t reclaim_forget_deferred(struct reclaim *reclaim, const struct reclaim_range *ranges,
+                                 size_t count)
+{
+	uint64_t waited_bytes = 0;
+
+	pthread_mutex_lock(&reclaim->lock);
+	for (size_t i = 0; i < count; i++) {
+		gpa_t last = ranges[i].gpa + (ranges[i].size_bytes - 1);
+
+		if (ranges[i].size_bytes)
+			waited_bytes += forget_range(reclaim, ranges[i].gpa,
+			                             last < ranges[i].gpa ? UINT64_MAX : last);
+	}
+	pthread_mutex_unlock(&reclaim->lock);
+	return waited_bytes;
+}
+
+uint64_t reclaim_forget_all_deferred(struct reclaim *reclaim)
+{
+	uint64_t waited_bytes = 0;
+
+	pthread_mutex_lock(&reclaim->lock);
+	for (size_t i = 0; i < reclaim->region_count; i++) {
+		waited_bytes += reclaim->regions[i].deferred.bytes;
+		reclaim_deferred_drop(&reclaim->regions[i].deferred);
+	}
+	reclaim->deferred_range_count = 0;
+	pthread_mutex_unlock(&reclaim->lock);
+	return waited_bytes;
+}
+
 int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 {
 	struct reclaim_range ranges[GMEM_REGIONS_MAX];
@@ -416,20 +530,39 @@ int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 }
 
 void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source,
-                             uint64_t range_count, uint64_t size_bytes)
+                             enum reclaim_refusal refusal, uint64_t range_count,
+                             uint64_t size_bytes)
 {
 	struct batch batch = {
 		.start_ns = monotonic_ns(),
 		.range_count = range_count,
 		.bytes_in = size_bytes,
-		.outcome = { .bytes_refused = size_bytes },
 	};
 
+	reclaim_refuse(&batch.outcome, refusal, size_bytes);
 	pthread_mutex_lock(&reclaim->lock);
 	reclaim->pieces.source = source;
 	reclaim->pieces.errors = 0;
 	account(reclaim, &batch, 0);
 	pthread_mutex_unlock(&reclaim->lock);
+}
+
+int reclaim_set_lazy(struct reclaim *reclaim, bool lazy, struct error *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&reclaim->lock);
+	for (size_t i = 0; i < reclaim->region_count; i++)
+		if (lazy && reclaim->regions[i].kind != GMEM_ANON)
+			r = -EOPNOTSUPP;
+	if (!r)
+		reclaim->lazy = lazy;
+	pthread_mutex_unlock(&reclaim->lock);
+	if (r)
+		return error_set(err, r,
+		                 "lazy: goes with private anonymous memory alone (give --mem "
+		                 "backing=anon, or leave lazy out)");
+	return 0;
 }
 
 int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_value, struct error *err)
@@ -531,6 +664,8 @@ void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
 		.look_ns = (uint64_t)(monotonic_ns() - start_ns),
 	};
 	lock(reclaim);
+	for (size_t i = 0; i < reclaim->region_count; i++)
+		ret_stats->deferred_bytes += reclaim->regions[i].deferred.bytes;
 	if (reclaim->pieces.refill)
 		refill_query(reclaim->pieces.refill, &ret_stats->refill);
 	ret_stats->trace = reclaim->trace_stats;

@@ -15,8 +15,11 @@ static bool clip(struct reclaim_range *range, struct reclaim_batch_totals *total
 	uint64_t start = range->gpa, end = start + range->size_bytes, size_bytes = 0;
 
 	totals->bytes_in = add_saturating(totals->bytes_in, range->size_bytes);
-	if (end < start)
+	if (end < start) {
+		totals->bytes_wrapped = add_saturating(totals->bytes_wrapped, end);
+		range->size_bytes -= end;
 		end = UINT64_MAX;
+	}
 	end = align_down(end, PAGE_4K_BYTES);
 	if (start <= UINT64_MAX - PAGE_4K_BYTES) {
 		start = align_up(start, PAGE_4K_BYTES);

@@ -7,7 +7,8 @@
 
 struct reclaim_batch_totals { /* saturating: sizes are guest-controlled */
 	uint64_t bytes_in;
-	uint64_t bytes_clipped;  /* edges that fill no page, and what wraps past the end */
+	uint64_t bytes_wrapped;  /* past the end of all addresses */
+	uint64_t bytes_clipped;  /* edges that fill no page */
 	uint64_t bytes_repeated; /* mentioned before in the same batch */
 };
 
@@ -22,6 +23,13 @@ size_t reclaim_batch_normalise(struct reclaim_range *ranges, size_t count,
 static inline uint64_t add_saturating(uint64_t a, uint64_t b)
 {
 	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static inline void reclaim_refuse(struct reclaim_outcome *outcome, enum reclaim_refusal refusal,
+                                  uint64_t size_bytes)
+{
+	outcome->refused[refusal] = add_saturating(outcome->refused[refusal], size_bytes);
+	outcome->bytes_refused = add_saturating(outcome->bytes_refused, size_bytes);
 }
 
 #endif

@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pages whose release is put off until their 2 MiB block is complete.
+ * Pages whose release is put off until their block is complete.
  *
- * DOC: a bitmap in blocks of 512 pages, so that a block is 8 words: complete when all are ones. The
- * map is made with the first page that comes (NORESERVE: it costs what is written). A block that
- * the region holds only a part of never becomes complete and goes when everything is taken.
+ * DOC: a bitmap in blocks, with a count of the ones of each. The map is made with the first page
+ * that comes (NORESERVE: it costs what is written). A block that the region holds only a part of
+ * never becomes complete and goes when everything is taken.
+ *
+ *	                add                       take
+ *	absent ------------------> waits --------------------> taken
+ *	   ^ <------------------------                           |
+ *	   |           forget                                    |
+ *	   '------ forget (the rest of its block waits again) ---'
+ *
+ * There are two kinds of blocks. Small pages that make a huge one better go together, but may go
+ * apart: what is taken leaves the map. Pages of a backing that frees whole blocks alone (hugetlb)
+ * never go apart, and stay in the map when they went: a block of which one page was given back to
+ * its owner (forgotten), touched, and put off again is released again.
  */
 #include "reclaim_deferred.h"
 
@@ -14,23 +25,34 @@
 
 #include "ebb/bitmap.h"
 
-#define BLOCK_PAGES (PAGE_2M_BYTES / PAGE_4K_BYTES)
-#define BLOCK_WORDS (BLOCK_PAGES / 64)
-
-void reclaim_deferred_init(struct reclaim_deferred *deferred, gpa_t gpa, uint64_t size_bytes)
+void reclaim_deferred_init(struct reclaim_deferred *deferred, gpa_t gpa, uint64_t size_bytes,
+                           uint64_t block_bytes, bool whole_only)
 {
-	gpa_t first_gpa = align_down(gpa, PAGE_2M_BYTES);
-	uint64_t last_offset = gpa - first_gpa + size_bytes - 1;
-
 	*deferred = (struct reclaim_deferred){
-		.first_gpa = first_gpa,
-		.block_count = last_offset / PAGE_2M_BYTES + 1,
+		.block_bytes = block_bytes,
+		.whole_only = whole_only,
 	};
+	if (!block_bytes)
+		return;
+	deferred->first_gpa = align_down(gpa, block_bytes);
+	deferred->block_count = (gpa - deferred->first_gpa + size_bytes - 1) / block_bytes + 1;
+}
+
+static size_t block_pages(const struct reclaim_deferred *deferred)
+{
+	return deferred->block_bytes / PAGE_4K_BYTES;
+}
+
+static size_t map_words(const struct reclaim_deferred *deferred)
+{
+	return deferred->block_count * block_pages(deferred) / 64;
 }
 
 static size_t map_bytes(const struct reclaim_deferred *deferred)
 {
-	return deferred->block_count * BLOCK_WORDS * sizeof(uint64_t);
+	return map_words(deferred) * sizeof(uint64_t) +
+	       BITMAP_WORDS(deferred->block_count) * sizeof(uint64_t) +
+	       deferred->block_count * sizeof(uint32_t);
 }
 
 void reclaim_deferred_drop(struct reclaim_deferred *deferred)
@@ -40,26 +62,30 @@ void reclaim_deferred_drop(struct reclaim_deferred *deferred)
 	deferred->map = NULL;
 	deferred->begin_block = deferred->end_block = 0;
 	deferred->complete_blocks = 0;
-	deferred->bytes = 0;
+	deferred->bytes = deferred->set_bytes = 0;
 }
 
 static uint64_t *block_words(const struct reclaim_deferred *deferred, size_t block)
 {
-	return deferred->map + block * BLOCK_WORDS;
+	return deferred->map + block * block_pages(deferred) / 64;
 }
 
-static bool is_filled_with(const uint64_t *words, uint64_t value)
+static bool is_full(const struct reclaim_deferred *deferred, size_t block)
 {
-	for (size_t i = 0; i < BLOCK_WORDS; i++)
-		if (words[i] != value)
-			return false;
-	return true;
+	return deferred->counts[block] == block_pages(deferred);
+}
+
+static bool is_taken(const struct reclaim_deferred *deferred, size_t block)
+{
+	return is_full(deferred, block) && !bitmap_test(deferred->complete, block);
 }
 
 static int make_map(struct reclaim_deferred *deferred)
 {
 	void *map;
 
+	if (!deferred->block_bytes)
+		return -EOPNOTSUPP;
 	if (deferred->map)
 		return 0;
 	map = mmap(NULL, map_bytes(deferred), PROT_READ | PROT_WRITE,
@@ -67,47 +93,122 @@ static int make_map(struct reclaim_deferred *deferred)
 	if (map == MAP_FAILED)
 		return -errno;
 	deferred->map = map;
+	deferred->complete = deferred->map + map_words(deferred);
+	deferred->counts = (uint32_t *)(deferred->complete + BITMAP_WORDS(deferred->block_count));
 	return 0;
 }
 
-/* Pages [first, end) of one block. */
-static uint64_t add_to_block(struct reclaim_deferred *deferred, size_t block, size_t first,
-                             size_t end)
+static void set_complete(struct reclaim_deferred *deferred, size_t block)
 {
-	uint64_t *words = block_words(deferred, block);
-	uint64_t added = end - first - bitmap_count_range(words, first, end - first);
+	bitmap_set(deferred->complete, block);
+	deferred->complete_blocks++;
+}
 
-	bitmap_set_range(words, first, end - first);
-	if (added && is_filled_with(words, UINT64_MAX))
-		deferred->complete_blocks++;
+static void clear_complete(struct reclaim_deferred *deferred, size_t block)
+{
+	if (!bitmap_test(deferred->complete, block))
+		return;
+	bitmap_clear(deferred->complete, block);
+	deferred->complete_blocks--;
+}
+
+/* A part of one block. */
+struct part {
+	size_t block, first, count; /* pages */
+};
+
+static bool next_part(const struct reclaim_deferred *deferred, gpa_t *gpa, uint64_t *size_bytes,
+                      struct part *part)
+{
+	uint64_t offset = *gpa - deferred->first_gpa;
+	uint64_t in_block = offset % deferred->block_bytes;
+	uint64_t part_bytes = min_u64(*size_bytes, deferred->block_bytes - in_block);
+
+	if (!*size_bytes)
+		return false;
+	*part = (struct part){
+		.block = offset / deferred->block_bytes,
+		.first = in_block / PAGE_4K_BYTES,
+		.count = part_bytes / PAGE_4K_BYTES,
+	};
+	*gpa += part_bytes;
+	*size_bytes -= part_bytes;
+	return true;
+}
+
+static uint64_t add_part(struct reclaim_deferred *deferred, const struct part *part)
+{
+	uint64_t *words = block_words(deferred, part->block);
+	size_t added = part->count - bitmap_count_range(words, part->first, part->count);
+
+	bitmap_set_range(words, part->first, part->count);
+	deferred->counts[part->block] += (uint32_t)added;
+	if (added && is_full(deferred, part->block))
+		set_complete(deferred, part->block);
 	return added * PAGE_4K_BYTES;
 }
 
 int reclaim_deferred_add(struct reclaim_deferred *deferred, gpa_t gpa, uint64_t size_bytes,
                          uint64_t *ret_added_bytes)
 {
-	size_t page = (gpa - deferred->first_gpa) / PAGE_4K_BYTES;
-	size_t end = page + size_bytes / PAGE_4K_BYTES;
-	size_t begin_block = page / BLOCK_PAGES, end_block = (end - 1) / BLOCK_PAGES + 1;
 	uint64_t added_bytes = 0;
+	struct part part;
 	int r = make_map(deferred);
 
 	if (r < 0)
 		return r;
-	for (size_t block = begin_block; block < end_block; block++) {
-		size_t first_page = block * BLOCK_PAGES;
-
-		added_bytes +=
-			add_to_block(deferred, block, page > first_page ? page - first_page : 0,
-		                     min_u64(end - first_page, BLOCK_PAGES));
+	if (!deferred->set_bytes)
+		deferred->begin_block = deferred->end_block =
+			(gpa - deferred->first_gpa) / deferred->block_bytes;
+	while (next_part(deferred, &gpa, &size_bytes, &part)) {
+		added_bytes += add_part(deferred, &part);
+		if (part.block < deferred->begin_block)
+			deferred->begin_block = part.block;
+		if (part.block >= deferred->end_block)
+			deferred->end_block = part.block + 1;
 	}
-	if (!deferred->bytes || begin_block < deferred->begin_block)
-		deferred->begin_block = begin_block;
-	if (!deferred->bytes || end_block > deferred->end_block)
-		deferred->end_block = end_block;
 	deferred->bytes += added_bytes;
+	deferred->set_bytes += added_bytes;
 	*ret_added_bytes = added_bytes;
 	return 0;
+}
+
+/* Returns how much of it waited. */
+static uint64_t forget_part(struct reclaim_deferred *deferred, const struct part *part)
+{
+	uint64_t *words = block_words(deferred, part->block);
+	size_t removed = bitmap_count_range(words, part->first, part->count);
+	bool taken = is_taken(deferred, part->block);
+
+	if (!removed)
+		return 0;
+	bitmap_clear_range(words, part->first, part->count);
+	clear_complete(deferred, part->block);
+	deferred->counts[part->block] -= (uint32_t)removed;
+	deferred->set_bytes -= removed * PAGE_4K_BYTES;
+	if (taken) {
+		deferred->bytes += deferred->counts[part->block] * PAGE_4K_BYTES;
+		return 0;
+	}
+	deferred->bytes -= removed * PAGE_4K_BYTES;
+	return removed * PAGE_4K_BYTES;
+}
+
+uint64_t reclaim_deferred_forget(struct reclaim_deferred *deferred, gpa_t gpa, uint64_t size_bytes)
+{
+	gpa_t begin_gpa = deferred->first_gpa + deferred->begin_block * deferred->block_bytes;
+	gpa_t last_gpa = deferred->first_gpa + deferred->end_block * deferred->block_bytes - 1;
+	gpa_t last = gpa + size_bytes - 1;
+	uint64_t waited_bytes = 0;
+	struct part part;
+
+	if (!deferred->set_bytes || !size_bytes || gpa > last_gpa || last < begin_gpa)
+		return 0;
+	gpa = max_u64(gpa, begin_gpa);
+	size_bytes = min_u64(last, last_gpa) - gpa + 1;
+	while (next_part(deferred, &gpa, &size_bytes, &part))
+		waited_bytes += forget_part(deferred, &part);
+	return waited_bytes;
 }
 
 /* Joins what is taken to runs. */
@@ -130,20 +231,26 @@ static void take_run(struct taking *taking, gpa_t start, uint64_t size_bytes)
 	taking->bytes += size_bytes;
 }
 
-static void take_block(struct taking *taking, size_t block, bool complete)
+static void take_block(struct taking *taking, size_t block)
 {
-	uint64_t *words = block_words(taking->deferred, block);
-	gpa_t gpa = taking->deferred->first_gpa + block * PAGE_2M_BYTES;
-	size_t first = 0, end;
+	struct reclaim_deferred *deferred = taking->deferred;
+	uint64_t *words = block_words(deferred, block);
+	gpa_t gpa = deferred->first_gpa + block * deferred->block_bytes;
+	size_t pages = block_pages(deferred), first = 0, end;
 
-	if (complete)
-		taking->deferred->complete_blocks--;
-	while ((first = bitmap_find_set(words, BLOCK_PAGES, first)) < BLOCK_PAGES) {
-		end = bitmap_find_clear(words, BLOCK_PAGES, first);
+	clear_complete(deferred, block);
+	if (deferred->whole_only) {
+		take_run(taking, gpa, deferred->block_bytes);
+		return;
+	}
+	while ((first = bitmap_find_set(words, pages, first)) < pages) {
+		end = bitmap_find_clear(words, pages, first);
 		take_run(taking, gpa + first * PAGE_4K_BYTES, (end - first) * PAGE_4K_BYTES);
 		first = end;
 	}
-	memset(words, 0, BLOCK_WORDS * sizeof(*words));
+	memset(words, 0, pages / 8);
+	deferred->set_bytes -= deferred->counts[block] * PAGE_4K_BYTES;
+	deferred->counts[block] = 0;
 }
 
 uint64_t reclaim_deferred_take(struct reclaim_deferred *deferred, bool complete_only,
@@ -151,14 +258,13 @@ uint64_t reclaim_deferred_take(struct reclaim_deferred *deferred, bool complete_
 {
 	struct taking taking = { .deferred = deferred, .fn = fn, .ctx = ctx };
 
+	complete_only |= deferred->whole_only;
 	if (!deferred->bytes || (complete_only && !deferred->complete_blocks))
 		return 0;
 	for (size_t block = deferred->begin_block; block < deferred->end_block; block++) {
-		const uint64_t *words = block_words(deferred, block);
-		bool complete = is_filled_with(words, UINT64_MAX);
-
-		if (complete || !(complete_only || is_filled_with(words, 0)))
-			take_block(&taking, block, complete);
+		if (complete_only ? bitmap_test(deferred->complete, block)
+		                  : deferred->counts[block] > 0)
+			take_block(&taking, block);
 	}
 	if (taking.end > taking.start)
 		fn(ctx, taking.start, taking.end - taking.start);

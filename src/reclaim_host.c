@@ -22,14 +22,21 @@ struct pagemap_scan {
 
 #define PAGEMAP_SCAN_REQUEST _IOWR('f', 16, struct pagemap_scan)
 
-int reclaim_host_madvise(void *hva, size_t size_bytes)
+static const int advices[] = {
+	[RECLAIM_HOST_DONTNEED] = MADV_DONTNEED,
+	[RECLAIM_HOST_REMOVE] = MADV_REMOVE,
+	[RECLAIM_HOST_FREE] = MADV_FREE,
+};
+
+int reclaim_host_madvise(void *hva, size_t size_bytes, enum reclaim_host_advice advice)
 {
-	return madvise(hva, size_bytes, MADV_DONTNEED) ? -errno : 0;
+	return madvise(hva, size_bytes, advices[advice]) ? -errno : 0;
 }
 
-ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements, size_t count)
+ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements, size_t count,
+                                     enum reclaim_host_advice advice)
 {
-	ssize_t done = process_madvise(pidfd, elements, count, MADV_DONTNEED, 0);
+	ssize_t done = process_madvise(pidfd, elements, count, advices[advice], 0);
 
 	return done < 0 ? -errno : done;
 }

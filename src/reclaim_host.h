@@ -24,13 +24,20 @@ struct reclaim_host_run {
 #define RECLAIM_HOST_SWAPPED   (UINT64_C(1) << 4)
 #define RECLAIM_HOST_ZERO_PAGE (UINT64_C(1) << 5)
 
-/* MADV_DONTNEED. 0 or -errno. */
-EBB_MUST_CHECK int reclaim_host_madvise(void *hva, size_t size_bytes);
+enum reclaim_host_advice {
+	RECLAIM_HOST_DONTNEED, /* frees private anonymous memory */
+	RECLAIM_HOST_REMOVE,   /* punches a hole into the file of a shared mapping */
+	RECLAIM_HOST_FREE,     /* private anonymous memory: the host may take it when it likes */
+};
 
-/* MADV_DONTNEED of each element, in order. Bytes done, which ends with a whole element, or -errno
- * when the first one failed. */
+/* 0 or -errno. */
+EBB_MUST_CHECK int reclaim_host_madvise(void *hva, size_t size_bytes,
+                                        enum reclaim_host_advice advice);
+
+/* Each element, in order. Bytes done, which ends with a whole element, or -errno when the first one
+ * failed. */
 EBB_MUST_CHECK ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements,
-                                                    size_t count);
+                                                    size_t count, enum reclaim_host_advice advice);
 
 /* A descriptor of this process, or -errno. */
 EBB_MUST_CHECK int reclaim_host_pidfd_open(void);

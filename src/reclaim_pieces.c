@@ -8,40 +8,33 @@
  * than twice what was asked for. A piece that holds nothing, neither memory nor swap, is not
  * released at all: no system call, and no MMU notifier for KVM to run.
  *
- * What is left goes by one vector process_madvise on this process; a single piece by madvise. A
- * vector is capped at 1 GiB, for the kernel cuts one at 2 GiB less a page, inside a THP. Whether
- * the host has it (Linux 6.13; without a descriptor 6.14) is found out by the first vector, so that
- * a start pays nothing: where the vector fails and the same piece goes by madvise, vectors are over
- * for good.
+ * What is left is released (reclaim_call.c) by the call that frees on its backing:
+ *
+ *	private anonymous   MADV_DONTNEED; MADV_FREE when it is to go lazily
+ *	memfd, file         MADV_REMOVE, which punches a hole (DONTNEED frees nothing there)
+ *	hugetlb             the same, of whole pages alone: the kernel accepts parts and frees
+ *nothing
+ *
+ * Shared memory may be there without being mapped, or in swap: it is released even where nothing is
+ * seen of it, and what was not seen counts as absent. Where a call fails, another look says what
+ * it did before it failed.
  *
  * Released pages are remembered (reclaim_refault.c). One that is seen resident has been faulted
  * back: counted for good at the next release of it, for the time being at a query.
- *
- * Backings: private anonymous memory, where MADV_DONTNEED frees at once and at 4 KiB. The others
- * fit behind release_one and release_group: shared memfd and files need MADV_REMOVE or a punched
- * hole (DONTNEED on them frees nothing), hugetlb the same at its page size, with parts put off
- * until a page is complete.
  */
 #include "reclaim_pieces.h"
 
-#include <unistd.h>
-
-#include "reclaim_batch.h"
-#include "reclaim_host.h"
-
-#define VECTOR_MAX_BYTES GIB
-#define GAP_MIN_BYTES    PAGE_2M_BYTES
+#define GAP_MIN_BYTES PAGE_2M_BYTES
 
 void reclaim_pieces_init(struct reclaim_pieces *all)
 {
-	all->pidfd = RECLAIM_HOST_SELF;
+	reclaim_call_init(&all->call);
 	residency_init(&all->residency);
 }
 
 void reclaim_pieces_fini(struct reclaim_pieces *all)
 {
-	if (all->pidfd >= 0)
-		close(all->pidfd);
+	reclaim_call_fini(&all->call);
 	residency_fini(&all->residency);
 	refill_destroy(all->refill);
 }
@@ -54,6 +47,15 @@ void reclaim_region_forget(struct reclaim_region *region)
 	reclaim_deferred_drop(&region->deferred);
 }
 
+/* The call that frees what a piece holds. */
+static enum reclaim_host_advice advice_of(const struct reclaim_pieces *all,
+                                          const struct reclaim_piece *piece)
+{
+	if (piece->region->kind != GMEM_ANON)
+		return RECLAIM_HOST_REMOVE;
+	return all->lazy ? RECLAIM_HOST_FREE : RECLAIM_HOST_DONTNEED;
+}
+
 /* --- looking: what is there --- */
 
 /* Pages that were resident and go now: what of them was released before had come back. */
@@ -64,7 +66,10 @@ static void note_going(struct reclaim_pieces *all, struct reclaim_region *region
 	size_t count = (end - start) / PAGE_4K_BYTES;
 
 	reclaim_refault_count(&region->refault, first, count, &all->refaults);
-	reclaim_refault_released(&region->refault, all->source, first, count);
+	if (all->lazy) /* they stay for now, and are no refaults when they are seen */
+		reclaim_refault_forget(&region->refault, first, count);
+	else
+		reclaim_refault_released(&region->refault, all->source, first, count);
 }
 
 struct look {
@@ -115,6 +120,15 @@ static size_t cluster_end(const struct reclaim_pieces *all, size_t first)
 	return next;
 }
 
+/* Whether there may be more than a scan shows. */
+static bool may_hide_something(const struct reclaim_pieces *all,
+                               const struct reclaim_region *region)
+{
+	if (region->page_bytes > PAGE_4K_BYTES)
+		return false; /* huge pages are mapped when they are made, and never swapped */
+	return region->kind != GMEM_ANON || !residency_sees_swap(&all->residency);
+}
+
 static void look_at_pieces(struct reclaim_pieces *all)
 {
 	for (size_t first = 0, next; first < all->piece_count; first = next) {
@@ -127,113 +141,98 @@ static void look_at_pieces(struct reclaim_pieces *all)
 		if (residency_scan(&all->residency, (uintptr_t)start->hva,
 		                   (uintptr_t)last->hva + last->size_bytes, look_at_run, &look) < 0)
 			all->errors++;
-		/* Absent may still be swapped out: release it. */
-		for (; start < look.end && !residency_sees_swap(&all->residency); start++)
-			start->holds_something = true;
+		for (; start < look.end; start++)
+			start->holds_something |= may_hide_something(all, start->region);
 	}
 }
 
 /* --- releasing --- */
 
-static void refuse_piece(const struct reclaim_piece *piece, struct reclaim_outcome *outcome)
+static void count_more(void *ctx, uintptr_t start, uintptr_t end, bool resident)
 {
-	outcome->bytes_refused = add_saturating(outcome->bytes_refused, piece->size_bytes);
+	if (resident)
+		*(uint64_t *)ctx += end - start;
+}
+
+static void refuse_piece(const struct reclaim_piece *piece, uint64_t size_bytes,
+                         enum reclaim_refusal refusal, struct reclaim_outcome *outcome)
+{
+	reclaim_refuse(outcome, refusal, size_bytes);
 	reclaim_refault_forget(&piece->region->refault,
 	                       (size_t)(piece->hva - piece->region->hva) / PAGE_4K_BYTES,
 	                       piece->size_bytes / PAGE_4K_BYTES);
 }
 
-static void account_piece(struct reclaim_pieces *all, const struct reclaim_piece *piece, int result,
-                          struct reclaim_outcome *outcome)
+/* What went although the host's call failed is released all the same. */
+static void account_failure(struct reclaim_pieces *all, const struct reclaim_piece *piece,
+                            int error, struct reclaim_outcome *outcome)
 {
-	if (result == 0) {
-		outcome->ranges_released++;
-		outcome->bytes_released += piece->resident_bytes;
-		outcome->bytes_absent += piece->size_bytes - piece->resident_bytes;
-		return;
-	}
-	refuse_piece(piece, outcome);
+	uintptr_t start = (uintptr_t)piece->hva;
+	uint64_t left_bytes = 0, gone_bytes = 0;
+
+	if (residency_scan(&all->residency, start, start + piece->size_bytes, count_more,
+	                   &left_bytes) == 0 &&
+	    left_bytes < piece->resident_bytes)
+		gone_bytes = piece->resident_bytes - left_bytes;
+	outcome->bytes_released += gone_bytes;
+	refuse_piece(piece, piece->size_bytes - gone_bytes, RECLAIM_REFUSED_HOST, outcome);
 	all->errors++;
 	if (!all->first_error)
-		all->first_error = result;
+		all->first_error = error;
 }
 
-static int release_one(struct reclaim_pieces *all, const struct reclaim_piece *piece,
-                       struct reclaim_outcome *outcome)
+static void account_piece(const struct reclaim_piece *piece, bool lazy,
+                          struct reclaim_outcome *outcome)
 {
-	int r = reclaim_host_madvise(piece->hva, piece->size_bytes);
-
-	outcome->syscalls++;
-	account_piece(all, piece, r, outcome);
-	return r;
-}
-
-/* The vector, with a descriptor of our own where the host does not know RECLAIM_HOST_SELF. */
-static ssize_t try_vector(struct reclaim_pieces *all, size_t count, struct reclaim_outcome *outcome)
-{
-	ssize_t done = reclaim_host_process_madvise(all->pidfd, all->elements, count);
-	int fd;
-
-	outcome->syscalls++;
-	if (done > 0 || all->vector != VECTOR_UNPROBED || all->pidfd >= 0)
-		return done;
-	fd = reclaim_host_pidfd_open();
-	if (fd < 0)
-		return done;
-	all->pidfd = fd;
-	outcome->syscalls++;
-	return reclaim_host_process_madvise(fd, all->elements, count);
+	outcome->ranges_released++;
+	if (lazy)
+		outcome->bytes_lazy += piece->resident_bytes;
+	else
+		outcome->bytes_released += piece->resident_bytes;
+	outcome->bytes_absent += piece->size_bytes - piece->resident_bytes;
 }
 
 /* Releases pieces[0..count) or some of them, at least the first. Returns how many were dealt with.
  */
-static size_t release_group(struct reclaim_pieces *all, const struct reclaim_piece *pieces,
-                            size_t count, struct reclaim_outcome *outcome)
+static size_t release_some(struct reclaim_pieces *all, const struct reclaim_piece *pieces,
+                           size_t count, struct reclaim_outcome *outcome)
 {
-	size_t released = 0;
+	enum reclaim_host_advice advice = advice_of(all, &pieces[0]);
+	size_t size = 0;
 	ssize_t done;
 
-	for (size_t i = 0; i < count; i++)
-		all->elements[i] = (struct iovec){ pieces[i].hva, pieces[i].size_bytes };
-	done = try_vector(all, count, outcome);
-	if (done > 0)
-		all->vector = VECTOR_WORKS;
-	while (released < count && done >= (ssize_t)pieces[released].size_bytes) {
-		done -= (ssize_t)pieces[released].size_bytes;
-		account_piece(all, &pieces[released++], 0, outcome);
+	for (; size < count && advice_of(all, &pieces[size]) == advice; size++)
+		all->call.elements[size] =
+			(struct iovec){ pieces[size].hva, pieces[size].size_bytes };
+	done = reclaim_call(&all->call, advice, size);
+	if (done < 0) {
+		account_failure(all, &pieces[0], (int)done, outcome);
+		return 1;
 	}
-	if (released)
-		return released;
-	/* The first piece or the vector itself is at fault: the plain call tells. */
-	if (release_one(all, &pieces[0], outcome) == 0 && all->vector == VECTOR_UNPROBED)
-		all->vector = VECTOR_NONE;
-	return 1;
+	for (ssize_t i = 0; i < done; i++)
+		account_piece(&pieces[i], advice == RECLAIM_HOST_FREE, outcome);
+	return (size_t)done;
 }
 
 /* What a piece reads as, once it is released. False: it must not be. */
 static bool guard_piece(struct reclaim_pieces *all, const struct reclaim_piece *piece)
 {
-	const struct refill_memory memory = { .hva = piece->region->hva,
-		                              .size_bytes = piece->region->size_bytes };
+	const struct refill_memory memory = {
+		.hva = piece->region->hva,
+		.size_bytes = piece->region->size_bytes,
+		.shared = piece->region->kind != GMEM_ANON,
+	};
 
+	/* Files keep what is put there, and huge pages are filled in no other unit. */
+	if (all->poison_value &&
+	    (piece->region->kind == GMEM_HUGETLB || piece->region->kind == GMEM_FILE))
+		return false;
 	if (all->poison_value)
 		return all->refill && refill_guard(all->refill, &memory, piece->hva,
 		                                   piece->size_bytes, all->poison_value) == 0;
 	if (all->refill)
 		refill_unguard(all->refill, piece->hva, piece->size_bytes);
 	return true;
-}
-
-/* How many pieces of pieces[0..count) one vector takes; at least one. */
-static size_t group_size(const struct reclaim_piece *pieces, size_t count)
-{
-	uint64_t total_bytes = pieces[0].size_bytes;
-	size_t size = 1;
-
-	while (size < count && total_bytes <= VECTOR_MAX_BYTES &&
-	       pieces[size].size_bytes <= VECTOR_MAX_BYTES - total_bytes)
-		total_bytes += pieces[size++].size_bytes;
-	return size;
 }
 
 /* Leaves those that there is something to release of. Returns how many. */
@@ -246,7 +245,8 @@ static size_t sift_pieces(struct reclaim_pieces *all, struct reclaim_outcome *ou
 		if (!pieces[i].holds_something && all->poison_value)
 			outcome->bytes_absent += pieces[i].size_bytes;
 		else if (!guard_piece(all, &pieces[i]))
-			refuse_piece(&pieces[i], outcome);
+			refuse_piece(&pieces[i], pieces[i].size_bytes, RECLAIM_REFUSED_POISON,
+			             outcome);
 		else if (pieces[i].holds_something)
 			pieces[count++] = pieces[i];
 		else
@@ -260,15 +260,10 @@ static void release_pieces(struct reclaim_pieces *all, struct reclaim_outcome *o
 	struct reclaim_piece *pieces = all->pieces;
 	size_t count = sift_pieces(all, outcome);
 
-	for (size_t i = 0, size; i < count; i += size) {
-		size = group_size(&pieces[i], count - i);
-		if (size > 1 && all->vector != VECTOR_NONE) {
-			size = release_group(all, &pieces[i], size, outcome);
-		} else {
-			size = 1;
-			(void)!release_one(all, &pieces[i], outcome);
-		}
-	}
+	all->call.syscalls = 0;
+	for (size_t i = 0; i < count;)
+		i += release_some(all, &pieces[i], count - i, outcome);
+	outcome->syscalls += all->call.syscalls;
 }
 
 void reclaim_pieces_flush(struct reclaim_pieces *all, struct reclaim_outcome *outcome)

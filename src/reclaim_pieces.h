@@ -4,22 +4,24 @@
 #ifndef EBB_RECLAIM_PIECES_H
 #define EBB_RECLAIM_PIECES_H
 
-#include <sys/uio.h>
-
 #include "ebb/reclaim.h"
+#include "reclaim_batch.h"
+#include "reclaim_call.h"
 #include "reclaim_deferred.h"
 #include "reclaim_look.h"
 #include "reclaim_refault.h"
 #include "reclaim_refill.h"
 #include "reclaim_residency.h"
 
-#define PIECES_MAX 512
+#define PIECES_MAX CALL_ELEMENTS_MAX
 
 struct reclaim_region {
 	gpa_t gpa;
 	uint64_t size_bytes;
 	uint8_t *hva;
-	bool thp;
+	enum gmem_kind kind;
+	uint64_t page_bytes; /* pieces are whole ones */
+	bool locked;
 	struct reclaim_refault refault;
 	struct reclaim_deferred deferred;
 };
@@ -32,8 +34,8 @@ struct reclaim_piece {
 };
 
 struct reclaim_pieces {
-	enum { VECTOR_UNPROBED, VECTOR_WORKS, VECTOR_NONE } vector;
-	int pidfd; /* RECLAIM_HOST_SELF, or a descriptor of ours */
+	struct reclaim_call call;
+	bool lazy; /* the batch's pieces */
 	struct residency residency;
 	struct refill *refill; /* NULL: not needed yet, or the host has none */
 	uint32_t poison_value; /* what the batch's pieces, whole blocks then, read as; 0: no refill
@@ -44,14 +46,13 @@ struct reclaim_pieces {
 	int first_error;                        /* 0: none */
 	size_t piece_count;
 	struct reclaim_piece pieces[PIECES_MAX];
-	struct iovec elements[PIECES_MAX];
 };
 
 void reclaim_pieces_init(struct reclaim_pieces *all); /* zeroed before */
 void reclaim_pieces_fini(struct reclaim_pieces *all);
 
-/* A range inside region, 4 KiB aligned. Neighbouring calls that ascend are looked at together.
- * Flushes when full. */
+/* A range inside region, aligned to its page_bytes. Neighbouring calls that ascend are looked at
+ * together. Flushes when full. */
 void reclaim_pieces_add(struct reclaim_pieces *all, struct reclaim_region *region, gpa_t gpa,
                         uint64_t size_bytes, struct reclaim_outcome *outcome);
 

@@ -215,6 +215,7 @@ static void balloon_deactivate(struct virtio_device *vdev)
 	event_timer_destroy(balloon->deferred_timer);
 	balloon->deferred_timer = NULL;
 	balloon_release_deferred(balloon);
+	(void)reclaim_forget_all_deferred(vdev->device.vm->reclaim);
 	event_work_cancel(&balloon->interval_changed);
 	event_work_cancel(&balloon->another_turn);
 	balloon->another_turn_queues = 0;

@@ -10,12 +10,14 @@
  * Putting off. A driver that negotiated MUST_TELL_HOST deflates before it uses a page again (Linux
  * always does, so that offering the bit costs nothing). Its inflate requests may then be answered
  * while the engine still waits for the rest of a 2 MiB block: a request is 1 MiB, and half a huge
- * page released is a huge page split. What waits is released before a deflate request is answered,
- * before the driver is gone, and once no request came for 100 ms. Other drivers' pages are released
- * before the answer. Reports always are: the guest takes those pages back without a word.
+ * page released is a huge page split. What waits is released once no request came for 100 ms, and
+ * before the driver is gone; what the guest takes back before that is not released at all. Other
+ * drivers' pages are released before the answer. Reports always are: the guest takes those pages
+ * back without a word.
  *
  * Bounds: a chain's array of page frame numbers counts up to 16384 of them (64 MiB; Linux sends
- * 256), the rest is acknowledged and counted as refused; a batch holds 4096 ranges and is released
+ * 256), the rest is acknowledged and counted as refused (inflate), or makes the engine forget all
+ * that waits (deflate); a batch holds 4096 ranges and is released
  * as often as it fills; a turn takes as many chains as the queue is long, or 16384 ranges, then
  * others get theirs.
  *
@@ -44,7 +46,9 @@ static void release_batch(struct balloon *balloon, enum queue_role role)
 	balloon->range_count = 0;
 	if (!count)
 		return;
-	if (role == ROLE_INFLATE && balloon->deferred_timer) {
+	if (role == ROLE_DEFLATE) {
+		(void)reclaim_forget_deferred(reclaim, balloon->ranges, count);
+	} else if (role == ROLE_INFLATE && balloon->deferred_timer) {
 		(void)reclaim_release_later(reclaim, RECLAIM_INFLATE, balloon->ranges, count,
 		                            &outcome);
 		event_timer_set(balloon->deferred_timer, DEFERRED_MAX_IDLE_NS, 0);
@@ -70,27 +74,44 @@ void balloon_add_range(struct balloon *balloon, enum queue_role role, gpa_t gpa,
 	balloon->turn_range_count++;
 }
 
-static void gather_inflate(struct balloon *balloon, struct virtq_chain *chain)
+/* The page frame numbers of a chain, as far as one counts, one by one. Returns how many it has more
+ * than that. */
+static uint64_t gather_pfns(struct balloon *balloon, enum queue_role role,
+                            struct virtq_chain *chain)
 {
 	uint64_t pfns = virtq_chain_readable_bytes(chain) / PFN_BYTES;
-	uint64_t left = min_u64(pfns, PFNS_PER_CHAIN_MAX);
+	uint64_t left = min_u64(pfns, PFNS_PER_CHAIN_MAX), more = pfns - left;
 	uint8_t buffer[1024];
 
-	if (pfns > left)
-		reclaim_account_refused(balloon->vdev.device.vm->reclaim, RECLAIM_INFLATE,
-		                        pfns - left, (pfns - left) * PAGE_4K_BYTES);
 	while (left) {
 		size_t count = min_u64(left, sizeof(buffer) / PFN_BYTES);
 
 		if (virtq_chain_read(chain, buffer, count * PFN_BYTES) < 0)
-			return;
+			return more + left;
 		for (size_t i = 0; i < count; i++)
-			balloon_add_range(balloon, ROLE_INFLATE,
+			balloon_add_range(balloon, role,
 			                  (gpa_t)load_le32(buffer + i * PFN_BYTES)
 			                          << VIRTIO_BALLOON_PFN_SHIFT,
 			                  PAGE_4K_BYTES);
 		left -= count;
 	}
+	return more;
+}
+
+static void gather_inflate(struct balloon *balloon, struct virtq_chain *chain)
+{
+	uint64_t more = gather_pfns(balloon, ROLE_INFLATE, chain);
+
+	if (more)
+		reclaim_account_refused(balloon->vdev.device.vm->reclaim, RECLAIM_INFLATE,
+		                        RECLAIM_REFUSED_LIMIT, more, more * PAGE_4K_BYTES);
+}
+
+/* The guest takes pages back: none of them may go any more. */
+static void gather_deflate(struct balloon *balloon, struct virtq_chain *chain)
+{
+	if (gather_pfns(balloon, ROLE_DEFLATE, chain))
+		(void)reclaim_forget_all_deferred(balloon->vdev.device.vm->reclaim);
 }
 
 static void gather(struct balloon *balloon, enum queue_role role, struct virtq_chain *chain)
@@ -98,7 +119,7 @@ static void gather(struct balloon *balloon, enum queue_role role, struct virtq_c
 	if (role == ROLE_INFLATE)
 		gather_inflate(balloon, chain);
 	else if (role == ROLE_DEFLATE)
-		balloon_release_deferred(balloon);
+		gather_deflate(balloon, chain);
 	else
 		balloon_gather_report(balloon, chain);
 }

@@ -59,7 +59,8 @@ void balloon_gather_report(struct balloon *balloon, const struct virtq_chain *ch
 		balloon_take_poison(balloon);
 	if (balloon->keeps_reports)
 		reclaim_account_refused(balloon->vdev.device.vm->reclaim, RECLAIM_REPORT,
-		                        chain->writable_count, chain->writable_bytes);
+		                        RECLAIM_REFUSED_POISON, chain->writable_count,
+		                        chain->writable_bytes);
 	else
 		add_ranges(balloon, chain);
 }

@@ -26,6 +26,22 @@ enum reclaim_source {
 /* "inflate", "report", "hint", "unplug", "reset": the keys of `ebb stat --json`. */
 const char *reclaim_source_name(enum reclaim_source source);
 
+/* Why bytes were not released. */
+enum reclaim_refusal {
+	RECLAIM_REFUSED_OUTSIDE,   /* no guest memory there */
+	RECLAIM_REFUSED_UNALIGNED, /* a part of a page of the backing's */
+	RECLAIM_REFUSED_LOCKED,    /* memory that the user wants in RAM */
+	RECLAIM_REFUSED_INHIBITED, /* reclaim_inhibit */
+	RECLAIM_REFUSED_POISON,    /* would not read as the guest relies on */
+	RECLAIM_REFUSED_PAUSED, /* the user paused the device, or set it a rate or a least range */
+	RECLAIM_REFUSED_LIMIT,  /* more than the device takes in one request */
+	RECLAIM_REFUSED_HOST,   /* the host's call failed */
+	RECLAIM_REFUSAL_COUNT
+};
+
+/* "outside", "unaligned", "locked", "inhibited", "poison", "paused", "limit", "host": keys too. */
+const char *reclaim_refusal_name(enum reclaim_refusal refusal);
+
 struct reclaim_range {
 	gpa_t gpa;           /* guest-controlled; any value is safe */
 	uint64_t size_bytes; /* guest-controlled; any value is safe */
@@ -34,16 +50,18 @@ struct reclaim_range {
 struct reclaim_outcome {
 	uint64_t
 		ranges_released; /* after merging; ranges with nothing in them are not among them */
-	uint64_t bytes_released; /* were resident (counted in RSS), are no longer */
+	uint64_t bytes_released; /* were resident (in RSS, or huge pages), are no longer */
+	uint64_t bytes_lazy;     /* are resident, until the host wants them (reclaim_set_lazy) */
 	uint64_t bytes_absent;   /* were not resident, or were named before in the same batch */
-	uint64_t bytes_refused;  /* unaligned edges, outside guest memory, inhibited, or refused by
-	                            the host */
-	unsigned int syscalls;   /* release calls alone */
+	uint64_t bytes_refused;  /* the sum of the next */
+	uint64_t refused[RECLAIM_REFUSAL_COUNT]; /* bytes */
+	unsigned int syscalls;                   /* release calls alone */
 };
 
-struct reclaim_source_stats { /* bytes_in is released + absent + refused */
+struct reclaim_source_stats { /* bytes_in is released + lazy + absent + refused */
 	uint64_t requests, ranges_in, ranges_released;
-	uint64_t bytes_in, bytes_released, bytes_absent, bytes_refused;
+	uint64_t bytes_in, bytes_released, bytes_lazy, bytes_absent, bytes_refused;
+	uint64_t refused[RECLAIM_REFUSAL_COUNT]; /* bytes: bytes_refused by its reasons */
 	uint64_t syscalls, errors;
 	uint64_t latency_p50_ns, latency_p99_ns, latency_max_ns; /* of a whole batch */
 	uint64_t refault_bytes; /* released for it, resident again; not since a reset's release */
@@ -68,7 +86,8 @@ struct reclaim_trace_stats {
 
 struct reclaim_stats {
 	struct reclaim_source_stats sources[RECLAIM_SOURCE_COUNT];
-	uint64_t refault_bytes; /* of all sources */
+	uint64_t deferred_bytes; /* put off, and in no other figure yet */
+	uint64_t refault_bytes;  /* of all sources */
 	uint64_t resident_bytes;
 	/* What was looked at for the two above: less than all of guest memory where that took too
 	 * long. Then refaults are estimated from it, and resident_bytes is the process's. */
@@ -99,27 +118,49 @@ int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
 
 /*
  * As reclaim_release, for memory that its owner asks for before using it again: may put the release
- * of a part off until the rest of its 2 MiB block comes, or there is enough for a call. What is put
- * off counts nowhere (*ret_outcome too) until it is released by a later call, by
- * reclaim_release_deferred, which has to come before the owner gets any of it back, or by
- * reclaim_release_all. At most 64 MiB wait.
+ * of a part off until the rest of its block (2 MiB, or the backing's page) comes, or there is
+ * enough for a call. What is put off counts nowhere (*ret_outcome too) until it is released by a
+ * later call, by reclaim_release_deferred or by reclaim_release_all. Before the owner gets any of
+ * it back, reclaim_forget_deferred has to say so. At most 64 MiB wait; of a backing that frees huge
+ * pages alone, all that never made a whole one.
  */
 int reclaim_release_later(struct reclaim *reclaim, enum reclaim_source source,
                           struct reclaim_range *ranges, size_t count,
                           struct reclaim_outcome *ret_outcome);
 
-/* Releases all that was put off, and accounts it to source. */
+/* Releases what was put off, but for parts of huge pages that the backing frees whole alone, and
+ * accounts it to source. */
 int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source,
                              struct reclaim_outcome *ret_outcome);
+
+/*
+ * The owner takes ranges back: what was put off of them is released no more, and a huge page that
+ * went with them is whole again only when they are. Every page that a range touches. Returns how
+ * many bytes waited. Any thread; waits for a batch under way.
+ */
+uint64_t reclaim_forget_deferred(struct reclaim *reclaim, const struct reclaim_range *ranges,
+                                 size_t count);
+
+/* As above, of all of them: the owner is gone. */
+uint64_t reclaim_forget_all_deferred(struct reclaim *reclaim);
 
 /* Releases every region whole, with one call or one a region: a reset machine starts with no memory
  * resident. As reclaim_release. */
 int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source);
 
-/* Counts a request that was acknowledged without release (poisoning guest, paused device), with its
- * bytes as refused. */
+/* Counts a request that was acknowledged without release, with its bytes as refused for that
+ * reason. */
 void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source,
-                             uint64_t range_count, uint64_t size_bytes);
+                             enum reclaim_refusal refusal, uint64_t range_count,
+                             uint64_t size_bytes);
+
+/*
+ * From now on, what the balloon, reports and hints give is only offered to the host, which takes it
+ * when it needs memory (MADV_FREE); until then the guest may have it back without a fault. Private
+ * anonymous memory alone: -EOPNOTSUPP, with nothing changed, when any region has another backing.
+ * One that is added later is released at once.
+ */
+EBB_MUST_CHECK int reclaim_set_lazy(struct reclaim *reclaim, bool lazy, struct error *err);
 
 /*
  * From now on, what is released for reports and hints reads as poison_value, repeated, until it is

@@ -543,7 +543,8 @@ static void test_accounts_by_source(void **state)
 
 	touch(f, 0, MIB);
 	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_INFLATE, &range, 1, &outcome), 0);
-	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, 32, 64 * MIB);
+	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, RECLAIM_REFUSED_POISON, 32,
+	                        64 * MIB);
 	reclaim_query(f->reclaim, &stats);
 	assert_int_equal(stats.sources[RECLAIM_INFLATE].requests, 1);
 	assert_int_equal(stats.sources[RECLAIM_INFLATE].ranges_in, 1);
@@ -901,7 +902,8 @@ static void test_trace_adds_up_to_the_account(void **state)
 	fake_reclaim_host.bad_hva = span(f, 4 * MIB, 1);
 	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_UNPLUG, &bad, 1, &outcome), -EINVAL);
 	fake_reclaim_host.bad_hva = NULL;
-	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, 32, 64 * MIB);
+	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, RECLAIM_REFUSED_PAUSED, 32,
+	                        64 * MIB);
 	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_RESET), 0);
 	reclaim_query(f->reclaim, &stats);
 	assert_true(stats.trace.active);

@@ -62,9 +62,42 @@ int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 	return 0;
 }
 
-void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source,
-                             uint64_t range_count, uint64_t size_bytes)
+uint64_t reclaim_forget_deferred(struct reclaim *reclaim, const struct reclaim_range *ranges,
+                                 size_t count)
 {
+	(void)reclaim;
+	(void)ranges;
+	(void)count;
+	return 0;
+}
+
+uint64_t reclaim_forget_all_deferred(struct reclaim *reclaim)
+{
+	(void)reclaim;
+	return 0;
+}
+
+int reclaim_set_lazy(struct reclaim *reclaim, bool lazy, struct error *err)
+{
+	(void)reclaim;
+	(void)lazy;
+	(void)err;
+	return 0;
+}
+
+const char *reclaim_refusal_name(enum reclaim_refusal refusal)
+{
+	static const char *const names[] = { "outside", "unaligned", "locked", "inhibited",
+		                             "poison",  "paused",    "limit",  "host" };
+
+	return names[refusal];
+}
+
+void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source,
+                             enum reclaim_refusal refusal, uint64_t range_count,
+                             uint64_t size_bytes)
+{
+	reclaim->stats.sources[source].refused[refusal] += size_bytes;
 	reclaim->stats.sources[source].ranges_in += range_count;
 	reclaim->stats.sources[source].bytes_refused += size_bytes;
 }

@@ -22,32 +22,53 @@ static bool holds_bad_page(const void *hva, size_t size_bytes)
 	       range_contains((uintptr_t)hva, size_bytes, (uintptr_t)fake_reclaim_host.bad_hva, 1);
 }
 
-int reclaim_host_madvise(void *hva, size_t size_bytes)
+static const int advices[] = {
+	[RECLAIM_HOST_DONTNEED] = MADV_DONTNEED,
+	[RECLAIM_HOST_REMOVE] = MADV_REMOVE,
+	[RECLAIM_HOST_FREE] = MADV_FREE,
+};
+
+static bool is_to_fail(void)
+{
+	unsigned int call = fake_reclaim_host.release_calls++;
+
+	return fake_reclaim_host.fail_count && call >= fake_reclaim_host.fail_from &&
+	       call - fake_reclaim_host.fail_from < fake_reclaim_host.fail_count;
+}
+
+int reclaim_host_madvise(void *hva, size_t size_bytes, enum reclaim_host_advice advice)
 {
 	fake_reclaim_host.madvise_calls++;
+	fake_reclaim_host.advice_calls[advice]++;
+	if (is_to_fail())
+		return -fake_reclaim_host.fail_errno;
 	if (holds_bad_page(hva, size_bytes))
 		return -EINVAL;
-	return madvise(hva, size_bytes, MADV_DONTNEED) ? -errno : 0;
+	return madvise(hva, size_bytes, advices[advice]) ? -errno : 0;
 }
 
 /* As the kernel: element by element, and what was done before the one that fails. */
-ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements, size_t count)
+ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements, size_t count,
+                                     enum reclaim_host_advice advice)
 {
 	ssize_t done = 0;
 
 	fake_reclaim_host.vector_calls++;
+	fake_reclaim_host.advice_calls[advice]++;
 	if (fake_reclaim_host.vector_elements_max < count)
 		fake_reclaim_host.vector_elements_max = count;
 	if (pidfd == RECLAIM_HOST_SELF && fake_reclaim_host.no_self)
 		return -EBADF;
 	if (fake_reclaim_host.no_vector)
 		return -EINVAL;
+	if (is_to_fail())
+		return -fake_reclaim_host.fail_errno;
 	for (size_t i = 0; i < count; i++) {
 		if (fake_reclaim_host.vector_cut && i == fake_reclaim_host.vector_cut)
 			break;
 		if (holds_bad_page(elements[i].iov_base, elements[i].iov_len))
 			return done ? done : -EINVAL;
-		if (madvise(elements[i].iov_base, elements[i].iov_len, MADV_DONTNEED))
+		if (madvise(elements[i].iov_base, elements[i].iov_len, advices[advice]))
 			return done ? done : -errno;
 		done += (ssize_t)elements[i].iov_len;
 	}

@@ -9,6 +9,8 @@ struct fake_reclaim_host {
 	/* Seen: */
 	unsigned int madvise_calls, vector_calls, pidfd_opens, look_calls;
 	size_t vector_elements_max;
+	unsigned int release_calls;   /* both kinds, that reached a host that has them */
+	unsigned int advice_calls[3]; /* by reclaim_host_advice */
 	/* Steered: */
 	bool no_self;            /* before Linux 6.14 */
 	bool no_vector;          /* before Linux 6.13 */
@@ -19,6 +21,9 @@ struct fake_reclaim_host {
 	unsigned int look_us;    /* what a look takes longer */
 	uint64_t resident_bytes; /* of the process; 0: it cannot be told */
 	const void *bad_hva;     /* a range that holds this page fails */
+	/* Release calls [from, from + count), counted from 0, fail with that. */
+	unsigned int fail_from, fail_count;
+	int fail_errno;
 };
 
 extern struct fake_reclaim_host fake_reclaim_host;
