@@ -49,6 +49,7 @@ struct guest_memory {
 	size_t slot_count;
 	struct slot slots[GMEM_REGIONS_MAX]; /* ascending gpa, apart from each other */
 	struct metric_counter generation;
+	struct gmem_watcher *watcher; /* NULL: none; table_lock */
 };
 
 int guest_memory_create(struct guest_memory **ret_memory, struct error *err)
@@ -432,8 +433,43 @@ int gmem_read(struct guest_memory *memory, gpa_t gpa, void *buf, size_t size_byt
 
 int gmem_write(struct guest_memory *memory, gpa_t gpa, const void *buf, size_t size_bytes)
 {
+	int result;
+
+	gmem_lock_shared(memory);
 	/* copy_in reads buf only. */
-	return copy(memory, gpa, (uint8_t *)(uintptr_t)buf, size_bytes, copy_in);
+	result = copy(memory, gpa, (uint8_t *)(uintptr_t)buf, size_bytes, copy_in);
+	if (!result)
+		gmem_note_write(memory, gpa, size_bytes);
+	gmem_unlock_shared(memory);
+	return result;
+}
+
+int gmem_watch_writes(struct guest_memory *memory, struct gmem_watcher *watcher)
+{
+	int result = 0;
+
+	pthread_rwlock_wrlock(&memory->table_lock);
+	if (memory->watcher)
+		result = -EBUSY;
+	else
+		memory->watcher = watcher;
+	pthread_rwlock_unlock(&memory->table_lock);
+	return result;
+}
+
+void gmem_unwatch_writes(struct guest_memory *memory, struct gmem_watcher *watcher)
+{
+	pthread_rwlock_wrlock(&memory->table_lock);
+	if (memory->watcher == watcher)
+		memory->watcher = NULL;
+	pthread_rwlock_unlock(&memory->table_lock);
+}
+
+/* Under the shared lock. */
+void gmem_note_write(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
+{
+	if (memory->watcher)
+		memory->watcher->written(memory->watcher, gpa, size_bytes);
 }
 
 /* Reads a part that one region holds. */
@@ -470,6 +506,7 @@ int gmem_load_file(struct guest_memory *memory, gpa_t gpa, int fd, uint64_t file
 			uint64_t offset = gpa - region->gpa;
 			uint64_t part = min_u64(size_bytes, region->size_bytes - offset);
 
+			gmem_note_write(memory, gpa, part);
 			result = load_part(region->hva + offset, fd, file_offset, part);
 			gpa += part;
 			file_offset += part;

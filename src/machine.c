@@ -220,7 +220,11 @@ static void unbuild_arch_vm(struct machine *machine)
 
 static int build_memslots(struct machine *machine, struct error *err)
 {
-	return memslots_create(&machine->vm, &machine->vm.memslots, err);
+	int ret = memslots_create(&machine->vm, &machine->vm.memslots, err);
+
+	if (!ret && arch_info.dirty_log)
+		memslots_allow_log(machine->vm.memslots);
+	return ret;
 }
 
 static void unbuild_memslots(struct machine *machine)

@@ -3,11 +3,20 @@
  * Guest memory's listener that keeps KVM's memslots.
  *
  * DOC: A region is a memslot. Slot numbers are the smallest that are free, below GMEM_REGIONS_MAX,
- * which is below what any KVM offers (32764 on x86-64). Listener calls are serialised by guest
- * memory, so there is no lock here. Teardown leaves the slots to the VM descriptor's end: deleting
- * them one by one costs a grace period each and nothing is left to see the difference.
+ * which is below what any KVM offers (32764 on x86-64). Teardown leaves the slots to the VM
+ * descriptor's end: deleting them one by one costs a grace period each and nothing is left to see
+ * the difference.
+ *
+ * The dirty log is a flag of a slot, set for all slots or for none. While it is on, KVM maps pages
+ * one by one and write-protected, and remembers each that a vCPU, or KVM for it, wrote; reading the
+ * log of a slot empties it. What KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 adds (clearing in
+ * parts) is not needed by a log that is read a few times.
+ *
+ * Lock: memslots->lock, innermost; listener calls come under guest memory's change lock, those
+ * about the log from anywhere.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "ebb/bitmap.h"
@@ -20,48 +29,145 @@ struct memslots {
 	struct gmem_listener listener;
 	struct guest_memory *memory;
 	struct kvm_vm *kvm_vm;
+	bool log_allowed;
+	pthread_mutex_t lock; /* all below */
+	bool logging;
 	uint64_t used[BITMAP_WORDS(GMEM_REGIONS_MAX)];
-	gpa_t gpas[GMEM_REGIONS_MAX]; /* of used slots */
-	struct gmem_region refused;   /* the last one that KVM did not take */
+	struct slot {
+		gpa_t gpa;
+		uint64_t size_bytes;
+		void *hva;
+	} slots[GMEM_REGIONS_MAX];  /* used ones */
+	struct gmem_region refused; /* the last one that KVM did not take */
 };
 
-static int region_added(struct gmem_listener *listener, const struct gmem_region *region)
+/* Lock held. The first used slot from start on; GMEM_REGIONS_MAX: none. */
+static size_t next_used(const struct memslots *memslots, size_t start)
 {
-	struct memslots *memslots = container_of(listener, struct memslots, listener);
-	size_t slot = bitmap_find_clear(memslots->used, GMEM_REGIONS_MAX, 0);
+	return bitmap_find_set(memslots->used, GMEM_REGIONS_MAX, start);
+}
+
+/* Lock held. */
+static int set_slot(struct memslots *memslots, size_t index, bool logging)
+{
+	const struct slot *slot = &memslots->slots[index];
+
+	return kvm_vm_set_memslot(memslots->kvm_vm, (uint32_t)index,
+	                          logging ? KVM_MEM_LOG_DIRTY_PAGES : 0, slot->gpa,
+	                          slot->size_bytes, slot->hva);
+}
+
+/* Lock held. GMEM_REGIONS_MAX: none starts there. */
+static size_t find_slot(const struct memslots *memslots, gpa_t gpa)
+{
+	size_t index = next_used(memslots, 0);
+
+	while (index < GMEM_REGIONS_MAX && memslots->slots[index].gpa != gpa)
+		index = next_used(memslots, index + 1);
+	return index;
+}
+
+/* Lock held. */
+static int add_slot(struct memslots *memslots, const struct gmem_region *region)
+{
+	size_t index = bitmap_find_clear(memslots->used, GMEM_REGIONS_MAX, 0);
 	int result;
 
-	if (slot == GMEM_REGIONS_MAX)
+	if (index == GMEM_REGIONS_MAX)
 		return -ENOSPC;
-	result = kvm_vm_set_memslot(memslots->kvm_vm, (uint32_t)slot, 0, region->gpa,
-	                            region->size_bytes, region->hva);
+	memslots->slots[index] = (struct slot){ region->gpa, region->size_bytes, region->hva };
+	result = set_slot(memslots, index, memslots->logging);
 	if (result < 0) {
 		memslots->refused = *region;
 		return result;
 	}
-	bitmap_set(memslots->used, slot);
-	memslots->gpas[slot] = region->gpa;
+	bitmap_set(memslots->used, index);
 	return 0;
 }
 
+static int region_added(struct gmem_listener *listener, const struct gmem_region *region)
+{
+	struct memslots *memslots = container_of(listener, struct memslots, listener);
+	int result;
+
+	pthread_mutex_lock(&memslots->lock);
+	result = add_slot(memslots, region);
+	pthread_mutex_unlock(&memslots->lock);
+	return result;
+}
+
+/*
+ * KVM cannot refuse to delete a slot that exists. Should it ever, the slot stays marked as used:
+ * the guest then faults on a hole instead of reaching other memory.
+ */
 static void region_removed(struct gmem_listener *listener, const struct gmem_region *region)
 {
 	struct memslots *memslots = container_of(listener, struct memslots, listener);
+	size_t index;
 
-	for (size_t slot = bitmap_find_set(memslots->used, GMEM_REGIONS_MAX, 0);
-	     slot < GMEM_REGIONS_MAX;
-	     slot = bitmap_find_set(memslots->used, GMEM_REGIONS_MAX, slot + 1)) {
-		if (memslots->gpas[slot] != region->gpa)
-			continue;
-		/*
-		 * KVM cannot refuse to delete a slot that exists. Should it ever, the slot stays
-		 * marked as used: the guest then faults on a hole instead of reaching other memory.
-		 */
-		if (kvm_vm_set_memslot(memslots->kvm_vm, (uint32_t)slot, 0, region->gpa, 0,
-		                       region->hva) == 0)
-			bitmap_clear(memslots->used, slot);
-		return;
+	pthread_mutex_lock(&memslots->lock);
+	index = find_slot(memslots, region->gpa);
+	if (index < GMEM_REGIONS_MAX && kvm_vm_set_memslot(memslots->kvm_vm, (uint32_t)index, 0,
+	                                                   region->gpa, 0, region->hva) == 0)
+		bitmap_clear(memslots->used, index);
+	pthread_mutex_unlock(&memslots->lock);
+}
+
+/* --- the dirty log --- */
+
+void memslots_allow_log(struct memslots *memslots)
+{
+	memslots->log_allowed = true;
+}
+
+/* Lock held. KVM takes a flag back from a slot that it gave it to. */
+static void stop_log(struct memslots *memslots)
+{
+	memslots->logging = false;
+	for (size_t index = next_used(memslots, 0); index < GMEM_REGIONS_MAX;
+	     index = next_used(memslots, index + 1))
+		(void)!set_slot(memslots, index, false);
+}
+
+int memslots_log_start(struct memslots *memslots)
+{
+	int result = 0;
+
+	if (!memslots->log_allowed)
+		return -ENOTSUP;
+	pthread_mutex_lock(&memslots->lock);
+	memslots->logging = true;
+	for (size_t index = next_used(memslots, 0); index < GMEM_REGIONS_MAX && !result;
+	     index = next_used(memslots, index + 1))
+		result = set_slot(memslots, index, true);
+	if (result < 0)
+		stop_log(memslots);
+	pthread_mutex_unlock(&memslots->lock);
+	return result;
+}
+
+void memslots_log_stop(struct memslots *memslots)
+{
+	pthread_mutex_lock(&memslots->lock);
+	if (memslots->logging)
+		stop_log(memslots);
+	pthread_mutex_unlock(&memslots->lock);
+}
+
+int memslots_log_read(struct memslots *memslots, gpa_t gpa, uint64_t *words)
+{
+	struct kvm_dirty_log log = { .dirty_bitmap = words };
+	int result = -ENOENT;
+	size_t index;
+
+	pthread_mutex_lock(&memslots->lock);
+	index = find_slot(memslots, gpa);
+	if (index < GMEM_REGIONS_MAX && memslots->logging) {
+		log.slot = (uint32_t)index;
+		result = kvm_vm_ioctl(memslots->kvm_vm, KVM_GET_DIRTY_LOG, &log);
 	}
+	pthread_mutex_unlock(&memslots->lock);
+	return result;
 }
 
 /* A slot has at most 2^31 - 1 pages, so KVM's -EINVAL for a region of whole pages in an address
@@ -93,9 +199,11 @@ int memslots_create(struct vm *vm, struct memslots **ret_memslots, struct error 
 	memslots->listener.region_removed = region_removed;
 	memslots->memory = vm->memory;
 	memslots->kvm_vm = vm->kvm_vm;
+	pthread_mutex_init(&memslots->lock, NULL);
 	result = gmem_add_listener(vm->memory, &memslots->listener);
 	if (result < 0) {
 		tell_refused(memslots, result, err);
+		pthread_mutex_destroy(&memslots->lock);
 		free(memslots);
 		return result;
 	}
@@ -108,5 +216,6 @@ void memslots_destroy(struct memslots *memslots)
 	if (!memslots)
 		return;
 	gmem_remove_listener(memslots->memory, &memslots->listener);
+	pthread_mutex_destroy(&memslots->lock);
 	free(memslots);
 }

@@ -19,6 +19,10 @@
  * reset machine has none resident) -> images and tables loaded again -> each vCPU's registers, on
  * its thread -> on. What several vCPUs asked for until they were paused is one reset.
  *
+ * A moment of quiet (vm_quiet) is a pause that nobody hears of, with the loops held as well: main
+ * calls io, whose handler calls reclaim. It gives way to a reset or an end that was asked for: the
+ * vCPU that asked must not run on.
+ *
  * Events of other threads wait in a bit and a value each: of several alike, the last one counts.
  *
  * Locks: life->lock is innermost but for the event loop's, and never held while a callback runs.
@@ -387,6 +391,54 @@ int vm_resume(struct vm *vm)
 	tell(vm, VM_EVENT_RESUME, 0);
 	resume_vcpus(vm);
 	return 0;
+}
+
+/* --- a moment of quiet --- */
+
+static void hold_io(void *ctx)
+{
+	struct vm_quiet *quiet = ctx;
+
+	event_loop_call(quiet->vm->reclaim_loop, quiet->fn, quiet->ctx);
+}
+
+static void run_quiet(void *ctx)
+{
+	struct vm_quiet *quiet = ctx;
+	struct vm *vm = quiet->vm;
+	struct vm_life *life = vm->life;
+	const bool was_running = vm_state(vm) == VM_STATE_RUNNING;
+	bool gives_way;
+
+	if (vm_state(vm) == VM_STATE_ENDED)
+		return;
+	pause_vcpus(vm);
+	pthread_mutex_lock(&life->lock);
+	gives_way = life->reset_requested || life->end != VM_END_NONE;
+	pthread_mutex_unlock(&life->lock);
+	if (!gives_way)
+		event_loop_call(vm->io_loop, hold_io, quiet);
+	/* Who asked for a reset or an end has posted carry_out, which finds the vCPUs paused. */
+	if (was_running && !gives_way)
+		resume_vcpus(vm);
+}
+
+void vm_quiet_init(struct vm_quiet *quiet, struct vm *vm, event_work_fn fn, void *ctx)
+{
+	quiet->vm = vm;
+	quiet->fn = fn;
+	quiet->ctx = ctx;
+	event_work_init(&quiet->work, vm->main_loop, run_quiet, quiet);
+}
+
+void vm_quiet_request(struct vm_quiet *quiet)
+{
+	event_work_post(&quiet->work);
+}
+
+void vm_quiet_cancel(struct vm_quiet *quiet)
+{
+	event_work_cancel(&quiet->work);
 }
 
 static int start_vcpus(struct vm *vm, struct error *err)

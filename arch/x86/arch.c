@@ -13,6 +13,7 @@ const struct arch_info arch_info = {
 	.name = "x86",
 	.has_pio = true,
 	.irqchip_pins = X86_IRQCHIP_PINS,
+	.dirty_log = true,
 };
 
 struct needed_capability {

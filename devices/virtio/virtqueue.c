@@ -74,6 +74,15 @@ static void store_u16(uint16_t *to, uint16_t value)
 	__atomic_store_n(to, htole16(value), __ATOMIC_RELAXED);
 }
 
+/* Of the used ring, event word and all, something was written. */
+static void note_used_written(struct virtqueue *vq)
+{
+	gmem_note_write(vq->memory, vq->config.device_gpa,
+	                offsetof(struct vring_used, ring) +
+	                        sizeof(struct vring_used_elem) * vq->config.size +
+	                        sizeof(uint16_t));
+}
+
 /* Everything the driver wrote before it moved its index is visible after this. */
 static uint16_t load_avail_index(const struct virtqueue *vq)
 {
@@ -319,7 +328,9 @@ static int poll_avail(struct virtqueue *vq)
 static int take_chain(struct virtqueue *vq, struct virtq_chain *ret_chain)
 {
 	int got = poll_avail(vq);
-	struct virtq_chain chain = { .segments = vq->segments, .segment_gpas = vq->segment_gpas };
+	struct virtq_chain chain = { .segments = vq->segments,
+		                     .segment_gpas = vq->segment_gpas,
+		                     .memory = vq->memory };
 	uint16_t head_index;
 
 	/* Asking for notifications and looking again closes the gap between "empty" and "asked". */
@@ -352,7 +363,8 @@ int virtqueue_pop(struct virtqueue *vq, struct virtq_chain *ret_chain)
 	return got;
 }
 
-/* Moves forward through segments, copying if buf is not NULL; the caller has checked the length. */
+/* Moves forward through segments, copying if buf is not NULL; the caller has checked the length.
+ * What the device writes, or wrote, is told to who watches. */
 static void advance(const struct virtq_chain *chain, struct virtq_cursor *cursor, uint8_t *buf,
                     size_t size_bytes, bool to_guest)
 {
@@ -361,6 +373,10 @@ static void advance(const struct virtq_chain *chain, struct virtq_cursor *cursor
 		uint8_t *hva = (uint8_t *)segment->iov_base + cursor->offset_bytes;
 		size_t part_bytes = min_u64(size_bytes, segment->iov_len - cursor->offset_bytes);
 
+		if (to_guest)
+			gmem_note_write(chain->memory,
+			                chain->segment_gpas[cursor->segment] + cursor->offset_bytes,
+			                part_bytes);
 		if (buf) {
 			memcpy(to_guest ? hva : buf, to_guest ? buf : hva, part_bytes);
 			buf += part_bytes;
@@ -414,6 +430,7 @@ void virtqueue_push(struct virtqueue *vq, const struct virtq_chain *chain)
 	element = &vq->used->ring[vq->next_used & (vq->config.size - 1)];
 	element->id = htole32(chain->head_index);
 	element->len = htole32((uint32_t)chain->written_bytes);
+	note_used_written(vq);
 	vq->next_used++;
 	vq->in_flight--;
 }
@@ -424,6 +441,7 @@ void virtqueue_flush(struct virtqueue *vq)
 		return;
 	/* 2.7.8.2: elements, and what they tell of, before the index. */
 	__atomic_store_n(&vq->used->idx, htole16(vq->next_used), __ATOMIC_RELEASE);
+	note_used_written(vq);
 	vq->published = vq->next_used;
 }
 
@@ -450,6 +468,7 @@ bool virtqueue_enable_notification(struct virtqueue *vq)
 		store_u16(avail_event(vq), vq->next_avail);
 	else if (load_u16(&vq->used->flags))
 		store_u16(&vq->used->flags, 0);
+	note_used_written(vq);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return load_avail_index(vq) != vq->next_avail;
 }
@@ -458,6 +477,8 @@ void virtqueue_disable_notification(struct virtqueue *vq)
 {
 	vq->notification = false;
 	/* With the event index, leaving avail_event behind is enough. */
-	if (is_usable(vq) && !vq->config.event_index)
-		store_u16(&vq->used->flags, VRING_USED_F_NO_NOTIFY);
+	if (!is_usable(vq) || vq->config.event_index)
+		return;
+	store_u16(&vq->used->flags, VRING_USED_F_NO_NOTIFY);
+	note_used_written(vq);
 }

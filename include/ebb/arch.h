@@ -22,6 +22,8 @@ struct arch_info {
 	const char *name;          /* "x86", "riscv" */
 	bool has_pio;              /* there is a port space */
 	unsigned int irqchip_pins; /* GSIs below are pins, from here on MSI routes */
+	bool dirty_log; /* of its KVM misses no write and harms no guest, on any kernel that has
+	                   it */
 };
 
 extern const struct arch_info arch_info;

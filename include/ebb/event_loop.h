@@ -65,7 +65,8 @@ void event_timer_cancel(struct event_timer *timer);
  * Runs fn on the loop's thread and waits for it. On the loop's own thread: at once. Never under a
  * lock that fn or a handler takes. Waiting goes one way, vCPU -> main -> io, reclaim: a handler of
  * io or reclaim never calls main, and a vCPU's thread never does (main may be waiting for it to
- * pause). A loop without a thread of its own answers while event_loop_run runs.
+ * pause); io calls reclaim in a moment of quiet (vm.h), reclaim never calls io. A loop without a
+ * thread of its own answers while event_loop_run runs.
  */
 void event_loop_call(struct event_loop *loop, event_work_fn fn, void *ctx);
 

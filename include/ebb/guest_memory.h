@@ -101,6 +101,20 @@ EBB_MUST_CHECK int gmem_load_file(struct guest_memory *memory, gpa_t gpa, int fd
 void *gmem_span(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes);
 
 /*
+ * One watcher hears of each write to guest memory by ebb (vCPUs' are KVM's to see), under the
+ * shared lock, on the writer's thread, before that is given back. Who writes through gmem_span or
+ * an iovec says so with gmem_note_write. -EBUSY: there is a watcher. Watching and unwatching take
+ * the lock exclusively.
+ */
+struct gmem_watcher { /* owned by the watcher */
+	void (*written)(struct gmem_watcher *watcher, gpa_t gpa, uint64_t size_bytes);
+};
+
+EBB_MUST_CHECK int gmem_watch_writes(struct guest_memory *memory, struct gmem_watcher *watcher);
+void gmem_unwatch_writes(struct guest_memory *memory, struct gmem_watcher *watcher);
+void gmem_note_write(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes);
+
+/*
  * Makes the guest's next access to the backing's page that holds gpa fault in the host anew,
  * content kept (for test devices). -EFAULT: no RAM there; -errno of mprotect (-EACCES: a file whose
  * file system is mounted noexec).

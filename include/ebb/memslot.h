@@ -20,4 +20,23 @@ EBB_MUST_CHECK int memslots_create(struct vm *vm, struct memslots **ret_memslots
 /* Stops following. Memslots that are left go with vm->kvm_vm, which is destroyed next. */
 void memslots_destroy(struct memslots *memslots);
 
+/* KVM's dirty log tells of every write and harms no guest, on every kernel that may be below.
+ * Set-up; without it memslots_log_start answers -ENOTSUP. */
+void memslots_allow_log(struct memslots *memslots);
+
+/*
+ * KVM's dirty log (KVM_MEM_LOG_DIRTY_PAGES) of all memslots, those that come too. From start's
+ * return on each page is logged that a vCPU writes, or KVM for it; what ebb writes is not.
+ * -ENOTSUP, or -errno of KVM with the log off. Any thread.
+ */
+EBB_MUST_CHECK int memslots_log_start(struct memslots *memslots);
+void memslots_log_stop(struct memslots *memslots);
+
+/*
+ * A bit for each 4 KiB page of the region at gpa that was written since the last read, or since the
+ * start, into words (whole words of 64 bits). Complete when no vCPU runs. -ENOENT: no such region,
+ * or no log; -errno of KVM.
+ */
+EBB_MUST_CHECK int memslots_log_read(struct memslots *memslots, gpa_t gpa, uint64_t *words);
+
 #endif

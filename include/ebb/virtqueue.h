@@ -41,6 +41,7 @@ struct virtq_chain {
 	size_t readable_bytes, writable_bytes; /* in all */
 	size_t read_bytes, written_bytes;      /* so far */
 	struct virtq_cursor reader, writer;
+	struct guest_memory *memory; /* virtqueue.c's own */
 };
 
 /* size_max: a power of two up to VIRTQUEUE_SIZE_MAX. memory is borrowed. -ENOMEM. */
@@ -88,7 +89,8 @@ EBB_MUST_CHECK int virtq_chain_read(struct virtq_chain *chain, void *buf, size_t
 EBB_MUST_CHECK int virtq_chain_write(struct virtq_chain *chain, const void *buf, size_t size_bytes);
 
 /* Direct access for paths without copies: all writable segments as iovecs, from the first byte. The
- * device then says how much it wrote (at most what is left). */
+ * device then says how much it wrote (at most what is left), before it gives back the lock of guest
+ * memory: whoever watches writes hears of it there (guest_memory.h). */
 struct iovec *virtq_chain_writable_segments(struct virtq_chain *chain, unsigned int *ret_count);
 void virtq_chain_note_written(struct virtq_chain *chain, size_t size_bytes);
 

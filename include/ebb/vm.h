@@ -24,6 +24,7 @@
 
 #include "ebb/config.h"
 #include "ebb/error.h"
+#include "ebb/event_loop.h"
 #include "ebb/list.h"
 #include "ebb/types.h"
 
@@ -116,6 +117,26 @@ int vm_exit_status(const struct vm *vm);
 /* Main thread: starts the vCPUs, runs the main loop until the VM ends, stops the vCPUs. Returns the
  * exit status. */
 int vm_run(struct vm *vm);
+
+/*
+ * A moment of quiet: fn runs on the reclaim loop while every vCPU is paused and no handler of main
+ * or io runs, so that nothing but fn touches guest memory. The state stays what it was, and no
+ * event tells of it. Embedded by its owner.
+ *
+ * Requesting it (any thread) again before it ran does nothing; it may do so itself. It does not
+ * come any more once the VM is to end, nor when a reset came first: the reset is told to devices.
+ * Cancelling: on the main thread; not running on return, and will not run.
+ */
+struct vm_quiet {
+	struct event_work work;
+	struct vm *vm;
+	event_work_fn fn;
+	void *ctx;
+};
+
+void vm_quiet_init(struct vm_quiet *quiet, struct vm *vm, event_work_fn fn, void *ctx);
+void vm_quiet_request(struct vm_quiet *quiet);
+void vm_quiet_cancel(struct vm_quiet *quiet);
 
 /* Reads the images into memory again at a reset; set by machine.c, called with all vCPUs paused and
  * memory released. */

@@ -422,6 +422,55 @@ static void test_listener_refuses_at_once(void **state)
 
 /* --- threads --- */
 
+/* --- who watches writes --- */
+
+struct heard {
+	struct gmem_watcher watcher;
+	unsigned int calls;
+	gpa_t gpa;
+	uint64_t size_bytes;
+};
+
+static void hear(struct gmem_watcher *watcher, gpa_t gpa, uint64_t size_bytes)
+{
+	struct heard *heard = container_of(watcher, struct heard, watcher);
+
+	heard->calls++;
+	heard->gpa = gpa;
+	heard->size_bytes = size_bytes;
+}
+
+static void test_watch_writes(void **state)
+{
+	struct heard first = { .watcher.written = hear }, second = first;
+	struct guest_memory *memory = new_memory();
+	uint64_t word = 1;
+
+	(void)state;
+	assert_int_equal(gmem_add_region(memory, MIB, MIB, NULL, NULL), 0);
+	assert_int_equal(gmem_write(memory, MIB, &word, sizeof(word)), 0);
+	assert_int_equal(gmem_watch_writes(memory, &first.watcher), 0);
+	assert_int_equal(gmem_watch_writes(memory, &second.watcher), -EBUSY);
+	gmem_unwatch_writes(memory, &second.watcher); /* is none */
+	assert_int_equal(gmem_read(memory, MIB, &word, sizeof(word)), 0);
+	assert_int_equal(gmem_write(memory, 3 * MIB, &word, sizeof(word)), -EFAULT);
+	assert_int_equal(first.calls, 0);
+	assert_int_equal(gmem_write(memory, MIB + 5, &word, sizeof(word)), 0);
+	assert_int_equal(first.calls, 1);
+	assert_int_equal(first.gpa, MIB + 5);
+	assert_int_equal(first.size_bytes, sizeof(word));
+	gmem_note_write(memory, MIB + 9, 3);
+	assert_int_equal(first.gpa, MIB + 9);
+	/* A file that ends early may have left something. */
+	assert_int_equal(gmem_load_file(memory, MIB, -1, 0, 100), -EBADF);
+	assert_int_equal(first.calls, 3);
+	gmem_unwatch_writes(memory, &first.watcher);
+	assert_int_equal(gmem_write(memory, MIB, &word, sizeof(word)), 0);
+	assert_int_equal(first.calls, 3);
+	assert_int_equal(gmem_watch_writes(memory, &second.watcher), 0);
+	guest_memory_destroy(memory);
+}
+
 struct worker {
 	struct guest_memory *memory;
 	bool changes;
@@ -481,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_flush_page),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_listener_refuses_at_once),
+		cmocka_unit_test(test_watch_writes),
 		cmocka_unit_test(test_threads),
 	};
 

@@ -120,12 +120,75 @@ static void test_kvm_refuses(void **state)
 	assert_int_equal(fake_kvm_memslot(2)->gpa, GIB);
 }
 
+/* --- the dirty log --- */
+
+static unsigned int logged(void)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < fake_kvm_memslot_count(); i++)
+		count += fake_kvm_memslot(i)->flags == KVM_MEM_LOG_DIRTY_PAGES;
+	return count;
+}
+
+static int answer_slot(enum fake_kvm_scope scope, unsigned long vcpu_id, unsigned long request,
+                       void *arg)
+{
+	struct kvm_dirty_log *log = arg;
+
+	(void)vcpu_id;
+	assert_int_equal(scope, FAKE_KVM_VM);
+	assert_int_equal(request, KVM_GET_DIRTY_LOG);
+	*(uint64_t *)log->dirty_bitmap = 100 + log->slot;
+	return 0;
+}
+
+static void test_dirty_log(void **state)
+{
+	struct fixture *fixture = *state;
+	struct vm *vm = &fixture->vm;
+	uint64_t words[8] = { 0 };
+
+	assert_int_equal(gmem_add_region(vm->memory, 0, 2 * MIB, NULL, NULL), 0);
+	assert_int_equal(gmem_add_region(vm->memory, 4 * GIB, 2 * MIB, NULL, NULL), 0);
+	assert_int_equal(memslots_create(vm, &vm->memslots, NULL), 0);
+	fake_kvm_set_ioctl_hook(answer_slot);
+	assert_int_equal(memslots_log_start(vm->memslots), -ENOTSUP); /* nobody allowed it */
+	assert_int_equal(logged(), 0);
+	memslots_allow_log(vm->memslots);
+	assert_int_equal(memslots_log_read(vm->memslots, 0, words), -ENOENT);
+	/* All slots or none. */
+	for (unsigned int n = 0; n < 2; n++) {
+		fake_kvm_fail_nth(n, -ENOMEM);
+		assert_int_equal(memslots_log_start(vm->memslots), -ENOMEM);
+		assert_int_equal(logged(), 0);
+		assert_int_equal(memslots_log_read(vm->memslots, 0, words), -ENOENT);
+	}
+	assert_int_equal(memslots_log_start(vm->memslots), 0);
+	assert_int_equal(logged(), 2);
+	assert_int_equal(fake_kvm_memslot(1)->size_bytes, 2 * MIB);
+	assert_int_equal(fake_kvm_memslot(1)->gpa, 4 * GIB);
+	/* Those that come too. */
+	assert_int_equal(gmem_add_region(vm->memory, GIB, 2 * MIB, NULL, NULL), 0);
+	assert_int_equal(logged(), 3);
+	assert_int_equal(memslots_log_read(vm->memslots, GIB, words), 0);
+	assert_int_equal(words[0], 102);
+	assert_int_equal(gmem_remove_region(vm->memory, GIB), 0);
+	assert_int_equal(memslots_log_read(vm->memslots, GIB, words), -ENOENT);
+	memslots_log_stop(vm->memslots);
+	memslots_log_stop(vm->memslots);
+	assert_int_equal(logged(), 0);
+	assert_int_equal(gmem_add_region(vm->memory, GIB, 2 * MIB, NULL, NULL), 0);
+	assert_int_equal(logged(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_follows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_all_slots, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_kvm_refuses, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_dirty_log, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

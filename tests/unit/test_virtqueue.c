@@ -595,6 +595,67 @@ static void push_survives_the_loss_of_its_ring(void **state)
 	tear_down(&f);
 }
 
+/* --- what the device writes is told to who watches --- */
+
+struct heard {
+	struct gmem_watcher watcher;
+	uint64_t ring_writes, others;
+	gpa_t gpa;
+	uint64_t size_bytes;
+};
+
+static void hear(struct gmem_watcher *watcher, gpa_t gpa, uint64_t size_bytes)
+{
+	struct heard *heard = container_of(watcher, struct heard, watcher);
+
+	if (gpa >= RING_GPA && gpa < SCRATCH_GPA) {
+		heard->ring_writes++;
+		return;
+	}
+	heard->others++;
+	heard->gpa = gpa;
+	heard->size_bytes = size_bytes;
+}
+
+static void writes_are_told(void **state)
+{
+	struct heard heard = { .watcher.written = hear };
+	uint64_t word = 0, ring_writes;
+	struct virtq_chain chain;
+	struct fixture f;
+
+	(void)state;
+	set_up(&f, false, false);
+	gmem_unlock_shared(f.memory);
+	assert_int_equal(gmem_watch_writes(f.memory, &heard.watcher), 0);
+	gmem_lock_shared(f.memory);
+	offer(&f);
+	assert_int_equal(virtqueue_pop(f.vq, &chain), 1);
+	assert_int_equal(heard.others, 0); /* being lent a buffer is not writing to it */
+	assert_int_equal(virtq_chain_write(&chain, &word, 3), 0);
+	assert_int_equal(heard.gpa, SCRATCH_GPA);
+	assert_int_equal(heard.size_bytes, 3);
+	virtq_chain_note_written(&chain, 5); /* written through an iovec */
+	assert_int_equal(heard.gpa, SCRATCH_GPA + 3);
+	assert_int_equal(heard.size_bytes, 5);
+	assert_int_equal(heard.others, 2);
+	ring_writes = heard.ring_writes;
+	virtqueue_push(f.vq, &chain);
+	assert_int_equal(heard.ring_writes, ring_writes + 1);
+	virtqueue_flush(f.vq);
+	assert_int_equal(heard.ring_writes, ring_writes + 2);
+	virtqueue_disable_notification(f.vq);
+	assert_int_equal(heard.ring_writes, ring_writes + 3);
+	virtqueue_enable_notification(f.vq);
+	assert_int_equal(heard.ring_writes, ring_writes + 4);
+	/* Reading is not writing. */
+	test_ring_offer_buffer(&f.ring, SCRATCH_GPA, 16, false);
+	assert_int_equal(virtqueue_pop(f.vq, &chain), 1);
+	assert_int_equal(virtq_chain_read(&chain, &word, 8), 0);
+	assert_int_equal(heard.others, 2);
+	tear_down(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -617,6 +678,7 @@ int main(void)
 		cmocka_unit_test(device_declines_notifications),
 		cmocka_unit_test(rings_follow_memory),
 		cmocka_unit_test(push_survives_the_loss_of_its_ring),
+		cmocka_unit_test(writes_are_told),
 	};
 
 	return cmocka_run_group_tests_name("virtqueue", tests, NULL, NULL);

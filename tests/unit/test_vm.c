@@ -317,6 +317,100 @@ static void test_pause(void **state)
 	unbuild();
 }
 
+/* --- a moment of quiet --- */
+
+static struct vm_quiet quiet;
+static unsigned int quiet_count, quiet_wanted;
+static uint64_t quiet_runs; /* of vCPUs in the moment */
+
+/* On the reclaim loop; io is held by whoever called, main waits. */
+static void in_quiet(void *ctx)
+{
+	struct vm *vm = ctx;
+	uint64_t runs = metric_read(&m.runs);
+
+	usleep(1000);
+	quiet_runs += metric_read(&m.runs) - runs;
+	if (++quiet_count < quiet_wanted)
+		vm_quiet_request(&quiet); /* once more, after the vCPUs ran */
+	else
+		vm_request_end(vm, VM_END_STOPPED, 0);
+}
+
+static void build_quiet(unsigned int wanted)
+{
+	build(2);
+	assert_int_equal(event_loop_create("io", &m.vm.io_loop, NULL), 0);
+	assert_int_equal(event_loop_create("reclaim", &m.vm.reclaim_loop, NULL), 0);
+	fake_kvm_set_run_hook(run_busy);
+	vm_quiet_init(&quiet, &m.vm, in_quiet, &m.vm);
+	quiet_count = 0;
+	quiet_runs = 0;
+	quiet_wanted = wanted;
+}
+
+static void unbuild_quiet(void)
+{
+	vm_quiet_cancel(&quiet);
+	event_loop_destroy(m.vm.reclaim_loop);
+	event_loop_destroy(m.vm.io_loop);
+	unbuild();
+}
+
+static void request_quiet(void *ctx)
+{
+	(void)ctx;
+	vm_quiet_request(&quiet);
+	vm_quiet_request(&quiet); /* does nothing */
+}
+
+static void test_quiet(void **state)
+{
+	(void)state;
+	build_quiet(3);
+	when_running(request_quiet);
+	assert_int_equal(vm_run(&m.vm), 0);
+	assert_int_equal(quiet_count, 3);
+	assert_int_equal(quiet_runs, 0);
+	assert_string_equal(m.story, "shutdown=2 "); /* nobody hears of it */
+	unbuild_quiet();
+}
+
+static void request_quiet_while_paused(void *ctx)
+{
+	assert_int_equal(vm_pause(ctx), 0);
+	vm_quiet_request(&quiet);
+}
+
+/* Paused by the user before and after. */
+static void test_quiet_while_paused(void **state)
+{
+	(void)state;
+	build_quiet(2);
+	when_running(request_quiet_while_paused);
+	assert_int_equal(vm_run(&m.vm), 0);
+	assert_int_equal(quiet_count, 2);
+	assert_int_equal(quiet_runs, 0);
+	assert_string_equal(m.story, "stop shutdown=2 ");
+	unbuild_quiet();
+}
+
+static void request_quiet_and_end(void *ctx)
+{
+	vm_quiet_request(&quiet);
+	vm_request_end(ctx, VM_END_STOPPED, 0);
+}
+
+static void test_quiet_gives_way(void **state)
+{
+	(void)state;
+	build_quiet(1);
+	when_running(request_quiet_and_end);
+	assert_int_equal(vm_run(&m.vm), 0);
+	assert_int_equal(quiet_count, 0);
+	unbuild_quiet();
+}
+
 /* --- reset --- */
 
 static int run_resets(unsigned long vcpu_id, struct kvm_run *run, bool *ret_completes)
@@ -369,6 +463,28 @@ static void test_many_resets(void **state)
 	assert_int_equal(metric_read(&m.after_ask), 0);
 	assert_int_equal(m.running_at_reset, 0);
 	unbuild();
+}
+
+static int run_resets_and_quiet(unsigned long vcpu_id, struct kvm_run *run, bool *ret_completes)
+{
+	vm_quiet_request(&quiet);
+	return metric_read(&m.runs) % 4 ? run_busy(vcpu_id, run, ret_completes)
+	                                : run_resets(vcpu_id, run, ret_completes);
+}
+
+/* A vCPU that asked for a reset does not run on because there was a moment of quiet before it. */
+static void test_resets_among_quiet(void **state)
+{
+	(void)state;
+	build_quiet(1u << 31);
+	m.resets_wanted = 30;
+	fake_kvm_set_run_hook(run_resets_and_quiet);
+	assert_int_equal(vm_run(&m.vm), 0);
+	assert_int_equal(metric_read(&m.asked), 31);
+	assert_int_equal(metric_read(&m.after_ask), 0);
+	assert_int_equal(m.running_at_reset, 0);
+	assert_int_equal(quiet_runs, 0);
+	unbuild_quiet();
 }
 
 /* The second vCPU asks as well, once main is about to pause it for the first one's sake. */
@@ -557,8 +673,12 @@ int main(void)
 		cmocka_unit_test(test_64_vcpus),
 		cmocka_unit_test(test_start_fails),
 		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_quiet_while_paused),
+		cmocka_unit_test(test_quiet_gives_way),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_many_resets),
+		cmocka_unit_test(test_resets_among_quiet),
 		cmocka_unit_test(test_two_ask_for_a_reset),
 		cmocka_unit_test(test_no_reboot),
 		cmocka_unit_test(test_reload_fails),
