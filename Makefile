@@ -118,7 +118,7 @@ endif
 # ---- The program ---------------------------------------------------------------------------------------------------
 
 .PHONY: all static firmware
-all: $(BUILD_DIR)/ebb ebb compile_commands.json
+all: $(BUILD_DIR)/ebb $(if $(NATIVE),ebb) compile_commands.json
 
 $(BUILD_DIR)/ebb: $(BUILD_DIR)/obj/src/main.o $(BUILD_DIR)/libebb.a
 	@$(if $(Q),echo "  LD    $@")
@@ -251,4 +251,5 @@ help:
 	'make format clean help' \
 	'Variables: ARCH=x86 BUILD=build V=1 CC CFLAGS LDFLAGS'
 
--include $(shell find $(BUILD) -path $(BUILD)/cache -prune -o -type f -name '*.d' -print 2>/dev/null)
+# Of this architecture alone: the other one's may just be written.
+-include $(shell find $(wildcard $(BUILD)/$(ARCH) $(BUILD)/$(ARCH)-*) /dev/null -type f -name '*.d' 2>/dev/null)

@@ -47,17 +47,25 @@ stat.devices.virtio-console bytes_dropped bytes_in bytes_out
 stat.devices.virtio-rng random_bytes
 stat.exits[] error firmware_call halt interrupted memory_fault mmio other pio register shutdown system_event
 stat.memory balloon_bytes plugged_bytes ram_bytes resident_bytes
-stat.reclaim hint{} inflate{} refault_bytes report{} reset{} unplug{}
-stat.reclaim.hint bytes_absent bytes_in bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released requests syscalls
+stat.reclaim deferred_bytes hint{} inflate{} look{} refault_bytes refill{} report{} reset{} trace{} unplug{}
+stat.reclaim.hint bytes_absent bytes_in bytes_lazy bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released refault_bytes refused{} requests syscalls
 stat.reclaim.hint.latency_ns max p50 p99
-stat.reclaim.inflate bytes_absent bytes_in bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released requests syscalls
+stat.reclaim.hint.refused host inhibited limit locked outside paused poison unaligned
+stat.reclaim.inflate bytes_absent bytes_in bytes_lazy bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released refault_bytes refused{} requests syscalls
 stat.reclaim.inflate.latency_ns max p50 p99
-stat.reclaim.report bytes_absent bytes_in bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released requests syscalls
+stat.reclaim.inflate.refused host inhibited limit locked outside paused poison unaligned
+stat.reclaim.look latency_ns looked_bytes of_bytes
+stat.reclaim.refill blocks_copied blocks_moved bytes errors faults guarded_bytes
+stat.reclaim.report bytes_absent bytes_in bytes_lazy bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released refault_bytes refused{} requests syscalls
 stat.reclaim.report.latency_ns max p50 p99
-stat.reclaim.reset bytes_absent bytes_in bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released requests syscalls
+stat.reclaim.report.refused host inhibited limit locked outside paused poison unaligned
+stat.reclaim.reset bytes_absent bytes_in bytes_lazy bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released refault_bytes refused{} requests syscalls
 stat.reclaim.reset.latency_ns max p50 p99
-stat.reclaim.unplug bytes_absent bytes_in bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released requests syscalls
+stat.reclaim.reset.refused host inhibited limit locked outside paused poison unaligned
+stat.reclaim.trace active:boolean dropped failed rows
+stat.reclaim.unplug bytes_absent bytes_in bytes_lazy bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released refault_bytes refused{} requests syscalls
 stat.reclaim.unplug.latency_ns max p50 p99
+stat.reclaim.unplug.refused host inhibited limit locked outside paused poison unaligned
 END
 diff -u "$W/wanted" "$W/got" >"$W/diff" || {
 	cat "$W/diff"

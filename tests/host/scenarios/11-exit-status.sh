@@ -20,10 +20,10 @@ END
 guest_wait 70 || fail "panic: still running"
 [ "$STATUS" = 126 ] || fail "panic: status $STATUS instead of 126"
 
-start time --timeout 8 <<-'END'
+start time --timeout 2 <<-'END'
 	sleep 1000
 END
-guest_wait 30 || fail "--timeout 8: still running after 30 s"
+guest_wait 30 || fail "--timeout 2: still running after 30 s"
 [ "$STATUS" = 124 ] || fail "--timeout: status $STATUS instead of 124"
 
 start expect --timeout 60 --expect 'the magic wor[d]' <<-'END'

@@ -57,7 +57,10 @@ figure "resident $((peak / 1024)) MiB at the peak, $((after / 1024)) MiB after; 
 	"$((refault >> 20)) MiB faulted back"
 difference=$((released - refault - fallen))
 [ $difference -ge 0 ] || difference=$((-difference))
-[ $((difference * 100)) -le "$fallen" ] ||
+# Within 1 %; of a small guest within 1 % of a GiB, as a few huge pages that it touches meanwhile are more than that.
+allowed=$((fallen / 100))
+[ "$SIZES" != small ] || allowed=$((10 << 20))
+[ $difference -le $allowed ] ||
 	fail "accounting: $released bytes released less $refault faulted back, but smaps fell by $fallen"
 
 calls=$(count_release_calls "$W/calls")
