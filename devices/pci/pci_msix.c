@@ -3,9 +3,10 @@
  * MSI-X (PCI 3.0, 6.8.2): the table, the pending bits and the control word of a function.
  *
  * A BAR of one page holds the table in its lower and the pending bits in its upper half. A vector
- * is connected to KVM while MSI-X is on and neither the function nor the vector is masked; until
- * then irq.c only notes its message, so that a guest that fills in a masked table costs nothing.
- * What a masked vector is sent waits in it, and shows as its pending bit.
+ * is connected to KVM while MSI-X is on, the function may write to memory (Bus Master) and neither
+ * it nor the vector is masked; until then irq.c only notes its message, so that a guest that fills
+ * in a masked table costs nothing. What a masked vector is sent waits in it, and shows as its
+ * pending bit.
  *
  * All under the function's interrupt lock.
  */
@@ -24,6 +25,7 @@ struct pci_msix {
 	unsigned int capability;
 	unsigned int vector_count;
 	bool enabled, masked; /* the control word's bits */
+	bool bus_master;      /* the command register's */
 	uint8_t *table;       /* PCI_MSIX_ENTRY_SIZE a vector */
 	struct irq_vector **vectors;
 	struct log_ratelimit log_limit;
@@ -43,7 +45,7 @@ static void update_vector(struct pci_msix *msix, unsigned int index)
 		.data = load_le32(entry + PCI_MSIX_ENTRY_DATA),
 	};
 	bool masked = load_le32(entry + PCI_MSIX_ENTRY_VECTOR_CTRL) & PCI_MSIX_ENTRY_CTRL_MASKBIT;
-	bool live = msix->enabled && !msix->masked && !masked;
+	bool live = msix->enabled && msix->bus_master && !msix->masked && !masked;
 	int ret = irq_vector_configure(msix->vectors[index], &message, live);
 
 	if (ret)
@@ -186,17 +188,19 @@ void pci_msix_update_control(struct pci_function *function)
 {
 	struct pci_msix *msix = function->msix;
 	uint16_t control;
-	bool enabled, masked;
+	bool enabled, masked, bus_master;
 
 	if (!msix)
 		return;
+	bus_master = load_le16(&function->config[PCI_COMMAND]) & PCI_COMMAND_MASTER;
 	control = load_le16(&function->config[msix->capability + PCI_MSIX_FLAGS]);
 	enabled = control & PCI_MSIX_FLAGS_ENABLE;
 	masked = control & PCI_MSIX_FLAGS_MASKALL;
 	pthread_mutex_lock(&function->interrupt_lock);
-	if (enabled != msix->enabled || masked != msix->masked) {
+	if (enabled != msix->enabled || masked != msix->masked || bus_master != msix->bus_master) {
 		msix->enabled = enabled;
 		msix->masked = masked;
+		msix->bus_master = bus_master;
 		update_vectors(msix);
 	}
 	pthread_mutex_unlock(&function->interrupt_lock);
@@ -209,7 +213,7 @@ void pci_msix_reset(struct pci_function *function)
 	if (!msix)
 		return;
 	pthread_mutex_lock(&function->interrupt_lock);
-	msix->enabled = msix->masked = false;
+	msix->enabled = msix->masked = msix->bus_master = false;
 	init_table(msix);
 	update_vectors(msix);
 	for (unsigned int i = 0; i < msix->vector_count; i++)

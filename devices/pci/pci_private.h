@@ -37,7 +37,8 @@ void pci_host_count_overlap(struct pci_host *host);
 
 /* MSI-X: pci_msix.c. */
 void pci_msix_destroy(struct pci_msix *msix);
-/* The control word of the capability may have changed; INTx is to be looked at again behind it. */
+/* The control word of the capability or the command register may have changed; INTx is to be looked
+ * at again behind it. */
 void pci_msix_update_control(struct pci_function *function);
 void pci_msix_reset(struct pci_function *function);
 /* With the interrupt lock held. */

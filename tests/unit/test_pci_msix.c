@@ -26,6 +26,11 @@ struct fixture {
 	gpa_t bar;
 };
 
+static void set_command(struct fixture *f, uint16_t command)
+{
+	cfg_write(&f->machine, SLOT, PCI_COMMAND, command, 2);
+}
+
 static void set_up(struct fixture *f)
 {
 	static const struct pci_identity identity = { .vendor_id = 0x1234 };
@@ -37,6 +42,7 @@ static void set_up(struct fixture *f)
 	f->capability = cfg_find_capability(&f->machine, SLOT, PCI_CAP_ID_MSIX, 0);
 	assert_int_not_equal(f->capability, 0);
 	f->bar = cfg_bar(&f->machine, SLOT, BAR_INDEX);
+	set_command(f, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
 static void tear_down(struct fixture *f)
@@ -199,6 +205,30 @@ static void vector_is_pending_before_its_first_use(void **state)
 	tear_down(&f);
 }
 
+/* A message is a memory write: none while Bus Master is off (PCI 3.0, 6.2.2; 6.8.3.4). */
+static void without_bus_master_vectors_wait(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	set_up(&f);
+	set_command(&f, PCI_COMMAND_MEMORY);
+	set_control(&f, PCI_MSIX_FLAGS_ENABLE);
+	set_message(&f, 1);
+	mask(&f, 1, false);
+	assert_int_equal(fake_kvm_irqfd_count(), 0);
+	assert_true(pci_msix_trigger(&f.function, 1)); /* MSI-X is on: not INTx either */
+	assert_int_equal(interrupts(1), 0);
+	assert_int_equal(machine_read(&f.machine, f.bar + PBA, 1), 1U << 1);
+	set_command(&f, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	assert_int_equal(interrupts(1), 1);
+	assert_int_equal(machine_read(&f.machine, f.bar + PBA, 1), 0);
+	set_command(&f, PCI_COMMAND_MEMORY); /* and off again, as a kernel does before kexec */
+	pci_msix_trigger(&f.function, 1);
+	assert_int_equal(interrupts(1), 1);
+	tear_down(&f);
+}
+
 static void message_changes_while_live(void **state)
 {
 	struct fixture f;
@@ -295,6 +325,7 @@ int main(void)
 		cmocka_unit_test(vector_reaches_kvm_only_when_unmasked),
 		cmocka_unit_test(masked_vector_is_pending),
 		cmocka_unit_test(vector_is_pending_before_its_first_use),
+		cmocka_unit_test(without_bus_master_vectors_wait),
 		cmocka_unit_test(message_changes_while_live),
 		cmocka_unit_test(intx_is_held_back_while_msix_is_on),
 		cmocka_unit_test(vectors_out_of_range_are_nobody),

@@ -394,6 +394,7 @@ static void enable_msix(struct fixture *f)
 	unsigned int cap = cfg_find_capability(&f->machine, SLOT, PCI_CAP_ID_MSIX, 0);
 	gpa_t table = cfg_bar(&f->machine, SLOT, 1);
 
+	cfg_write(&f->machine, SLOT, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
 	cfg_write(&f->machine, SLOT, cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE, 2);
 	for (unsigned int i = 0; i <= PROBE_QUEUES; i++) {
 		gpa_t entry = table + PCI_MSIX_ENTRY_SIZE * i;
