@@ -35,6 +35,7 @@
 #include "ebb/device.h"
 #include "ebb/event_loop.h"
 #include "ebb/log.h"
+#include "ebb/pci.h"
 #include "ebb/reclaim.h"
 #include "ebb/vcpu.h"
 #include "ebb/vm.h"
@@ -314,6 +315,8 @@ static int reset_paused(struct vm *vm, struct error *err)
 		if (device->reset)
 			device->reset(device);
 	}
+	if (vm->pci)
+		pci_host_reset(vm->pci);
 	if (vm->reclaim) {
 		result = reclaim_release_all(vm->reclaim, RECLAIM_RESET);
 		if (result < 0)

@@ -12,7 +12,7 @@
  * put back first, in an order that KVM takes: out of nested guests (before CR4 and EFER lose the
  * bits), events, FPU, debug registers, MSRs (kvmclock and its kin stop writing to guest memory),
  * then control registers with the APIC's base, LAPIC and at last the run state. The time stamp
- * counter runs on.
+ * counter runs on: a host's write to TSC_ADJUST does not move it.
  *
  * (Intel SDM volume 3, table 9-1 and chapter 10.4.7; Linux: Documentation/virt/kvm/x86/msr.rst.)
  */
@@ -75,6 +75,7 @@ static const struct kvm_msr_entry power_on_msrs[] = {
 	{ .index = MSR_KVM_POLL_CONTROL_INDEX, .data = 1 },
 	{ .index = 0x4b564d06 }, /* ASYNC_PF_INT */
 	{ .index = 0x3a },       /* FEATURE_CONTROL */
+	{ .index = 0x3b },       /* TSC_ADJUST */
 	{ .index = 0x48 },       /* SPEC_CTRL */
 	{ .index = 0xe1 },       /* UMWAIT_CONTROL */
 	{ .index = 0x174 },
@@ -130,6 +131,8 @@ static const struct kvm_msr_entry power_on_msrs[] = {
 	{ .index = MSR_PAT, .data = PAT_POWER_ON },
 	{ .index = 0x6e0 }, /* TSC_DEADLINE */
 	{ .index = 0xda0 }, /* XSS */
+	{ .index = 0x1c4 },
+	{ .index = 0x1c5 }, /* XFD, XFD_ERR */
 	{ .index = 0x6a0 },
 	{ .index = 0x6a2 }, /* U_CET, S_CET */
 	{ .index = 0xc0000081 },

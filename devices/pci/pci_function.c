@@ -364,6 +364,7 @@ void pci_function_reset(struct pci_function *function)
 	pci_msix_reset(function);
 	apply_config(function);
 	pthread_mutex_unlock(&function->lock);
-	pci_set_intx(function, false);
+	if (function->intx)
+		pci_set_intx(function, false);
 	pci_host_remap_bars(function->host);
 }

@@ -244,6 +244,14 @@ destroy:
 	return ret;
 }
 
+void pci_host_reset(struct pci_host *host)
+{
+	pci_function_reset(&host->bridge);
+	pthread_mutex_lock(&host->lock);
+	host->config_address = 0;
+	pthread_mutex_unlock(&host->lock);
+}
+
 void pci_host_destroy(struct pci_host *host)
 {
 	if (!host)

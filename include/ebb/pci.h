@@ -47,6 +47,10 @@ EBB_MUST_CHECK int pci_host_create(struct vm *vm, const struct pci_host_layout *
 void pci_host_destroy(struct pci_host *host);
 const struct pci_host_layout *pci_host_layout(const struct pci_host *host);
 
+/* The bridge's own configuration space and the CF8 latch as after power-on; functions are reset by
+ * their devices. Every vCPU paused. */
+void pci_host_reset(struct pci_host *host);
+
 /* BARs that the guest put where something else is: they are not mapped until the place is free. */
 uint64_t pci_host_overlap_count(const struct pci_host *host);
 

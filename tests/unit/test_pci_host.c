@@ -236,6 +236,25 @@ static void host_that_finds_no_room_leaves_nothing(void **state)
 	virtio_machine_destroy(&machine);
 }
 
+/* Through what the VM's reset does: the bridge is nobody's device. */
+static void reset_forgets_what_the_guest_wrote(void **state)
+{
+	struct virtio_machine machine;
+
+	(void)state;
+	virtio_machine_create(&machine, TRANSPORT_PCI);
+	cfg_write(&machine, 0, PCI_COMMAND, PCI_COMMAND_MASTER, 2);
+	cfg_write(&machine, 0, PCI_INTERRUPT_LINE, 0x5a, 1);
+	port_write(&machine, 0xcf8, 0x80000800, 4);
+	pci_host_reset(machine.vm.pci);
+	assert_int_equal(cfg_read(&machine, 0, PCI_COMMAND, 2), 0);
+	assert_int_equal(cfg_read(&machine, 0, PCI_INTERRUPT_LINE, 1), 0);
+	assert_int_equal(cfg_read(&machine, 0, PCI_VENDOR_ID, 2), 0x1b36);
+	assert_int_equal(port_read(&machine, 0xcf8, 4), 0);
+	assert_int_equal(port_read(&machine, 0xcfc, 4), 0xffffffff);
+	virtio_machine_destroy(&machine);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +268,7 @@ int main(void)
 		cmocka_unit_test(window_is_smaller_than_the_bar),
 		cmocka_unit_test(no_host_no_function),
 		cmocka_unit_test(host_that_finds_no_room_leaves_nothing),
+		cmocka_unit_test(reset_forgets_what_the_guest_wrote),
 	};
 
 	return cmocka_run_group_tests_name("pci_host", tests, NULL, NULL);

@@ -2,6 +2,7 @@
 /* fakes: fake_kvm fake_arch */
 /* The VM's life: run, pause, reset in place, every end, and what listeners hear. */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include "ebb/event_loop.h"
 #include "ebb/guest_memory.h"
 #include "ebb/log.h"
+#include "ebb/pci.h"
 #include "ebb/reclaim.h"
 #include "ebb/vcpu.h"
 #include "ebb/vm.h"
@@ -25,6 +27,7 @@
 
 #define RESET_PORT 0x64
 #define END_PORT   0xf4
+#define PCI_GPA    (256 * MIB)
 
 /* The machine, and what a test does with it: hooks have no context of their own. */
 static struct machine {
@@ -437,10 +440,15 @@ static void dirty_memory(void)
 
 static void test_reset(void **state)
 {
+	static const struct pci_host_layout layout = { .ecam_gpa = PCI_GPA };
+	uint8_t command[2];
+
 	(void)state;
 	build(3);
 	m.resets_wanted = 1;
 	dirty_memory();
+	assert_int_equal(pci_host_create(&m.vm, &layout, &m.vm.pci, NULL), 0);
+	bus_write(m.vm.mmio, PCI_GPA + PCI_COMMAND, "\4", 2);
 	fake_kvm_set_run_hook(run_resets);
 	assert_int_equal(vm_run(&m.vm), 0);
 	assert_string_equal(m.story, "device0 device1 reload reset shutdown=1 ");
@@ -449,6 +457,9 @@ static void test_reset(void **state)
 	assert_int_equal(metric_read(&m.after_ask), 0);
 	for (unsigned int i = 0; i < 3; i++)
 		assert_int_equal(fake_arch_reset_count(i), 2);
+	bus_read(m.vm.mmio, PCI_GPA + PCI_COMMAND, command, sizeof(command));
+	assert_int_equal(command[0], 0); /* the bridge is nobody's device */
+	pci_host_destroy(m.vm.pci);
 	unbuild();
 }
 

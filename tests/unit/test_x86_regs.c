@@ -163,6 +163,11 @@ static void test_reset(void **state)
 	assert_non_null(x86_kvm_msr(0x4b564d01));
 	assert_int_equal(x86_kvm_msr(0x4b564d01)->data, 0); /* kvmclock */
 	assert_int_equal(x86_kvm_msr(0x277)->data, 0x0007040600070406);
+	assert_non_null(x86_kvm_msr(0x3b)); /* TSC_ADJUST */
+	assert_int_equal(x86_kvm_msr(0x3b)->data, 0);
+	assert_non_null(x86_kvm_msr(0x1c4)); /* XFD */
+	assert_int_equal(x86_kvm_msr(0x1c4)->data, 0);
+	assert_non_null(x86_kvm_msr(0x1c5)); /* XFD_ERR */
 	assert_int_equal(x86_kvm_msr(0x2ff)->data, 0x806);
 	assert_int_equal(x86->mp_state.mp_state, KVM_MP_STATE_RUNNABLE);
 	assert_int_equal(x86->regs.rip, 0x1000200);
