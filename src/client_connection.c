@@ -151,18 +151,23 @@ int client_open_socket(const char *name, int *ret_fd, struct error *err)
 
 /* --- lines --- */
 
-/* Waits for bytes until deadline_ns. 0, -ETIMEDOUT, or -EPIPE at the end. */
+/* Waits for bytes until deadline_ns. 0, -ETIMEDOUT, -EPIPE at the end, -ECANCELED when the user
+ * ends it. */
 static int receive(struct client_connection *connection, int64_t deadline_ns)
 {
-	struct pollfd poll_fd = { .fd = connection->fd, .events = POLLIN };
+	struct pollfd poll_fds[] = { { .fd = connection->fd, .events = POLLIN },
+		                     { .fd = connection->end_fd ? *connection->end_fd : -1,
+		                       .events = POLLIN } };
 	int64_t left_ns = deadline_ns - monotonic_ns();
 	ssize_t size_bytes;
-	int ret = poll(&poll_fd, 1, left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0);
+	int ret = poll(poll_fds, 2, left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0);
 
 	if (ret < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (ret == 0)
 		return -ETIMEDOUT;
+	if (poll_fds[1].revents)
+		return -ECANCELED;
 	if (connection->capacity_bytes - connection->size_bytes < BUFFER_STEP_BYTES) {
 		size_t capacity_bytes = connection->capacity_bytes * 2 + BUFFER_STEP_BYTES;
 		char *buffer;

@@ -37,7 +37,8 @@ int client_status(int ret);
 
 struct client_connection {
 	int fd;
-	char *buffer; /* what arrived and is not consumed */
+	const int *end_fd; /* borrowed; readable: waiting ends with -ECANCELED. NULL: none */
+	char *buffer;      /* what arrived and is not consumed */
 	size_t size_bytes, capacity_bytes;
 };
 

@@ -4,15 +4,12 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "client_private.h"
-#include "ebb/event_loop.h"
+#include "client_watch.h"
 
 #define WATCH_DEFAULT_NS ((uint64_t)(2 * NS_PER_S))
-#define WATCH_MAX_NS     ((uint64_t)NS_PER_S * 1000000) /* sums of it do not overflow */
-#define WAIT_MAX_MS      60000
-#define SCREEN_BYTES     (64 * KIB)
 
 static int take_watch(void *target, const struct cmdline_option *option, const char *value,
                       struct error *err)
@@ -91,41 +88,38 @@ static void print_balloon(const json_t *stat)
 	print_guest_stats(json_object_get(balloon, "guest_stats"));
 }
 
+static void print_refaults(const json_t *reclaim)
+{
+	uint64_t looked_bytes = client_number(reclaim, "look.looked_bytes");
+	uint64_t of_bytes = client_number(reclaim, "look.of_bytes");
+	struct size_texts texts = { .used = 0 };
+
+	if (!client_number(reclaim, "refault_bytes"))
+		return;
+	printf("          %s came back by the guest's touch",
+	       size_at(&texts, reclaim, "refault_bytes"));
+	if (looked_bytes < of_bytes)
+		printf(", estimated from %s of %s", size_at(&texts, reclaim, "look.looked_bytes"),
+		       size_at(&texts, reclaim, "look.of_bytes"));
+	printf("\n");
+}
+
 static void print_reclaim(const json_t *stat)
 {
-	const json_t *reclaim = json_object_get(stat, "reclaim"), *source;
-	bool has_rows = false;
-	const char *name;
+	const json_t *reclaim = json_object_get(stat, "reclaim");
+	char table[4 * KIB];
+	struct client_text text = { .data = table, .size_bytes = sizeof(table) };
+	struct winsize size = { 0 };
 
-	json_object_foreach((json_t *)(uintptr_t)reclaim, name, source)
-	{
-		struct size_texts texts = { .used = 0 };
-
-		if (!json_is_object(source) || !client_number(source, "ranges_in"))
-			continue;
-		if (!has_rows)
-			printf("reclaim   %-8s %9s %9s %9s %11s %11s %11s %9s %6s %9s\n", "source",
-			       "requests", "ranges", "merged", "asked", "released", "refused",
-			       "syscalls", "errors", "p99 us");
-		has_rows = true;
-		printf("          %-8s %9" PRIu64 " %9" PRIu64 " %9" PRIu64
-		       " %11s %11s %11s %9" PRIu64 " %6" PRIu64 " %9" PRIu64 "\n",
-		       name, client_number(source, "requests"), client_number(source, "ranges_in"),
-		       client_number(source, "ranges_released"),
-		       size_at(&texts, source, "bytes_in"),
-		       size_at(&texts, source, "bytes_released"),
-		       size_at(&texts, source, "bytes_refused"), client_number(source, "syscalls"),
-		       client_number(source, "errors"),
-		       client_number(source, "latency_ns.p99") / (uint64_t)NS_PER_US);
-	}
-	if (!has_rows)
+	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+		text.width = size.ws_col;
+	client_text_start(&text);
+	client_text_put(&text, CLIENT_PLAIN, "reclaim");
+	if (client_put_sources(&text, reclaim, 10))
+		fputs(text.data, stdout);
+	else
 		printf("reclaim   nothing so far\n");
-	if (client_number(reclaim, "refault_bytes")) {
-		struct size_texts texts = { .used = 0 };
-
-		printf("          %s came back by the guest's touch\n",
-		       size_at(&texts, reclaim, "refault_bytes"));
-	}
+	print_refaults(reclaim);
 }
 
 /* What is not zero of an object of counts. Returns whether anything was. */
@@ -214,9 +208,8 @@ static void print_stat(const json_t *stat)
 	print_devices(stat);
 }
 
-/* head: what comes in front of the table. */
 static int print_once(struct client_connection *connection,
-                      const struct client_arguments *arguments, const char *head, struct error *err)
+                      const struct client_arguments *arguments, struct error *err)
 {
 	json_t *stat;
 	int ret = client_command(connection, "x-ebb-query-stat", NULL, &stat, err);
@@ -224,58 +217,13 @@ static int print_once(struct client_connection *connection,
 	if (ret)
 		return ret;
 	if (arguments->json) {
-		json_dumpf(stat, stdout, arguments->watch ? 0 : JSON_INDENT(2));
+		json_dumpf(stat, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else {
-		fputs(head, stdout);
 		print_stat(stat);
 	}
 	json_decref(stat);
 	return fflush(stdout) == 0 ? 0 : error_set_errno(err, -errno, "stdout");
-}
-
-/* Until it is time, or the guest's ebb is gone: -EPIPE. */
-static int wait_until(struct client_connection *connection, int64_t time_ns)
-{
-	for (;;) {
-		int64_t left_ns = time_ns - monotonic_ns();
-		int ret;
-
-		if (left_ns <= 0)
-			return 0;
-		ret = client_wait_event(
-			connection, (int)min_u64((uint64_t)(left_ns / NS_PER_MS) + 1, WAIT_MAX_MS));
-		if (ret)
-			return ret;
-	}
-}
-
-/* A guest that ends while it is watched is no failure. */
-static int watch(struct client_connection *connection, const struct client_arguments *arguments,
-                 struct error *err)
-{
-	bool clears = isatty(STDOUT_FILENO);
-	const char *head = clears ? "\033[H\033[J" : "";
-	int64_t time_ns = monotonic_ns();
-	int ret;
-
-	if (clears) /* a whole table at a time: it does not flicker */
-		setvbuf(stdout, NULL, _IOFBF, SCREEN_BYTES);
-	for (;;) {
-		ret = print_once(connection, arguments, head, err);
-		if (ret)
-			break;
-		if (!clears)
-			head = "\n";
-		time_ns += (int64_t)min_u64(arguments->watch_ns, WATCH_MAX_NS);
-		ret = wait_until(connection, time_ns);
-		if (ret)
-			break;
-	}
-	if (ret != -EPIPE)
-		return ret;
-	*err = (struct error)ERROR_INIT;
-	return 0;
 }
 
 static int run_stat(const struct cmdline_command *command, int argc, char **argv, struct error *err)
@@ -289,8 +237,8 @@ static int run_stat(const struct cmdline_command *command, int argc, char **argv
 	ret = client_connect(arguments.name, &connection, err);
 	if (ret)
 		return client_status(ret);
-	ret = arguments.watch ? watch(&connection, &arguments, err)
-	                      : print_once(&connection, &arguments, "", err);
+	ret = arguments.watch ? client_watch_run(&connection, &arguments, err)
+	                      : print_once(&connection, &arguments, err);
 	if (ret)
 		error_prefix(err, "%s", arguments.name);
 	client_disconnect(&connection);
@@ -298,9 +246,11 @@ static int run_stat(const struct cmdline_command *command, int argc, char **argv
 }
 
 static const struct cmdline_option options[] = {
-	{ 0, "json", NULL, "print an object; with --watch, one a line", client_take_json },
+	{ 0, "json", NULL, "print an object; with --watch, one a line each time",
+	  client_take_json },
 	{ 0, "watch", "[=SECONDS]",
-	  "print again every 2 seconds, or as given, until the guest ends", take_watch },
+	  "a screen that is drawn anew every 2 seconds, or as given; in a pipe, a line each time",
+	  take_watch },
 };
 
 const struct cmdline_command client_stat_command = {

@@ -3,6 +3,7 @@
 /* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb stat`: for eyes and as JSON. */
 #include <pthread.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,7 +63,8 @@ static void the_table_has_what_matters(void **state)
 		"          features free-page-reporting\n",
 		"          stat-free-memory         3.0 MiB\n",
 		"          stat-major-faults        77\n",
-		"          report           5         6         0     4.0 MiB     2.0 MiB ",
+		"reclaim   source    batches   ranges   merged       asked    released ",
+		"          report          5        6        0     4.0 MiB     2.0 MiB ",
 		"          1.0 MiB came back by the guest's touch\n",
 		"exits     vcpu0  none\n          vcpu1  pio 99\n",
 		"devices   virtio-balloon    requests 55\n",
@@ -78,6 +80,16 @@ static void the_table_has_what_matters(void **state)
 	}
 	/* Nothing was hinted: no row. */
 	assert_null(strstr(run.output, "hint"));
+}
+
+static void an_estimate_says_what_it_was_made_from(void **state)
+{
+	(void)state;
+	server.guest.reclaim.stats.looked_bytes = 16 * MIB;
+	server.guest.reclaim.stats.total_bytes = 64 * MIB;
+	client_run(&run, &client_stat_command, "guest", NULL);
+	assert_non_null(strstr(run.output, "          1.0 MiB came back by the guest's touch, "
+	                                   "estimated from 16.0 MiB of 64.0 MiB\n"));
 }
 
 static void json_is_one_object(void **state)
@@ -122,11 +134,11 @@ static void *end_after_a_while(void *ctx)
 	return NULL;
 }
 
-/* Again and again, with a line between; its end is nothing bad. */
+/* In a pipe: a head, and a line each time; the guest's end is nothing bad. */
 static void watching_ends_with_the_guest(void **state)
 {
 	pthread_t ender;
-	const char *second;
+	const char *line;
 
 	(void)state;
 	assert_int_equal(pthread_create(&ender, NULL, end_after_a_while, &server), 0);
@@ -134,9 +146,95 @@ static void watching_ends_with_the_guest(void **state)
 	pthread_join(ender, NULL);
 	assert_int_equal(run.status, 0);
 	assert_int_equal(run.err.code, 0);
-	second = strstr(run.output, "\n\nguest     running");
-	assert_non_null(second);
+	line = "       up       total    resident     balloon     released/s    came back/s   "
+	       "exits/s\n"
+	       "  0:00:01    64.0 MiB    12.0 MiB     8.0 MiB              -              -      "
+	       "   -\n"
+	       "  0:00:01    64.0 MiB    12.0 MiB     8.0 MiB            0 B            0 B      "
+	       "   0\n";
+	if (strncmp(run.output, line, strlen(line)))
+		print_error("%s", run.output);
+	assert_int_equal(strncmp(run.output, line, strlen(line)), 0);
 	assert_null(strchr(run.output, '\033'));
+}
+
+struct terminal {
+	int fd; /* the master */
+	char output[CLIENT_OUTPUT_MAX_BYTES];
+	size_t size_bytes;
+};
+
+static void *read_terminal(void *ctx)
+{
+	struct terminal *terminal = ctx;
+	ssize_t count;
+
+	while ((count = read(terminal->fd, terminal->output + terminal->size_bytes,
+	                     sizeof(terminal->output) - 1 - terminal->size_bytes)) > 0)
+		terminal->size_bytes += (size_t)count;
+	return NULL;
+}
+
+/* On a terminal, with stdout there. */
+static int watch_on(struct terminal *terminal)
+{
+	const struct winsize size = { .ws_row = 24, .ws_col = 60 };
+	char *argv[] = { (char[]){ "stat" }, (char[]){ "guest" }, (char[]){ "--watch=0.05" },
+		         NULL };
+	int slave, saved = dup(STDOUT_FILENO), status;
+	struct error err = ERROR_INIT;
+	pthread_t ender, reader;
+
+	fflush(stdout);
+	assert_int_equal(openpty(&terminal->fd, &slave, NULL, NULL, &size), 0);
+	dup2(slave, STDOUT_FILENO);
+	close(slave);
+	assert_int_equal(pthread_create(&ender, NULL, end_after_a_while, &server), 0);
+	assert_int_equal(pthread_create(&reader, NULL, read_terminal, terminal), 0);
+	status = client_stat_command.run(&client_stat_command, 3, argv, &err);
+	fflush(stdout);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	pthread_join(ender, NULL);
+	pthread_join(reader, NULL);
+	close(terminal->fd);
+	return status;
+}
+
+/* Drawn in place on a screen of its own, which goes with all that was changed for it; the last one
+ * stays. */
+static void watching_on_a_terminal_leaves_it_as_it_was(void **state)
+{
+	static struct terminal terminal;
+	const char *second, *left;
+
+	(void)state;
+	assert_int_equal(watch_on(&terminal), 0);
+	assert_int_equal(strncmp(terminal.output, "\033[?1049h\033[?25l\033[H", 17), 0);
+	second = strstr(terminal.output + 17, "\033[H");
+	assert_non_null(second);
+	assert_null(strstr(terminal.output, "\033[2J")); /* which would flicker */
+	left = strstr(second, "\033[?25h\033[?1049l");
+	assert_non_null(left);
+	assert_non_null(strstr(left, "64.0 MiB RAM"));
+	assert_null(strstr(left, "\033[H"));
+	assert_string_equal(terminal.output + terminal.size_bytes - 17, "guest has ended\r\n");
+}
+
+static void watching_as_json_is_an_object_a_line(void **state)
+{
+	pthread_t ender;
+	json_t *stat;
+
+	(void)state;
+	assert_int_equal(pthread_create(&ender, NULL, end_after_a_while, &server), 0);
+	client_run(&run, &client_stat_command, "guest --json --watch=0.05", NULL);
+	pthread_join(ender, NULL);
+	assert_int_equal(run.status, 0);
+	stat = json_loads(run.output, JSON_DISABLE_EOF_CHECK, NULL);
+	assert_true(json_is_object(json_object_get(stat, "memory")));
+	json_decref(stat);
+	assert_non_null(strstr(run.output, "}\n{"));
 }
 
 static void watching_wants_a_time(void **state)
@@ -154,10 +252,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(the_table_has_what_matters),
+		TEST(an_estimate_says_what_it_was_made_from),
 		TEST(json_is_one_object),
 		TEST(a_guest_without_a_driver_or_a_balloon_says_so),
 		TEST(what_is_nothing_is_short),
 		TEST(watching_ends_with_the_guest),
+		TEST(watching_on_a_terminal_leaves_it_as_it_was),
+		TEST(watching_as_json_is_an_object_a_line),
 		TEST(watching_wants_a_time),
 	};
 
