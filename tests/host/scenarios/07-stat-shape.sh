@@ -71,5 +71,5 @@ diff -u "$W/wanted" "$W/got" >"$W/diff" || {
 	cat "$W/diff"
 	fail "ebb stat --json has other keys or types than this scenario lists"
 }
-figure "ebb stat --json: $(jq '[paths] | length' "$W/stat.json") values in the shape listed, $(jq '.exits[0] | length' "$W/stat.json") exit reasons"
+figure "ebb stat --json: $(grep -c . "$W/got") kinds of objects with the keys listed, $(jq '.exits[0] | length' "$W/stat.json") exit reasons"
 pass
