@@ -15,7 +15,8 @@
 /* How long `ebb stop` waits for the guest's ebb to be gone. */
 #define STOP_TIMEOUT_MS 10000
 
-#define RELAY_BYTES (16 * KIB)
+#define RELAY_BYTES        (16 * KIB)
+#define PROGRESS_BAR_WIDTH 40
 
 /* What a command's name is made of: anything else is taken for JSON. */
 #define COMMAND_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
@@ -64,6 +65,21 @@ int client_status(int ret)
 	if (ret == -EINVAL)
 		return EXIT_STATUS_USAGE;
 	return ret == -EREMOTEIO ? EXIT_STATUS_REFUSED : EXIT_STATUS_FAILURE;
+}
+
+void client_show_bar(uint64_t part_bytes, uint64_t whole_bytes, const char *text)
+{
+	char bar[PROGRESS_BAR_WIDTH + 1];
+	size_t filled = PROGRESS_BAR_WIDTH;
+
+	if (whole_bytes)
+		filled = (size_t)(min_u64(part_bytes, whole_bytes) * PROGRESS_BAR_WIDTH /
+		                  whole_bytes);
+	memset(bar, '#', filled);
+	memset(bar + filled, '.', PROGRESS_BAR_WIDTH - filled);
+	bar[PROGRESS_BAR_WIDTH] = '\0';
+	printf("\r[%s] %s\033[K", bar, text);
+	fflush(stdout);
 }
 
 /* --- one request --- */

@@ -15,6 +15,7 @@
 extern const struct cmdline_command client_list_command;    /* client_list.c */
 extern const struct cmdline_command client_stat_command;    /* client_stat.c */
 extern const struct cmdline_command client_balloon_command; /* client_balloon.c */
+extern const struct cmdline_command client_reclaim_command; /* client_reclaim.c */
 extern const struct cmdline_command client_pause_command;   /* client.c, and below */
 extern const struct cmdline_command client_resume_command;
 extern const struct cmdline_command client_reset_command;

@@ -11,9 +11,8 @@
 #include "ebb/event_loop.h"
 
 /* A guest that gives nothing for this long has no more to give. */
-#define STALL_NS           (10 * NS_PER_S)
-#define POLL_MS            500
-#define PROGRESS_BAR_WIDTH 40
+#define STALL_NS (10 * NS_PER_S)
+#define POLL_MS  500
 
 static int take_wait(void *target, const struct cmdline_option *option, const char *value,
                      struct error *err)
@@ -57,9 +56,8 @@ struct balloon_wait {
 static void show_progress(const struct balloon_wait *wait, uint64_t actual_bytes)
 {
 	char actual[CLIENT_SIZE_TEXT_MAX], target[CLIENT_SIZE_TEXT_MAX];
-	char bar[PROGRESS_BAR_WIDTH + 1];
+	char text[2 * CLIENT_SIZE_TEXT_MAX + 8];
 	uint64_t start = wait->start_bytes, whole, part;
-	size_t filled;
 
 	if (!wait->shows_progress)
 		return;
@@ -67,14 +65,9 @@ static void show_progress(const struct balloon_wait *wait, uint64_t actual_bytes
 	                                   : start - wait->target_bytes;
 	part = start < wait->target_bytes ? actual_bytes - min_u64(start, actual_bytes)
 	                                  : start - min_u64(start, actual_bytes);
-	filled = whole ? (size_t)(min_u64(part, whole) * PROGRESS_BAR_WIDTH / whole)
-	               : PROGRESS_BAR_WIDTH;
-	memset(bar, '#', filled);
-	memset(bar + filled, '.', PROGRESS_BAR_WIDTH - filled);
-	bar[PROGRESS_BAR_WIDTH] = '\0';
-	printf("\r[%s] %s of %s\033[K", bar, client_format_bytes(actual_bytes, actual),
-	       client_format_bytes(wait->target_bytes, target));
-	fflush(stdout);
+	snprintf(text, sizeof(text), "%s of %s", client_format_bytes(actual_bytes, actual),
+	         client_format_bytes(wait->target_bytes, target));
+	client_show_bar(part, whole, text);
 }
 
 static int query_actual(const struct balloon_wait *wait, uint64_t *ret_bytes, struct error *err)

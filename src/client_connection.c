@@ -238,22 +238,28 @@ static int64_t deadline_after(int timeout_ms)
 	return monotonic_ns() + timeout_ms * NS_PER_MS;
 }
 
-int client_request(struct client_connection *connection, json_t *request, json_t **ret_reply,
-                   struct error *err)
+int client_send_request(struct client_connection *connection, json_t *request, struct error *err)
 {
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-	int64_t deadline_ns = deadline_after(CLIENT_REPLY_TIMEOUT_MS);
-	json_t *message;
 	int ret = text ? send_all(connection->fd, text, strlen(text)) : -ENOMEM;
 
 	free(text);
 	json_decref(request);
 	if (!ret)
 		ret = send_all(connection->fd, "\n", 1);
-	while (!ret) {
-		ret = receive_message(connection, deadline_ns, &message);
-		if (ret)
-			break;
+	if (ret == -EPIPE)
+		return error_set(err, ret, "the guest's ebb hung up");
+	return ret ? error_set_errno(err, ret, "the control socket") : 0;
+}
+
+int client_wait_reply(struct client_connection *connection, int timeout_ms, json_t **ret_reply,
+                      struct error *err)
+{
+	int64_t deadline_ns = deadline_after(timeout_ms);
+	json_t *message;
+	int ret;
+
+	while (!(ret = receive_message(connection, deadline_ns, &message))) {
 		if (json_object_get(message, "return") || json_object_get(message, "error")) {
 			*ret_reply = message;
 			return 0;
@@ -264,21 +270,24 @@ int client_request(struct client_connection *connection, json_t *request, json_t
 		return error_set(err, ret, "the guest's ebb hung up before it answered");
 	if (ret == -ETIMEDOUT)
 		return error_set(err, ret, "the guest's ebb does not answer (waited %d s)",
-		                 CLIENT_REPLY_TIMEOUT_MS / 1000);
+		                 timeout_ms / 1000);
 	return error_set_errno(err, ret, "the control socket");
 }
 
-int client_command(struct client_connection *connection, const char *command, json_t *arguments,
-                   json_t **ret_result, struct error *err)
+int client_request(struct client_connection *connection, json_t *request, json_t **ret_reply,
+                   struct error *err)
 {
-	json_t *request = json_pack("{s:s, s:o*}", "execute", command, "arguments", arguments);
-	json_t *reply, *result;
-	const char *description;
-	int ret = client_request(connection, request, &reply, err);
+	int ret = client_send_request(connection, request, err);
 
-	if (ret)
-		return ret;
-	result = json_object_get(reply, "return");
+	return ret ? ret : client_wait_reply(connection, CLIENT_REPLY_TIMEOUT_MS, ret_reply, err);
+}
+
+int client_take_result(json_t *reply, json_t **ret_result, struct error *err)
+{
+	json_t *result = json_object_get(reply, "return");
+	const char *description;
+	int ret = 0;
+
 	if (result) {
 		*ret_result = json_incref(result);
 	} else {
@@ -288,6 +297,16 @@ int client_command(struct client_connection *connection, const char *command, js
 	}
 	json_decref(reply);
 	return ret;
+}
+
+int client_command(struct client_connection *connection, const char *command, json_t *arguments,
+                   json_t **ret_result, struct error *err)
+{
+	json_t *request = json_pack("{s:s, s:o*}", "execute", command, "arguments", arguments);
+	json_t *reply;
+	int ret = client_request(connection, request, &reply, err);
+
+	return ret ? ret : client_take_result(reply, ret_result, err);
 }
 
 /* Reads the greeting, or the reason why there is none. */

@@ -15,6 +15,8 @@ struct client_arguments {
 	const char *word; /* the second one: SIZE, JSON; or NULL */
 	bool json, wait, watch;
 	uint64_t watch_ns;
+	bool keep_given;
+	uint64_t keep_bytes;
 };
 
 /* For struct cmdline_command.positional and the rows of options; target is a client_arguments. */
@@ -66,6 +68,15 @@ EBB_MUST_CHECK int client_command(struct client_connection *connection, const ch
 EBB_MUST_CHECK int client_request(struct client_connection *connection, struct json_t *request,
                                   struct json_t **ret_reply, struct error *err);
 
+/* The same in steps, for a command that takes its time: send (request is taken); wait, again after
+ * -ETIMEDOUT if one likes; and the result in a reply, which is taken. */
+EBB_MUST_CHECK int client_send_request(struct client_connection *connection, struct json_t *request,
+                                       struct error *err);
+EBB_MUST_CHECK int client_wait_reply(struct client_connection *connection, int timeout_ms,
+                                     struct json_t **ret_reply, struct error *err);
+EBB_MUST_CHECK int client_take_result(struct json_t *reply, struct json_t **ret_result,
+                                      struct error *err);
+
 /* Waits for an event or timeout_ms, whichever comes first; 0, or -EPIPE when the guest is gone. */
 EBB_MUST_CHECK int client_wait_event(struct client_connection *connection, int timeout_ms);
 
@@ -79,6 +90,9 @@ void client_free_names(char **names, size_t count);
 /* A number at keys of nested objects, "memory.ram_bytes"; 0 when it is not there. */
 uint64_t client_number(const struct json_t *object, const char *path);
 const char *client_string(const struct json_t *object, const char *key);
+
+/* A bar on a terminal's line, and what it stands for: "[####....] part of whole". */
+void client_show_bar(uint64_t part_bytes, uint64_t whole_bytes, const char *text);
 
 /* "1.5 GiB"; exact below 1 KiB. */
 #define CLIENT_SIZE_TEXT_MAX 32

@@ -10,6 +10,7 @@
  *           OUTPUT_PAUSE_BYTES wait for the client: it must read before it is heard again.
  *   output: sent at once as far as the socket takes it, else queued and sent when it has room.
  *           CONTROL_OUTPUT_MAX_BYTES waiting (events to one that never reads) ends the client.
+ *           A client that waits for its answer is not heard either, only hung up on when it goes.
  *   end of input: what was asked is answered, what waits is sent, then the client is hung up on.
  *
  * A client that is lost in the middle of a handler (its own, or an event's) is only marked; its
@@ -31,6 +32,8 @@
 #define READ_MAX_BYTES     (16 * KIB)
 #define LISTEN_BACKLOG     16
 
+#define BALLOON_CHANGE_PERIOD_NS NS_PER_S
+
 struct control_client {
 	struct control_session session; /* first: send finds the client by it */
 	struct control *control;
@@ -49,6 +52,10 @@ struct control {
 	struct event_source *listen_source;
 	int listen_fd;
 	struct event_work reap_work;
+	struct event_timer *balloon_timer; /* set: what balloon_bytes says is still to be told */
+	uint64_t balloon_bytes;
+	bool balloon_waits;
+	int64_t balloon_told_ns;
 	struct control_client *clients[CONTROL_CLIENTS_MAX];
 };
 
@@ -62,6 +69,7 @@ static void client_lose(struct control_client *client)
 {
 	if (client->fd < 0)
 		return;
+	control_reclaim_abandon(&client->session);
 	event_loop_remove(client->source);
 	client->source = NULL;
 	close(client->fd);
@@ -144,7 +152,7 @@ static void update_events(struct control_client *client)
 
 	if (client->fd < 0)
 		return;
-	if (!client->input_ended && !client->session.closing &&
+	if (!client->input_ended && !client->session.closing && !client->session.waiting &&
 	    waiting_bytes(client) < OUTPUT_PAUSE_BYTES)
 		events |= EPOLLIN;
 	if (waiting_bytes(client))
@@ -204,7 +212,7 @@ static void handle_requests(struct control_client *client)
 	while (client->fd >= 0 && waiting_bytes(client) < OUTPUT_PAUSE_BYTES &&
 	       control_session_step(&client->session))
 		;
-	if (client->fd >= 0 && !waiting_bytes(client) &&
+	if (client->fd >= 0 && !waiting_bytes(client) && !client->session.waiting &&
 	    (client->session.closing || client->input_ended))
 		client_lose(client);
 	update_events(client);
@@ -285,18 +293,54 @@ static void listener_ready(void *ctx, uint32_t epoll_events)
 	}
 }
 
-static void vm_event_happened(struct vm_listener *listener, enum vm_event event, uint64_t value)
+static void tell_clients(struct control *control, enum vm_event event, uint64_t value)
 {
-	struct control *control = container_of(listener, struct control, listener);
-
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		struct control_client *client = control->clients[i];
 
 		if (!client || client->fd < 0)
 			continue;
 		control_session_event(&client->session, event, value);
+		if (event == VM_EVENT_RECLAIM_ENDED && control_reclaim_ended(&client->session))
+			handle_requests(client);
 		update_events(client);
 	}
+}
+
+static void tell_balloon(void *ctx)
+{
+	struct control *control = ctx;
+
+	control->balloon_waits = false;
+	control->balloon_told_ns = monotonic_ns();
+	tell_clients(control, VM_EVENT_BALLOON_CHANGE, control->balloon_bytes);
+}
+
+/* A balloon changes a thousand times a GiB: one a second is told, as QEMU does, and the last. */
+static void balloon_changed(struct control *control, uint64_t bytes)
+{
+	int64_t next_ns = control->balloon_told_ns + BALLOON_CHANGE_PERIOD_NS;
+	int64_t now_ns = monotonic_ns();
+
+	control->balloon_bytes = bytes;
+	if (control->balloon_waits)
+		return;
+	if (!control->balloon_told_ns || now_ns >= next_ns) {
+		tell_balloon(control);
+		return;
+	}
+	control->balloon_waits = true;
+	event_timer_set(control->balloon_timer, next_ns - now_ns, 0);
+}
+
+static void vm_event_happened(struct vm_listener *listener, enum vm_event event, uint64_t value)
+{
+	struct control *control = container_of(listener, struct control, listener);
+
+	if (event == VM_EVENT_BALLOON_CHANGE)
+		balloon_changed(control, value);
+	else
+		tell_clients(control, event, value);
 	if (event == VM_EVENT_RESET)
 		control->shared.reset_asked = false;
 }
@@ -354,9 +398,14 @@ int control_create(struct vm *vm, struct control_name *name, struct control **re
 		error_set_errno(err, ret, "the control socket");
 		goto free_control;
 	}
+	ret = event_timer_create(vm->main_loop, tell_balloon, control, &control->balloon_timer);
+	if (ret) {
+		error_set_errno(err, ret, "the control socket");
+		goto close_stats;
+	}
 	ret = open_socket(path, &control->listen_fd, err);
 	if (ret)
-		goto close_stats;
+		goto destroy_timer;
 	ret = event_loop_add(vm->main_loop, control->listen_fd, EPOLLIN, listener_ready, control,
 	                     &control->listen_source);
 	if (ret) {
@@ -370,6 +419,8 @@ int control_create(struct vm *vm, struct control_name *name, struct control **re
 close_socket:
 	close(control->listen_fd);
 	unlink(path);
+destroy_timer:
+	event_timer_destroy(control->balloon_timer);
 close_stats:
 	control_stats_close(&control->shared);
 free_control:
@@ -382,6 +433,9 @@ void control_destroy(struct control *control)
 	if (!control)
 		return;
 	vm_unlisten(&control->listener);
+	event_timer_destroy(control->balloon_timer);
+	if (control->balloon_waits)
+		tell_balloon(control);
 	event_loop_remove(control->listen_source);
 	close(control->listen_fd);
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {

@@ -128,8 +128,8 @@ static json_t *query_cpus_fast(struct control_session *session, const json_t *ar
 
 /* --- the balloon --- */
 
-static struct balloon *find_balloon(struct control_session *session,
-                                    struct control_failure *failure)
+struct balloon *control_find_balloon(struct control_session *session,
+                                     struct control_failure *failure)
 {
 	struct balloon *balloon = session->shared->vm->balloon;
 
@@ -143,7 +143,7 @@ static struct balloon *find_balloon(struct control_session *session,
 static json_t *query_balloon(struct control_session *session, const json_t *arguments,
                              struct control_failure *failure)
 {
-	struct balloon *balloon = find_balloon(session, failure);
+	struct balloon *balloon = control_find_balloon(session, failure);
 	struct balloon_status status;
 	uint64_t ram_bytes;
 
@@ -160,7 +160,7 @@ static json_t *query_balloon(struct control_session *session, const json_t *argu
 static json_t *set_balloon(struct control_session *session, const json_t *arguments,
                            struct control_failure *failure)
 {
-	struct balloon *balloon = find_balloon(session, failure);
+	struct balloon *balloon = control_find_balloon(session, failure);
 	json_int_t value = json_integer_value(json_object_get(arguments, "value"));
 	uint64_t ram_bytes;
 
@@ -400,6 +400,8 @@ const struct control_command control_commands[] = {
 	{ "system_powerdown", "", system_powerdown },
 	{ "quit", "", quit },
 	{ "x-ebb-query-reclaim", "", control_query_reclaim },
+	{ "x-ebb-reclaim", "keep?i", control_reclaim },
+	{ "x-ebb-query-reclaim-run", "", control_query_reclaim_run },
 	{ "x-ebb-query-stat", "", control_query_stat },
 	{ "x-ebb-trace", "action:s path?s", trace },
 };

@@ -65,6 +65,9 @@ struct control_session {
 	struct control_framer framer;
 	bool negotiated; /* qmp_capabilities was given */
 	bool closing;    /* the stream is lost: send what there is and hang up */
+	bool waiting;    /* an answer comes later, and until then no further request is handled */
+	struct json_t *waiting_id; /* of its request, or NULL */
+	uint64_t run_serial;       /* of the reclaim run whose end is that answer */
 	/* Takes bytes for the client; never fails, may set closing. */
 	void (*send)(struct control_session *session, const char *data, size_t size_bytes);
 };
@@ -80,17 +83,21 @@ void control_session_greet(struct control_session *session);
 /* Handles one request that the framer holds. Whether there was one. */
 bool control_session_step(struct control_session *session);
 
+/* The answer to the request whose handler put it off, a new reference (NULL: no memory). */
+void control_session_answer(struct control_session *session, struct json_t *result);
+
 /* Tells a client that has negotiated. */
 void control_session_event(struct control_session *session, enum vm_event event, uint64_t value);
 
 /* One line of why there is no conversation, before hanging up. */
 void control_session_refuse(struct control_session *session, const char *reason);
 
-/* --- commands: control_commands.c, control_stats.c --- */
+/* --- commands: control_commands.c, control_stats.c, control_reclaim.c --- */
 
 /* Why a command failed, in QMP's terms. */
 struct control_failure {
 	const char *class; /* NULL: GenericError */
+	bool later;        /* no failure: control_session_answer comes */
 	struct error error;
 };
 
@@ -101,8 +108,8 @@ typedef struct json_t *(*control_handler)(struct control_session *session,
                                           struct control_failure *failure);
 
 /*
- * What a command takes: "value:i vcpus?a" - name, '?' if it may be missing, type: i integer, s
- * string, a list, * anything.
+ * What a command takes: "value:i vcpus?a" - name, '?' if it may be missing, type: i integer, b
+ * boolean, s string, a list, * anything.
  */
 struct control_command {
 	const char *name;
@@ -141,6 +148,23 @@ struct json_t *control_parse_kvm_stats(const uint8_t *data, size_t size_bytes,
 
 /* The balloon's guest-stats property: every tag by QEMU's name, -1 where the guest told nothing. */
 struct json_t *control_guest_stats(struct vm *vm);
+
+/* x-ebb-reclaim, x-ebb-query-reclaim-run. The first answers when its run has ended. */
+struct json_t *control_reclaim(struct control_session *session, const struct json_t *arguments,
+                               struct control_failure *failure);
+struct json_t *control_query_reclaim_run(struct control_session *session,
+                                         const struct json_t *arguments,
+                                         struct control_failure *failure);
+
+/* A run has ended: answers the client that waits for it. Whether this one did. */
+bool control_reclaim_ended(struct control_session *session);
+
+/* The client is gone: its run lets go. */
+void control_reclaim_abandon(struct control_session *session);
+
+/* NULL with failure set: this guest has none. */
+struct balloon *control_find_balloon(struct control_session *session,
+                                     struct control_failure *failure);
 
 struct json_t *control_query_version(struct control_session *session,
                                      const struct json_t *arguments,

@@ -11,6 +11,9 @@
  * it asked for. A request that is no JSON gets an error and the conversation goes on at the next
  * line; one without an end (size, depth) loses the stream.
  *
+ * A command that takes time (x-ebb-reclaim) puts its answer off; events still go out meanwhile, and
+ * the requests behind it wait.
+ *
  * The protocol is QEMU's, docs/interop/qmp-spec.
  */
 #include <errno.h>
@@ -30,6 +33,7 @@ int control_session_init(struct control_session *session, struct control_shared 
 
 void control_session_fini(struct control_session *session)
 {
+	json_decref(session->waiting_id);
 	control_framer_fini(&session->framer);
 }
 
@@ -98,6 +102,8 @@ void control_session_greet(struct control_session *session)
 static bool has_type(const json_t *value, char type)
 {
 	switch (type) {
+	case 'b':
+		return json_is_boolean(value);
 	case 'i':
 		return json_is_integer(value);
 	case 's':
@@ -111,7 +117,16 @@ static bool has_type(const json_t *value, char type)
 
 static const char *type_name(char type)
 {
-	return type == 'i' ? "an integer" : type == 's' ? "a string" : "a list";
+	switch (type) {
+	case 'b':
+		return "a boolean";
+	case 'i':
+		return "an integer";
+	case 's':
+		return "a string";
+	default:
+		return "a list";
+	}
 }
 
 /* Finds key in the row's parameters: its type letter, or 0. */
@@ -239,23 +254,44 @@ static int check_request(json_t *request, const char **ret_name, json_t **ret_ar
 	return 0;
 }
 
+/* result: a new reference. id may be NULL. */
+static void send_result(struct control_session *session, json_t *id, json_t *result)
+{
+	json_t *reply = json_pack("{s:o}", "return", result);
+
+	if (reply && id)
+		json_object_set(reply, "id", id);
+	send_message(session, reply);
+}
+
+void control_session_answer(struct control_session *session, json_t *result)
+{
+	json_t *id = session->waiting_id;
+
+	session->waiting = false;
+	session->waiting_id = NULL;
+	send_result(session, id, result);
+	json_decref(id);
+}
+
 static void handle_request(struct control_session *session, json_t *request)
 {
 	struct control_failure failure = { .error = ERROR_INIT };
 	const char *name = NULL;
-	json_t *arguments = NULL, *result = NULL, *id = json_object_get(request, "id"), *reply;
+	json_t *arguments = NULL, *result = NULL, *id = json_object_get(request, "id");
 
 	if (!check_request(request, &name, &arguments, &failure.error))
 		result = run_command(session, name, arguments, &failure);
-	if (!result) {
-		send_error(session, id, failure.class,
-		           failure.error.code ? failure.error.message : "out of memory");
+	if (failure.later) {
+		session->waiting = true;
+		session->waiting_id = json_incref(id);
 		return;
 	}
-	reply = json_pack("{s:o}", "return", result);
-	if (reply && id)
-		json_object_set(reply, "id", id);
-	send_message(session, reply);
+	if (result)
+		send_result(session, id, result);
+	else
+		send_error(session, id, failure.class,
+		           failure.error.code ? failure.error.message : "out of memory");
 }
 
 static void handle_text(struct control_session *session, const char *text, size_t size_bytes)
@@ -280,7 +316,7 @@ bool control_session_step(struct control_session *session)
 	size_t size_bytes;
 	char reason[64];
 
-	if (session->closing)
+	if (session->closing || session->waiting)
 		return false;
 	switch (control_framer_next(&session->framer, &text, &size_bytes)) {
 	case CONTROL_FRAME_COMPLETE:
@@ -350,6 +386,8 @@ static json_t *event_data(const struct control_shared *shared, enum vm_event eve
 		return json_pack("{s:s}", "action", "poweroff");
 	case VM_EVENT_BALLOON_CHANGE:
 		return json_pack("{s:I}", "actual", (json_int_t)value);
+	case VM_EVENT_RECLAIM_ENDED:
+		return json_pack("{s:I}", "bytes", (json_int_t)value);
 	case VM_EVENT_STOP:
 	case VM_EVENT_RESUME:
 	case VM_EVENT_POWERDOWN:
@@ -369,6 +407,7 @@ void control_session_event(struct control_session *session, enum vm_event event,
 		[VM_EVENT_GUEST_PANICKED] = "GUEST_PANICKED",
 		[VM_EVENT_BALLOON_CHANGE] = "BALLOON_CHANGE",
 		[VM_EVENT_POWERDOWN] = "POWERDOWN",
+		[VM_EVENT_RECLAIM_ENDED] = "X_EBB_RECLAIM_ENDED",
 	};
 	json_t *message, *data;
 

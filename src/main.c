@@ -109,12 +109,19 @@ static const struct cmdline_command version_command = {
 };
 
 static const struct cmdline_command *const commands[] = {
-	&run_command,          &client_list_command,
-	&client_stat_command,  &client_balloon_command,
-	&client_pause_command, &client_resume_command,
-	&client_reset_command, &client_powerdown_command,
-	&client_stop_command,  &client_qmp_command,
-	&help_command,         &version_command,
+	&run_command,
+	&client_list_command,
+	&client_stat_command,
+	&client_balloon_command,
+	&client_reclaim_command,
+	&client_pause_command,
+	&client_resume_command,
+	&client_reset_command,
+	&client_powerdown_command,
+	&client_stop_command,
+	&client_qmp_command,
+	&help_command,
+	&version_command,
 };
 
 static int print_help(const struct cmdline_command *command, int argc, char **argv,

@@ -3,7 +3,9 @@
  * virtio-balloon (VIRTIO 1.2, 5.5): its class, features, config space, life.
  *
  * DOC: the rooms behind it are virtio_balloon_pages.c (inflate, deflate, the batch),
- * virtio_balloon_report.c (free page reporting), virtio_balloon_stats.c (statistics).
+ * virtio_balloon_report.c (free page reporting), virtio_balloon_stats.c (statistics),
+ * virtio_balloon_run.c and virtio_balloon_reclaim.c (reclaim on command: what is decided, and what
+ * is done).
  *
  * Queues. Numbers follow the negotiated features, as Linux numbers them: 0 inflate, 1 deflate, then
  * statistics and reporting, each only if negotiated. Free page hinting is not offered and has no
@@ -91,7 +93,7 @@ static void config_store(struct balloon *balloon, size_t offset, uint32_t value)
 }
 
 /* Under the device lock. */
-static uint64_t actual_bytes(const struct balloon *balloon)
+uint64_t balloon_actual_bytes(const struct balloon *balloon)
 {
 	uint64_t pages = balloon_config_load(balloon, BALLOON_CONFIG_OFFSET(actual));
 
@@ -102,7 +104,7 @@ static uint64_t actual_bytes(const struct balloon *balloon)
 static void tell_actual(struct balloon *balloon)
 {
 	vm_emit(balloon->vdev.device.vm, VM_EVENT_BALLOON_CHANGE,
-	        balloon->ram_bytes - actual_bytes(balloon));
+	        balloon->ram_bytes - balloon_actual_bytes(balloon));
 }
 
 /* The core has stored the bytes already; what is not the driver's to write is put back. */
@@ -110,24 +112,62 @@ static void balloon_config_write(struct virtio_device *vdev, size_t offset, size
 {
 	struct balloon *balloon = container_of(vdev, struct balloon, vdev);
 
-	config_store(balloon, BALLOON_CONFIG_OFFSET(num_pages), balloon->target_pages);
+	config_store(balloon, BALLOON_CONFIG_OFFSET(num_pages), balloon->asked_pages);
 	config_store(balloon, BALLOON_CONFIG_OFFSET(free_page_hint_cmd_id), 0);
 	if (ranges_overlap(offset, size_bytes, BALLOON_CONFIG_OFFSET(actual), sizeof(uint32_t)))
 		tell_actual(balloon);
 }
 
-static void set_target_pages(struct balloon *balloon, uint32_t pages)
+/* Under the target lock. */
+static void tell_num_pages(struct balloon *balloon, uint32_t pages)
 {
 	uint8_t num_pages[sizeof(uint32_t)];
 
 	store_le32(num_pages, pages);
-	pthread_mutex_lock(&balloon->target_lock);
-	pthread_mutex_lock(&balloon->vdev.lock);
-	balloon->target_pages = pages;
-	pthread_mutex_unlock(&balloon->vdev.lock);
 	virtio_config_update(&balloon->vdev, BALLOON_CONFIG_OFFSET(num_pages), num_pages,
 	                     sizeof(num_pages));
+}
+
+/* The number of 4 KiB pages, rounded down, and never more than num_pages counts. */
+static uint32_t to_pages(uint64_t bytes)
+{
+	return (uint32_t)min_u64(bytes / PAGE_4K_BYTES, UINT32_MAX);
+}
+
+static void set_target_pages(struct balloon *balloon, uint32_t pages)
+{
+	pthread_mutex_lock(&balloon->target_lock);
+	pthread_mutex_lock(&balloon->vdev.lock);
+	balloon->target_pages = balloon->asked_pages = pages;
+	balloon->run.overruled = true;
+	pthread_mutex_unlock(&balloon->vdev.lock);
+	tell_num_pages(balloon, pages);
 	pthread_mutex_unlock(&balloon->target_lock);
+}
+
+bool balloon_aim(struct balloon *balloon, uint64_t target_bytes)
+{
+	uint32_t pages = to_pages(target_bytes);
+	bool may;
+
+	pthread_mutex_lock(&balloon->target_lock);
+	pthread_mutex_lock(&balloon->vdev.lock);
+	may = !balloon->run.overruled;
+	if (may)
+		balloon->asked_pages = pages;
+	pthread_mutex_unlock(&balloon->vdev.lock);
+	if (may)
+		tell_num_pages(balloon, pages);
+	pthread_mutex_unlock(&balloon->target_lock);
+	return may;
+}
+
+void balloon_aim_at_target(struct balloon *balloon)
+{
+	pthread_mutex_lock(&balloon->vdev.lock);
+	balloon->asked_pages = balloon->target_pages;
+	config_store(balloon, BALLOON_CONFIG_OFFSET(num_pages), balloon->asked_pages);
+	pthread_mutex_unlock(&balloon->vdev.lock);
 }
 
 uint32_t balloon_poison_value(struct balloon *balloon)
@@ -195,7 +235,7 @@ static void forget_driver(struct balloon *balloon)
 	bool had_pages;
 
 	pthread_mutex_lock(&balloon->vdev.lock);
-	had_pages = actual_bytes(balloon) > 0;
+	had_pages = balloon_actual_bytes(balloon) > 0;
 	config_store(balloon, BALLOON_CONFIG_OFFSET(actual), 0);
 	config_store(balloon, BALLOON_CONFIG_OFFSET(poison_val), 0);
 	balloon_forget_stats(balloon);
@@ -219,6 +259,7 @@ static void balloon_deactivate(struct virtio_device *vdev)
 	event_work_cancel(&balloon->interval_changed);
 	event_work_cancel(&balloon->another_turn);
 	balloon->another_turn_queues = 0;
+	balloon_run_driver_gone(balloon);
 	balloon->stats_chain_held = false;
 	forget_driver(balloon);
 	balloon_take_poison(balloon);
@@ -243,12 +284,6 @@ static const struct virtio_device_ops balloon_ops = {
 
 /* --- balloon.h --- */
 
-/* The number of 4 KiB pages, rounded down, and never more than num_pages counts. */
-static uint32_t to_pages(uint64_t bytes)
-{
-	return (uint32_t)min_u64(bytes / PAGE_4K_BYTES, UINT32_MAX);
-}
-
 /* Under the device lock. */
 bool balloon_driver_ready(const struct balloon *balloon)
 {
@@ -264,7 +299,7 @@ void balloon_query(struct balloon *balloon, struct balloon_status *ret_status)
 	pthread_mutex_lock(&vdev->lock);
 	*ret_status = (struct balloon_status){
 		.target_bytes = balloon->target_pages * PAGE_4K_BYTES,
-		.actual_bytes = actual_bytes(balloon),
+		.actual_bytes = balloon_actual_bytes(balloon),
 		.negotiated_features = balloon_driver_ready(balloon) ? vdev->driver_features : 0,
 		.driver_ready = balloon_driver_ready(balloon),
 		.poison_value = balloon_config_load(balloon, BALLOON_CONFIG_OFFSET(poison_val)),
@@ -322,6 +357,7 @@ static void balloon_destroy(struct device *device)
 	/* Before the lock that it takes goes; only a driver posts it from now on, and deactivate
 	 * ends that. */
 	event_work_cancel(&balloon->interval_changed);
+	balloon_run_fini(balloon);
 	virtio_device_fini(&balloon->vdev);
 	event_timer_destroy(balloon->stats_timer);
 	pthread_mutex_destroy(&balloon->target_lock);
@@ -358,12 +394,14 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 	if (!balloon)
 		return error_set_errno(err, -ENOMEM, "state");
 	balloon->ram_bytes = gmem_total_bytes(vm->memory);
-	balloon->start_target_pages = balloon->target_pages = to_pages(target_bytes);
+	balloon->start_target_pages = to_pages(target_bytes);
+	balloon->target_pages = balloon->asked_pages = balloon->start_target_pages;
 	balloon->stats_interval_s = device_config_number(config, "stats-interval");
 	balloon_forget_stats(balloon);
 	pthread_mutex_init(&balloon->target_lock, NULL);
 	event_work_init(&balloon->interval_changed, vm->reclaim_loop, balloon_apply_stats_interval,
 	                balloon);
+	balloon_run_init(balloon, vm->reclaim_loop);
 	event_work_init(&balloon->another_turn, vm->reclaim_loop, run_another_turn, balloon);
 	r = check_target(balloon, target_bytes, err);
 	if (r < 0)

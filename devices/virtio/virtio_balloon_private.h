@@ -27,13 +27,27 @@ enum queue_role {
 	ROLE_NONE = ROLE_COUNT
 };
 
+struct balloon_run { /* virtio_balloon_reclaim.c's */
+	/* Under the device lock: */
+	struct balloon_run_status status;
+	int64_t started_ns;
+	bool cancelled, overruled;
+	/* On the reclaim loop: */
+	struct event_timer *timer; /* NULL until it is needed */
+	struct event_work begin;
+	int64_t phase_started_ns, moved_ns, statistics_seen_ns;
+	uint64_t last_actual_bytes, asked_actual_bytes, room_bytes;
+	bool suspected;
+};
+
 struct balloon {
 	struct virtio_device vdev;
 	uint64_t ram_bytes;
 	uint32_t start_target_pages; /* what a reset goes back to */
 	pthread_mutex_t target_lock; /* one new target at a time; taken before the device lock */
 	/* Under the device lock: */
-	uint32_t target_pages;
+	uint32_t target_pages; /* what the user wants */
+	uint32_t asked_pages;  /* num_pages: the same, but for a run on its way */
 	uint64_t stats[BALLOON_STATS_MAX];
 	int64_t stats_updated_ns;
 	uint64_t stats_interval_s;
@@ -51,6 +65,7 @@ struct balloon {
 	size_t chain_count;
 	struct reclaim_range ranges[BALLOON_RANGES_MAX];
 	size_t range_count, turn_range_count;
+	struct balloon_run run;
 };
 
 /* --- virtio_balloon.c --- */
@@ -61,6 +76,17 @@ void balloon_ask_for_another_turn(struct balloon *balloon, unsigned int queue_in
 
 /* Under the device lock; any field of struct virtio_balloon_config. */
 uint32_t balloon_config_load(const struct balloon *balloon, size_t offset);
+
+/* Under the device lock; by the driver's word, at most RAM. */
+uint64_t balloon_actual_bytes(const struct balloon *balloon);
+
+/* Asks the driver for another size than the user did, as a run does; false: the user has set a new
+ * target meanwhile, and that one counts. Without the device lock. */
+bool balloon_aim(struct balloon *balloon, uint64_t target_bytes);
+
+/* The driver is not there any more, so what it is asked for is what the user wants. Without the
+ * device lock; tells nobody. */
+void balloon_aim_at_target(struct balloon *balloon);
 
 /* 0 where the device has no such field. Takes the device lock. */
 uint32_t balloon_poison_value(struct balloon *balloon);
@@ -96,7 +122,18 @@ void balloon_serve_stats(struct balloon *balloon, unsigned int queue_index); /* 
 /* The interval changed, or the driver came or goes. Work and function of the reclaim loop. */
 void balloon_apply_stats_interval(void *ctx);
 
+/* Asks the driver for new figures; false: it was asked already. On the reclaim loop. */
+bool balloon_ask_for_stats(struct balloon *balloon);
+
 /* Nothing was told yet. Under the device lock. */
 void balloon_forget_stats(struct balloon *balloon);
+
+/* --- virtio_balloon_reclaim.c --- */
+
+void balloon_run_init(struct balloon *balloon, struct event_loop *loop);
+void balloon_run_fini(struct balloon *balloon);
+
+/* The driver goes, and a run with it. On the reclaim loop. */
+void balloon_run_driver_gone(struct balloon *balloon);
 
 #endif

@@ -68,20 +68,24 @@ void balloon_serve_stats(struct balloon *balloon, unsigned int queue_index)
 		balloon_ask_for_another_turn(balloon, queue_index);
 }
 
-/* The interval is over: the driver gets its chain back. */
-static void return_stats_chain(void *ctx)
+bool balloon_ask_for_stats(struct balloon *balloon)
 {
-	struct balloon *balloon = ctx;
 	struct guest_memory *memory = balloon->vdev.device.vm->memory;
 	const unsigned int queue_index = ROLE_STATS; /* behind inflate and deflate, always there */
 
+	if (!balloon->stats_chain_held)
+		return false;
 	gmem_lock_shared(memory);
-	if (balloon->stats_chain_held) {
-		balloon->stats_chain_held = false;
-		virtqueue_push(virtio_queue(&balloon->vdev, queue_index), &balloon->stats_chain);
-		virtio_queue_flush(&balloon->vdev, queue_index);
-	}
+	balloon->stats_chain_held = false;
+	virtqueue_push(virtio_queue(&balloon->vdev, queue_index), &balloon->stats_chain);
+	virtio_queue_flush(&balloon->vdev, queue_index);
 	gmem_unlock_shared(memory);
+	return true;
+}
+
+static void interval_is_over(void *ctx)
+{
+	(void)balloon_ask_for_stats(ctx);
 }
 
 /* The interval changed, or the driver came. On the reclaim loop, whose thread is not started for
@@ -102,8 +106,8 @@ void balloon_apply_stats_interval(void *ctx)
 			event_timer_cancel(balloon->stats_timer);
 		return;
 	}
-	if (!balloon->stats_timer && event_timer_create(vdev->loop, return_stats_chain, balloon,
-	                                                &balloon->stats_timer) < 0) {
+	if (!balloon->stats_timer &&
+	    event_timer_create(vdev->loop, interval_is_over, balloon, &balloon->stats_timer) < 0) {
 		balloon->stats_timer = NULL;
 		log_message_limited(vdev->device.vm->log, &vdev->log_limit, LOG_WARN,
 		                    "%s: no timer for statistics", vdev->device.id);

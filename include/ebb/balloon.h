@@ -34,6 +34,60 @@ EBB_MUST_CHECK int balloon_set_target(struct balloon *balloon, uint64_t target_b
 EBB_MUST_CHECK int balloon_set_stats_interval(struct balloon *balloon, uint64_t seconds,
                                               struct error *err);
 
+/*
+ * A reclaim run: what the guest does not use is taken by the balloon, released, and given back to
+ * the guest to use when it needs it. One at a time; DOC in devices/virtio/virtio_balloon_run.c.
+ */
+enum balloon_run_phase {
+	BALLOON_RUN_IDLE,
+	BALLOON_RUN_ASKING,    /* for statistics */
+	BALLOON_RUN_INFLATING, /* what is free above the reserve is taken */
+	BALLOON_RUN_DEFLATING, /* and given back */
+};
+
+enum balloon_run_end {                      /* why it let go */
+	               BALLOON_RUN_DONE,    /* the guest has the reserve left free, and no more */
+	               BALLOON_RUN_RESERVE, /* its free memory fell below the reserve */
+	               BALLOON_RUN_ALLOCATING, /* it uses more memory than at the start */
+	               BALLOON_RUN_STALLED,    /* it gives no more */
+	               BALLOON_RUN_TIMEOUT,
+	               BALLOON_RUN_NO_STATISTICS, /* none came */
+	               BALLOON_RUN_CANCELLED,
+	               BALLOON_RUN_OVERRULED,   /* balloon_set_target */
+	               BALLOON_RUN_DRIVER_GONE, /* reset */
+};
+
+struct balloon_run_status { /* of the run that goes, or went last */
+	uint64_t serial;    /* counts from 1; 0: there was none yet */
+	enum balloon_run_phase phase;
+	enum balloon_run_end end; /* from DEFLATING on */
+	uint64_t keep_bytes;
+	uint64_t goal_bytes;  /* what was free above the reserve at the start */
+	uint64_t taken_bytes; /* by the balloon, at its largest */
+	uint64_t resident_before_bytes, resident_after_bytes; /* guest memory, from the kernel */
+	int64_t inflating_ns; /* until it let go; 0: it did not yet */
+	int64_t duration_ns;  /* until it ended, or until now */
+};
+
+#define BALLOON_KEEP_DEFAULT UINT64_MAX
+
+/*
+ * Starts a run that leaves the guest keep_bytes of free memory; VM_EVENT_RECLAIM_ENDED tells its
+ * end. -EINVAL: keep_bytes above RAM; -EBUSY: one goes already; -ENOTSUP: no driver, or one without
+ * statistics, or one whose pages are written when they are freed (poison), which would bring all of
+ * it back.
+ */
+EBB_MUST_CHECK int balloon_run_start(struct balloon *balloon, uint64_t keep_bytes,
+                                     uint64_t *ret_serial, struct error *err);
+
+/* Lets go at once, if this is the run that goes. */
+void balloon_run_cancel(struct balloon *balloon, uint64_t serial);
+void balloon_run_query(struct balloon *balloon, struct balloon_run_status *ret_status);
+
+/* "done", "reserve", ...; "idle", "asking", ... */
+const char *balloon_run_end_name(enum balloon_run_end end);
+const char *balloon_run_phase_name(enum balloon_run_phase phase);
+
 /* The name of a feature bit and of a statistics tag (QEMU's names, "stat-free-memory"); NULL:
  * unknown. */
 const char *balloon_feature_name(unsigned int bit);

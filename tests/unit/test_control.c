@@ -276,7 +276,7 @@ static void a_client_that_never_reads_is_not_heard_and_at_last_dropped(void **st
 	assert_string_equal(hear(other), NAME_REPLY);
 	close(other);
 	/* Events pile up for it until it is too much. */
-	control_server_flood(&server, VM_EVENT_BALLOON_CHANGE, CONTROL_OUTPUT_MAX_BYTES / 64);
+	control_server_flood(&server, VM_EVENT_RESUME, CONTROL_OUTPUT_MAX_BYTES / 64);
 	other = connect_ready();
 	say(other, QUERY_NAME);
 	assert_string_equal(hear(other), NAME_REPLY);

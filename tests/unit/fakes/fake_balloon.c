@@ -39,3 +39,36 @@ const char *balloon_stat_name(unsigned int tag)
 
 	return tag < ARRAY_SIZE(names) ? names[tag] : NULL;
 }
+
+int balloon_run_start(struct balloon *balloon, uint64_t keep_bytes, uint64_t *ret_serial,
+                      struct error *err)
+{
+	if (balloon->result)
+		return error_set(err, balloon->result, "the fake balloon refuses");
+	balloon->run.serial++;
+	balloon->run.phase = BALLOON_RUN_ASKING;
+	balloon->run.keep_bytes = keep_bytes;
+	*ret_serial = balloon->run.serial;
+	return 0;
+}
+
+void balloon_run_cancel(struct balloon *balloon, uint64_t serial)
+{
+	if (serial == balloon->run.serial)
+		balloon->run_cancelled++;
+}
+
+void balloon_run_query(struct balloon *balloon, struct balloon_run_status *ret_status)
+{
+	*ret_status = balloon->run;
+}
+
+const char *balloon_run_end_name(enum balloon_run_end end)
+{
+	return end == BALLOON_RUN_DONE ? "done" : end == BALLOON_RUN_STALLED ? "stalled" : "other";
+}
+
+const char *balloon_run_phase_name(enum balloon_run_phase phase)
+{
+	return phase == BALLOON_RUN_IDLE ? "idle" : "inflating";
+}

@@ -9,6 +9,8 @@ struct balloon {
 	struct balloon_status status; /* what balloon_query answers; the setters write it */
 	uint64_t ram_bytes;           /* a target above is refused; 0: none is */
 	int result;                   /* what the setters answer instead, when not 0 */
+	struct balloon_run_status run;
+	unsigned int run_cancelled;
 };
 
 #endif
