@@ -227,7 +227,7 @@ static void test_edges_are_refused(void **state)
 	poison(f, POISON);
 	outcome = report(f, BLOCK - PAGE, 2 * BLOCK);
 	assert_int_equal(outcome.bytes_released, BLOCK);
-	assert_int_equal(outcome.bytes_refused, BLOCK);
+	assert_int_equal(outcome.refused[RECLAIM_REFUSED_POISON], BLOCK);
 	outcome = report(f, 8 * BLOCK + PAGE, 2 * BLOCK - 2 * PAGE);
 	assert_int_equal(outcome.bytes_refused, 2 * BLOCK - 2 * PAGE);
 	outcome = report(f, RAM_BYTES - PAGE, BLOCK);
@@ -360,6 +360,46 @@ static void test_regions_come_and_go(void **state)
 	}
 }
 
+/* Shared memory is filled by copies alone. */
+static void test_memfd(void **state)
+{
+	static const struct gmem_backing memfd = { .kind = GMEM_MEMFD };
+	struct fixture *f = *state;
+	uint8_t *hva;
+
+	poison(f, POISON);
+	assert_int_equal(gmem_add_region(f->memory, GIB, 4 * BLOCK, &memfd, NULL), 0);
+	hva = gmem_span(f->memory, GIB, 4 * BLOCK);
+	memset(hva, 0x5a, 4 * BLOCK);
+	assert_int_equal(report(f, GIB + BLOCK, 2 * BLOCK).bytes_released, 2 * BLOCK);
+	assert_bytes(hva, 0x5a, BLOCK);
+	assert_bytes(hva + BLOCK, 0xaa, 2 * BLOCK);
+	assert_bytes(hva + 3 * BLOCK, 0x5a, BLOCK);
+	assert_int_equal(refill_stats(f).blocks_copied, 2);
+	assert_int_equal(refill_stats(f).guarded_bytes, 0);
+	report(f, GIB, 4 * BLOCK);
+	release_as(f, RECLAIM_INFLATE, GIB, 2 * BLOCK);
+	assert_bytes(hva, 0, 2 * BLOCK);
+	assert_bytes(hva + 2 * BLOCK, 0xaa, 2 * BLOCK);
+}
+
+static void test_memfd_of_a_host_that_cannot(void **state)
+{
+	static const struct gmem_backing memfd = { .kind = GMEM_MEMFD };
+	struct fixture *f = *state;
+	struct reclaim_outcome outcome;
+	uint8_t *hva;
+
+	fake_refill_host.no_shared = true;
+	poison(f, POISON);
+	assert_int_equal(gmem_add_region(f->memory, GIB, 2 * BLOCK, &memfd, NULL), 0);
+	hva = gmem_span(f->memory, GIB, 2 * BLOCK);
+	memset(hva, 0x5a, 2 * BLOCK);
+	outcome = report(f, GIB, 2 * BLOCK);
+	assert_int_equal(outcome.refused[RECLAIM_REFUSED_POISON], 2 * BLOCK);
+	assert_bytes(hva, 0x5a, 2 * BLOCK);
+}
+
 static void test_inhibited(void **state)
 {
 	struct fixture *f = *state;
@@ -420,8 +460,9 @@ static void test_no_privilege(void **state)
 	assert_non_null(strstr(err.message, "vm.unprivileged_userfaultfd"));
 	assert_non_null(strstr(err.message, "/dev/userfaultfd"));
 	assert_non_null(strstr(err.message, "CAP_SYS_PTRACE"));
-	assert_int_equal(report(f, 0, 2 * BLOCK).bytes_refused, 2 * BLOCK);
-	assert_int_equal(release_as(f, RECLAIM_HINT, 0, BLOCK).bytes_refused, BLOCK);
+	assert_int_equal(report(f, 0, 2 * BLOCK).refused[RECLAIM_REFUSED_POISON], 2 * BLOCK);
+	assert_int_equal(release_as(f, RECLAIM_HINT, 0, BLOCK).refused[RECLAIM_REFUSED_POISON],
+	                 BLOCK);
 	assert_bytes(f->ram, 0x5a, 8 * BLOCK);
 	assert_int_equal(release_as(f, RECLAIM_INFLATE, 4 * BLOCK, BLOCK).bytes_released, BLOCK);
 	/* A guest that poisons no more is worth another look. */
@@ -687,6 +728,8 @@ int main(void)
 		TEST(test_reset_begins_anew),
 		TEST(test_a_value_belongs_to_what_was_released),
 		TEST(test_regions_come_and_go),
+		TEST(test_memfd),
+		TEST(test_memfd_of_a_host_that_cannot),
 		TEST(test_inhibited),
 		TEST(test_runs_are_bounded),
 		TEST(test_no_privilege),
