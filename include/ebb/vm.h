@@ -12,7 +12,7 @@
  * thread:
  *   1. device lock (a device's own mutex; PCI function lock)
  *   2. guest memory, shared or exclusive
- *   3. reclaim batch lock; in it, that of the trace
+ *   3. reclaim batch lock; in it, that of the trace, or of the refill thread, which takes no other
  *   4. struct virtio_device's lock: a queue's handler, which has 2, takes it
  *   5. bus lock
  *   6. interrupts: a transport's interrupt lock, a PCI function's, irq router lock
