@@ -104,6 +104,29 @@ static void print_refaults(const json_t *reclaim)
 	printf("\n");
 }
 
+/* What was refused, by source and reason. */
+static void print_refusals(const json_t *reclaim)
+{
+	char size[CLIENT_SIZE_TEXT_MAX];
+	const char *name, *reason;
+	json_t *source, *bytes;
+
+	json_object_foreach((json_t *)(uintptr_t)reclaim, name, source)
+	{
+		if (!client_number(source, "bytes_refused"))
+			continue;
+		printf("          %s refused:", name);
+		json_object_foreach(json_object_get(source, "refused"), reason, bytes)
+		{
+			if (json_integer_value(bytes))
+				printf("  %s %s", reason,
+				       client_format_bytes((uint64_t)json_integer_value(bytes),
+				                           size));
+		}
+		printf("\n");
+	}
+}
+
 static void print_reclaim(const json_t *stat)
 {
 	const json_t *reclaim = json_object_get(stat, "reclaim");
@@ -119,6 +142,7 @@ static void print_reclaim(const json_t *stat)
 		fputs(text.data, stdout);
 	else
 		printf("reclaim   nothing so far\n");
+	print_refusals(reclaim);
 	print_refaults(reclaim);
 }
 

@@ -108,16 +108,17 @@ static const struct source_column {
 	unsigned int rank;    /* those with the lowest stay where there is little room */
 } source_columns[] = {
 	{ "batches", "requests", KIND_COUNT, 9, 4 },
-	{ "ranges", "ranges_in", KIND_COUNT, 9, 10 },
-	{ "merged", "ranges_released", KIND_COUNT, 9, 11 },
+	{ "ranges", "ranges_in", KIND_COUNT, 9, 11 },
+	{ "merged", "ranges_released", KIND_COUNT, 9, 12 },
 	{ "asked", "bytes_in", KIND_BYTES, 12, 3 },
 	{ "released", "bytes_released", KIND_BYTES, 12, 0 },
+	{ "lazily", "bytes_lazy", KIND_BYTES, 12, 9 },
 	{ "absent", "bytes_absent", KIND_BYTES, 12, 7 },
 	{ "refused", "bytes_refused", KIND_BYTES, 12, 1 },
 	{ "came back", "refault_bytes", KIND_BYTES, 12, 2 },
 	{ "calls", "syscalls", KIND_COUNT, 8, 6 },
-	{ "errors", "errors", KIND_COUNT, 7, 9 },
-	{ "p50", "latency_ns.p50", KIND_NS, 8, 12 },
+	{ "errors", "errors", KIND_COUNT, 7, 10 },
+	{ "p50", "latency_ns.p50", KIND_NS, 8, 13 },
 	{ "p99", "latency_ns.p99", KIND_NS, 9, 5 },
 	{ "max", "latency_ns.max", KIND_NS, 9, 8 },
 };

@@ -338,18 +338,13 @@ static void gather(struct reclaim *reclaim, struct reclaim_range *ranges, size_t
 
 static void trace_batch(struct reclaim *reclaim, const struct batch *batch, uint64_t latency_ns)
 {
-	const struct reclaim_outcome *outcome = &batch->outcome;
 	const struct reclaim_trace_row row = {
 		.time_ns = batch->start_ns,
 		.source = reclaim->pieces.source,
 		.batches = 1,
 		.ranges_in = batch->range_count,
-		.ranges_released = outcome->ranges_released,
 		.bytes_in = batch->bytes_in,
-		.bytes_released = outcome->bytes_released,
-		.bytes_absent = outcome->bytes_absent,
-		.bytes_refused = outcome->bytes_refused,
-		.syscalls = outcome->syscalls,
+		.outcome = batch->outcome,
 		.errors = reclaim->pieces.errors,
 		.latency_ns = latency_ns,
 	};

@@ -77,6 +77,18 @@ struct reclaim_trace {
 
 /* --- the batches' side --- */
 
+static void merge_outcomes(struct reclaim_outcome *into, const struct reclaim_outcome *outcome)
+{
+	into->ranges_released += outcome->ranges_released;
+	into->bytes_released += outcome->bytes_released;
+	into->bytes_lazy += outcome->bytes_lazy;
+	into->bytes_absent = add_saturating(into->bytes_absent, outcome->bytes_absent);
+	into->bytes_refused = add_saturating(into->bytes_refused, outcome->bytes_refused);
+	for (size_t i = 0; i < RECLAIM_REFUSAL_COUNT; i++)
+		into->refused[i] = add_saturating(into->refused[i], outcome->refused[i]);
+	into->syscalls += outcome->syscalls;
+}
+
 static void merge(struct reclaim_trace_row *into, const struct reclaim_trace_row *row)
 {
 	if (!into->batches) {
@@ -85,12 +97,8 @@ static void merge(struct reclaim_trace_row *into, const struct reclaim_trace_row
 	}
 	into->batches += row->batches;
 	into->ranges_in += row->ranges_in;
-	into->ranges_released += row->ranges_released;
 	into->bytes_in = add_saturating(into->bytes_in, row->bytes_in);
-	into->bytes_released += row->bytes_released;
-	into->bytes_absent = add_saturating(into->bytes_absent, row->bytes_absent);
-	into->bytes_refused = add_saturating(into->bytes_refused, row->bytes_refused);
-	into->syscalls += row->syscalls;
+	merge_outcomes(&into->outcome, &row->outcome);
 	into->errors += row->errors;
 	into->latency_ns = max_u64(into->latency_ns, row->latency_ns);
 }

@@ -12,10 +12,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Of both formats, in order; the refusals' are behind them. */
+static const char *const column_names[] = {
+	"ranges_in",    "ranges_released", "bytes_in",       "bytes_released",
+	"bytes_absent", "bytes_refused",   "syscalls",       "latency_ns",
+	"errors",       "batches",         "resident_bytes", "bytes_lazy",
+};
+
+#define RESIDENT_COLUMN 10
 
 static bool ends_with(const char *text, const char *ending)
 {
@@ -24,21 +34,38 @@ static bool ends_with(const char *text, const char *ending)
 	return text_length >= ending_length && !strcmp(text + text_length - ending_length, ending);
 }
 
+/* Appends to a line that is long enough for all rows. */
+EBB_PRINTF(3, 4)
+static void append(char line[RECLAIM_TRACE_ROW_MAX_BYTES], size_t *length, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	*length += (size_t)vsnprintf(line + *length, RECLAIM_TRACE_ROW_MAX_BYTES - *length, format,
+	                             arguments);
+	va_end(arguments);
+}
+
 static int write_head(struct reclaim_trace_file *file)
 {
-	static const char head[] = "time_ns,source,ranges_in,ranges_released,bytes_in,"
-				   "bytes_released,bytes_absent,bytes_refused,syscalls,"
-				   "latency_ns,errors,batches,resident_bytes\n";
+	char head[RECLAIM_TRACE_ROW_MAX_BYTES];
+	size_t length = 0;
 	ssize_t written;
 
 	if (file->json)
 		return 0;
-	written = reclaim_trace_file_write(file, head, sizeof(head) - 1);
+	append(head, &length, "time_ns,source");
+	for (size_t i = 0; i < ARRAY_SIZE(column_names); i++)
+		append(head, &length, ",%s", column_names[i]);
+	for (size_t i = 0; i < RECLAIM_REFUSAL_COUNT; i++)
+		append(head, &length, ",refused_%s", reclaim_refusal_name((enum reclaim_refusal)i));
+	append(head, &length, "\n");
+	written = reclaim_trace_file_write(file, head, length);
 	if (written < 0)
 		return (int)written;
-	if ((size_t)written < sizeof(head) - 1)
+	if ((size_t)written < length)
 		return -ENOSPC;
-	reclaim_trace_file_mark(file, sizeof(head) - 1);
+	reclaim_trace_file_mark(file, length);
 	return 0;
 }
 
@@ -87,28 +114,40 @@ size_t reclaim_trace_file_format(const struct reclaim_trace_file *file,
                                  const struct reclaim_trace_row *row,
                                  char line[RECLAIM_TRACE_ROW_MAX_BYTES])
 {
-	static const char csv[] =
-		"%" PRId64 ",%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64
-		",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",";
-	static const char json[] =
-		"{\"time_ns\": %" PRId64 ", \"source\": \"%s\", \"ranges_in\": %" PRIu64
-		", \"ranges_released\": %" PRIu64 ", \"bytes_in\": %" PRIu64
-		", \"bytes_released\": %" PRIu64 ", \"bytes_absent\": %" PRIu64
-		", \"bytes_refused\": %" PRIu64 ", \"syscalls\": %" PRIu64
-		", \"latency_ns\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"batches\": %" PRIu64;
-	int length = snprintf(
-		line, RECLAIM_TRACE_ROW_MAX_BYTES, file->json ? json : csv, row->time_ns,
-		row->batches ? reclaim_source_name(row->source) : "sample", row->ranges_in,
-		row->ranges_released, row->bytes_in, row->bytes_released, row->bytes_absent,
-		row->bytes_refused, row->syscalls, row->latency_ns, row->errors, row->batches);
+	const struct reclaim_outcome *outcome = &row->outcome;
+	const uint64_t values[ARRAY_SIZE(column_names)] = {
+		row->ranges_in,        outcome->ranges_released,
+		row->bytes_in,         outcome->bytes_released,
+		outcome->bytes_absent, outcome->bytes_refused,
+		outcome->syscalls,     row->latency_ns,
+		row->errors,           row->batches,
+		row->resident_bytes,   outcome->bytes_lazy,
+	};
+	const char *source = row->batches ? reclaim_source_name(row->source) : "sample";
+	size_t length = 0;
 
-	if (!row->batches)
-		length += snprintf(line + length, RECLAIM_TRACE_ROW_MAX_BYTES - (size_t)length,
-		                   file->json ? ", \"resident_bytes\": %" PRIu64 : "%" PRIu64,
-		                   row->resident_bytes);
-	length += snprintf(line + length, RECLAIM_TRACE_ROW_MAX_BYTES - (size_t)length,
-	                   file->json ? "}\n" : "\n");
-	return (size_t)length;
+	append(line, &length,
+	       file->json ? "{\"time_ns\": %" PRId64 ", \"source\": \"%s\"" : "%" PRId64 ",%s",
+	       row->time_ns, source);
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		bool told = i != RESIDENT_COLUMN || !row->batches;
+
+		if (file->json && told)
+			append(line, &length, ", \"%s\": %" PRIu64, column_names[i], values[i]);
+		else if (!file->json && told)
+			append(line, &length, ",%" PRIu64, values[i]);
+		else if (!file->json)
+			append(line, &length, ",");
+	}
+	for (size_t i = 0; i < RECLAIM_REFUSAL_COUNT; i++) {
+		if (file->json)
+			append(line, &length, ", \"refused_%s\": %" PRIu64,
+			       reclaim_refusal_name((enum reclaim_refusal)i), outcome->refused[i]);
+		else
+			append(line, &length, ",%" PRIu64, outcome->refused[i]);
+	}
+	append(line, &length, file->json ? "}\n" : "\n");
+	return length;
 }
 
 ssize_t reclaim_trace_file_write(struct reclaim_trace_file *file, const char *text,

@@ -9,15 +9,15 @@
 #include "ebb/error.h"
 #include "ebb/reclaim.h"
 
-#define RECLAIM_TRACE_ROW_MAX_BYTES 512
+#define RECLAIM_TRACE_ROW_MAX_BYTES 1024 /* 22 numbers of 20 digits, and their names */
 
 struct reclaim_trace_row {
 	int64_t time_ns; /* CLOCK_MONOTONIC, at the batch's beginning */
 	enum reclaim_source source;
 	uint64_t batches; /* that the row stands for; 0: none, it tells resident_bytes */
-	uint64_t ranges_in, ranges_released;
-	uint64_t bytes_in, bytes_released, bytes_absent, bytes_refused;
-	uint64_t syscalls, errors;
+	uint64_t ranges_in, bytes_in;
+	struct reclaim_outcome outcome;
+	uint64_t errors;
 	uint64_t latency_ns;     /* of the longest batch */
 	uint64_t resident_bytes; /* of the process at time_ns; not of batches */
 };

@@ -38,7 +38,12 @@ static int set_up(void **state)
 	server.guest.balloon.status.stats[4] = 3 * MIB;
 	server.guest.balloon.status.stats[2] = 77;
 	server.guest.reclaim.stats.sources[RECLAIM_REPORT] = (struct reclaim_source_stats){
-		.requests = 5, .ranges_in = 6, .bytes_in = 4 * MIB, .bytes_released = 2 * MIB
+		.requests = 5,
+		.ranges_in = 6,
+		.bytes_in = 4 * MIB,
+		.bytes_released = 2 * MIB,
+		.bytes_refused = 2 * MIB,
+		.refused = { [RECLAIM_REFUSED_OUTSIDE] = KIB, [RECLAIM_REFUSED_POISON] = MIB },
 	};
 	server.guest.reclaim.stats.refault_bytes = MIB;
 	server.guest.vcpus[1].exits[VCPU_EXIT_PIO].value = 99;
@@ -65,6 +70,7 @@ static void the_table_has_what_matters(void **state)
 		"          stat-major-faults        77\n",
 		"reclaim   source    batches   ranges   merged       asked    released ",
 		"          report          5        6        0     4.0 MiB     2.0 MiB ",
+		"          report refused:  outside 1.0 KiB  poison 1.0 MiB\n",
 		"          1.0 MiB came back by the guest's touch\n",
 		"exits     vcpu0  none\n          vcpu1  pio 99\n",
 		"devices   virtio-balloon    requests 55\n",

@@ -543,8 +543,7 @@ static void test_accounts_by_source(void **state)
 
 	touch(f, 0, MIB);
 	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_INFLATE, &range, 1, &outcome), 0);
-	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, RECLAIM_REFUSED_POISON, 32,
-	                        64 * MIB);
+	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, RECLAIM_REFUSED_POISON, 32, 64 * MIB);
 	reclaim_query(f->reclaim, &stats);
 	assert_int_equal(stats.sources[RECLAIM_INFLATE].requests, 1);
 	assert_int_equal(stats.sources[RECLAIM_INFLATE].ranges_in, 1);
@@ -851,7 +850,7 @@ static uint64_t trace_sum(const char *path, const char *source, unsigned int col
 		bool counts = false;
 
 		for (unsigned int i = 0; i <= column; i++) {
-			field = strsep(&rest, ",");
+			field = strsep(&rest, ",\n");
 			assert_non_null(field);
 			if (i == 1)
 				counts = !strcmp(field, source);
@@ -880,6 +879,10 @@ static void trace_is_account(struct fixture *f, const char *path)
 			                 columns[column]);
 		assert_int_equal(trace_sum(path, reclaim_source_name(i), 10), source->errors);
 		assert_int_equal(trace_sum(path, reclaim_source_name(i), 11), source->requests);
+		assert_int_equal(trace_sum(path, reclaim_source_name(i), 13), source->bytes_lazy);
+		for (unsigned int reason = 0; reason < RECLAIM_REFUSAL_COUNT; reason++)
+			assert_int_equal(trace_sum(path, reclaim_source_name(i), 14 + reason),
+			                 source->refused[reason]);
 	}
 }
 
@@ -902,8 +905,7 @@ static void test_trace_adds_up_to_the_account(void **state)
 	fake_reclaim_host.bad_hva = span(f, 4 * MIB, 1);
 	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_UNPLUG, &bad, 1, &outcome), -EINVAL);
 	fake_reclaim_host.bad_hva = NULL;
-	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, RECLAIM_REFUSED_PAUSED, 32,
-	                        64 * MIB);
+	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, RECLAIM_REFUSED_PAUSED, 32, 64 * MIB);
 	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_RESET), 0);
 	reclaim_query(f->reclaim, &stats);
 	assert_true(stats.trace.active);

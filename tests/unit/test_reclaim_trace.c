@@ -50,12 +50,14 @@ static void add(struct reclaim_trace *trace, uint64_t n)
 		.source = n % 2 ? RECLAIM_INFLATE : RECLAIM_REPORT,
 		.batches = 1,
 		.ranges_in = 2,
-		.ranges_released = 1,
-		.bytes_in = 4 * n,
-		.bytes_released = n,
-		.bytes_absent = 2 * n,
-		.bytes_refused = n,
-		.syscalls = 3,
+		.bytes_in = 5 * n,
+		.outcome = { .ranges_released = 1,
+		             .bytes_released = n,
+		             .bytes_lazy = n,
+		             .bytes_absent = 2 * n,
+		             .bytes_refused = n,
+		             .refused = { [RECLAIM_REFUSED_LIMIT] = n },
+		             .syscalls = 3 },
 		.errors = n % 3 == 0,
 		.latency_ns = n,
 	};
@@ -80,22 +82,27 @@ static void file_adds_up(uint64_t count)
 
 		sum.batches += row->batches;
 		sum.ranges_in += row->ranges_in;
-		sum.ranges_released += row->ranges_released;
 		sum.bytes_in += row->bytes_in;
-		sum.bytes_released += row->bytes_released;
-		sum.bytes_absent += row->bytes_absent;
-		sum.bytes_refused += row->bytes_refused;
-		sum.syscalls += row->syscalls;
+		sum.outcome.ranges_released += row->outcome.ranges_released;
+		sum.outcome.bytes_released += row->outcome.bytes_released;
+		sum.outcome.bytes_lazy += row->outcome.bytes_lazy;
+		sum.outcome.bytes_absent += row->outcome.bytes_absent;
+		sum.outcome.bytes_refused += row->outcome.bytes_refused;
+		sum.outcome.refused[RECLAIM_REFUSED_LIMIT] +=
+			row->outcome.refused[RECLAIM_REFUSED_LIMIT];
+		sum.outcome.syscalls += row->outcome.syscalls;
 		sum.errors += row->errors;
 	}
 	assert_int_equal(sum.batches, count);
 	assert_int_equal(sum.ranges_in, 2 * count);
-	assert_int_equal(sum.ranges_released, count);
-	assert_int_equal(sum.bytes_in, 4 * numbers);
-	assert_int_equal(sum.bytes_released, numbers);
-	assert_int_equal(sum.bytes_absent, 2 * numbers);
-	assert_int_equal(sum.bytes_refused, numbers);
-	assert_int_equal(sum.syscalls, 3 * count);
+	assert_int_equal(sum.bytes_in, 5 * numbers);
+	assert_int_equal(sum.outcome.ranges_released, count);
+	assert_int_equal(sum.outcome.bytes_released, numbers);
+	assert_int_equal(sum.outcome.bytes_lazy, numbers);
+	assert_int_equal(sum.outcome.bytes_absent, 2 * numbers);
+	assert_int_equal(sum.outcome.bytes_refused, numbers);
+	assert_int_equal(sum.outcome.refused[RECLAIM_REFUSED_LIMIT], numbers);
+	assert_int_equal(sum.outcome.syscalls, 3 * count);
 	assert_int_equal(sum.errors, count / 3);
 }
 

@@ -18,19 +18,24 @@
 
 #define HEAD \
 	"time_ns,source,ranges_in,ranges_released,bytes_in,bytes_released,bytes_absent," \
-	"bytes_refused,syscalls,latency_ns,errors,batches,resident_bytes\n"
+	"bytes_refused,syscalls,latency_ns,errors,batches,resident_bytes,bytes_lazy," \
+	"refused_outside,refused_unaligned,refused_locked,refused_inhibited,refused_poison," \
+	"refused_paused,refused_limit,refused_host\n"
+#define SAMPLE "13,sample,0,0,0,0,0,0,0,0,0,0,14,0,0,0,0,0,0,0,0,0\n"
 
 static const struct reclaim_trace_row batch = {
 	.time_ns = 1,
 	.source = RECLAIM_REPORT,
 	.batches = 12,
 	.ranges_in = 2,
-	.ranges_released = 3,
 	.bytes_in = UINT64_MAX,
-	.bytes_released = 5,
-	.bytes_absent = 6,
-	.bytes_refused = 7,
-	.syscalls = 8,
+	.outcome = { .ranges_released = 3,
+	             .bytes_released = 5,
+	             .bytes_absent = 6,
+	             .bytes_refused = 7,
+	             .bytes_lazy = 11,
+	             .refused = { 15, 16, 17, 18, 19, 20, 21, 22 },
+	             .syscalls = 8 },
 	.errors = 10,
 	.latency_ns = 9,
 };
@@ -66,7 +71,7 @@ static void put(struct reclaim_trace_file *file, const struct reclaim_trace_row 
 
 static void file_is(const char *expected)
 {
-	char text[2048] = "";
+	char text[4096] = "";
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	assert_true(fd >= 0);
@@ -85,8 +90,8 @@ static void csv(void **state)
 	put(&file, &batch);
 	put(&file, &sample);
 	reclaim_trace_file_close(&file);
-	file_is(HEAD "1,report,2,3,18446744073709551615,5,6,7,8,9,10,12,\n"
-	             "13,sample,0,0,0,0,0,0,0,0,0,0,14\n");
+	file_is(HEAD "1,report,2,3,18446744073709551615,5,6,7,8,9,10,12,,11,15,16,17,18,19,20,21,"
+	             "22\n" SAMPLE);
 }
 
 static void json_lines(void **state)
@@ -102,12 +107,35 @@ static void json_lines(void **state)
 	file_is("{\"time_ns\": 1, \"source\": \"report\", \"ranges_in\": 2, \"ranges_released\": 3,"
 	        " \"bytes_in\": 18446744073709551615, \"bytes_released\": 5, \"bytes_absent\": 6,"
 	        " \"bytes_refused\": 7, \"syscalls\": 8, \"latency_ns\": 9, \"errors\": 10,"
-	        " \"batches\": 12}\n"
+	        " \"batches\": 12, \"bytes_lazy\": 11, \"refused_outside\": 15,"
+	        " \"refused_unaligned\": 16, \"refused_locked\": 17, \"refused_inhibited\": 18,"
+	        " \"refused_poison\": 19, \"refused_paused\": 20, \"refused_limit\": 21,"
+	        " \"refused_host\": 22}\n"
 	        "{\"time_ns\": 13, \"source\": \"sample\", \"ranges_in\": 0, \"ranges_released\": "
 	        "0,"
 	        " \"bytes_in\": 0, \"bytes_released\": 0, \"bytes_absent\": 0,"
 	        " \"bytes_refused\": 0, \"syscalls\": 0, \"latency_ns\": 0, \"errors\": 0,"
-	        " \"batches\": 0, \"resident_bytes\": 14}\n");
+	        " \"batches\": 0, \"resident_bytes\": 14, \"bytes_lazy\": 0, \"refused_outside\": "
+	        "0,"
+	        " \"refused_unaligned\": 0, \"refused_locked\": 0, \"refused_inhibited\": 0,"
+	        " \"refused_poison\": 0, \"refused_paused\": 0, \"refused_limit\": 0,"
+	        " \"refused_host\": 0}\n");
+}
+
+/* The longest row there can be has room. */
+static void the_longest_row_fits(void **state)
+{
+	struct reclaim_trace_file file = { .json = true };
+	struct reclaim_trace_row row;
+	char line[RECLAIM_TRACE_ROW_MAX_BYTES];
+
+	(void)state;
+	memset(&row, 0xff, sizeof(row));
+	row.source = RECLAIM_INFLATE;
+	row.time_ns = INT64_MIN;
+	assert_true(reclaim_trace_file_format(&file, &row, line) < sizeof(line));
+	row.batches = 0;
+	assert_true(reclaim_trace_file_format(&file, &row, line) < sizeof(line));
 }
 
 static void a_file_that_is_there_is_emptied_only_when_asked(void **state)
@@ -183,11 +211,11 @@ static void a_torn_row_is_cut_off(void **state)
 	(void)state;
 	assert_int_equal(reclaim_trace_file_open(path, false, &file, NULL), 0);
 	put(&file, &sample);
-	reclaim_trace_file_mark(&file, strlen("13,sample,0,0,0,0,0,0,0,0,0,0,14\n"));
+	reclaim_trace_file_mark(&file, strlen(SAMPLE));
 	assert_int_equal(reclaim_trace_file_write(&file, "15,sam", 6), 6);
 	reclaim_trace_file_cut(&file);
 	reclaim_trace_file_close(&file);
-	file_is(HEAD "13,sample,0,0,0,0,0,0,0,0,0,0,14\n");
+	file_is(HEAD SAMPLE);
 }
 
 int main(void)
@@ -196,6 +224,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(csv),
 		TEST(json_lines),
+		TEST(the_longest_row_fits),
 		TEST(a_file_that_is_there_is_emptied_only_when_asked),
 		TEST(a_link_is_no_new_file),
 		TEST(what_cannot_be_written_is_told_at_once),
