@@ -168,7 +168,7 @@ $(eval $(call flavour,$(UNIT_DIR),$(CC),$(UNIT_FLAGS)))
 $(foreach test,$(TESTS),$(eval $(call unit_test,$(UNIT_DIR),$(test),$(UNIT_FLAGS))))
 endif
 
-.PHONY: unit unit-build tsan replay fuzz-build fuzz guest figures host lint check run
+.PHONY: release-table unit unit-build tsan replay fuzz-build fuzz guest figures host lint check run
 unit-build: $(addprefix $(UNIT_DIR)/,$(TESTS))
 unit: unit-build
 	@ARCH=$(ARCH) RUNNER="$(UNIT_RUNNER)" tests/unit/run $(UNIT_DIR) $(TESTS)
@@ -189,6 +189,13 @@ guest: all firmware
 
 figures: all static firmware
 	@BUILD=$(BUILD) ARCH=$(ARCH) tests/guest/figures
+
+$(BUILD_DIR)/release_table: $(BUILD_DIR)/obj/tests/bench/release_table.o $(BUILD_DIR)/libebb.a
+	@$(if $(Q),echo "  LD    $@")
+	$(Q)$(CC) -pie -pthread $(LDFLAGS_HARD) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+release-table: $(BUILD_DIR)/release_table
+	@$<
 
 host: all static firmware
 	@BUILD=$(BUILD) tests/host/run --arch $(ARCH)
@@ -243,6 +250,7 @@ help:
 	'make replay        replay of the fuzz corpora' \
 	'make fuzz          fuzz each target FUZZ_SECONDS=600 seconds (FUZZERS="fuzz_a" for some)' \
 	'make guest         firmware tests on /dev/kvm' \
+	'make release-table what the memory-return engine really frees, on each backing' \
 	'make figures       what a start costs: system calls, memory, sizes' \
 	'make host          Debian guests under a real KVM: native, or nested in an emulator' \
 	'make lint          layering, writable globals, headers, style' \
