@@ -560,13 +560,25 @@ int reclaim_set_lazy(struct reclaim *reclaim, bool lazy, struct error *err)
 	return 0;
 }
 
+static bool can_refill_something(const struct reclaim *reclaim)
+{
+	for (size_t i = 0; i < reclaim->region_count; i++)
+		if (reclaim_region_can_refill(&reclaim->regions[i]))
+			return true;
+	return reclaim->region_count == 0;
+}
+
 int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_value, struct error *err)
 {
 	int r = 0;
 
 	pthread_mutex_lock(&reclaim->lock);
 	reclaim->poison_value = poison_value;
-	if (poison_value && !reclaim->pieces.refill)
+	if (poison_value && !can_refill_something(reclaim))
+		r = error_set(err, -EOPNOTSUPP,
+		              "memory of huge page pools and files cannot be filled again when the "
+		              "guest uses it (run the guest with backing=anon or backing=memfd)");
+	else if (poison_value && !reclaim->pieces.refill)
 		r = refill_create(&reclaim->pieces.refill, err);
 	pthread_mutex_unlock(&reclaim->lock);
 	return r;

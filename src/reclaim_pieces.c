@@ -223,13 +223,10 @@ static bool guard_piece(struct reclaim_pieces *all, const struct reclaim_piece *
 		.shared = piece->region->kind != GMEM_ANON,
 	};
 
-	/* Files keep what is put there, and huge pages are filled in no other unit. */
-	if (all->poison_value &&
-	    (piece->region->kind == GMEM_HUGETLB || piece->region->kind == GMEM_FILE))
-		return false;
 	if (all->poison_value)
-		return all->refill && refill_guard(all->refill, &memory, piece->hva,
-		                                   piece->size_bytes, all->poison_value) == 0;
+		return all->refill && reclaim_region_can_refill(piece->region) &&
+		       refill_guard(all->refill, &memory, piece->hva, piece->size_bytes,
+		                    all->poison_value) == 0;
 	if (all->refill)
 		refill_unguard(all->refill, piece->hva, piece->size_bytes);
 	return true;

@@ -26,6 +26,12 @@ struct reclaim_region {
 	struct reclaim_deferred deferred;
 };
 
+/* A file keeps what is put there, and huge pages are filled in no other unit. */
+static inline bool reclaim_region_can_refill(const struct reclaim_region *region)
+{
+	return region->kind == GMEM_ANON || region->kind == GMEM_MEMFD;
+}
+
 struct reclaim_piece {
 	struct reclaim_region *region;
 	uint8_t *hva;

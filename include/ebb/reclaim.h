@@ -167,9 +167,9 @@ EBB_MUST_CHECK int reclaim_set_lazy(struct reclaim *reclaim, bool lazy, struct e
  * written: the guest relies on it (VIRTIO 1.2, 5.5.6.7). 0: as zeroes, with nothing to do for it;
  * what was released before keeps the value it was released with. For any other value, whole blocks
  * of 2 MiB are released and the edges of a range refused. The first such value needs userfaultfd
- * and starts a thread. If that fails, reports and hints are refused until the next call: -EPERM and
- * -ENOSYS, with what the user may do; -ENOMEM, -EMFILE, -EAGAIN. Any thread; waits for a batch
- * under way.
+ * and starts a thread. If that fails, reports and hints are refused until the next call: -EPERM,
+ * -ENOSYS and -EOPNOTSUPP (backing), with what the user may do; -ENOMEM, -EMFILE, -EAGAIN. Any
+ * thread; waits for a batch under way.
  */
 EBB_MUST_CHECK int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_value,
                                       struct error *err);

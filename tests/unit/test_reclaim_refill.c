@@ -400,6 +400,33 @@ static void test_memfd_of_a_host_that_cannot(void **state)
 	assert_bytes(hva, 0x5a, 2 * BLOCK);
 }
 
+static void test_files_are_not_refilled(void **state)
+{
+	char path[] = "/tmp/test_reclaim_refill.XXXXXX";
+	const struct gmem_backing file = { .kind = GMEM_FILE, .path = path };
+	struct fixture *f = *state;
+	struct error err = ERROR_INIT;
+	struct reclaim_outcome outcome;
+	int fd = mkstemp(path);
+	uint8_t *hva;
+
+	assert_int_equal(ftruncate(fd, 2 * BLOCK), 0);
+	poison(f, POISON);
+	assert_int_equal(gmem_add_region(f->memory, GIB, 2 * BLOCK, &file, NULL), 0);
+	hva = gmem_span(f->memory, GIB, 2 * BLOCK);
+	memset(hva, 0x5a, 2 * BLOCK);
+	outcome = report(f, GIB, 2 * BLOCK);
+	assert_int_equal(outcome.refused[RECLAIM_REFUSED_POISON], 2 * BLOCK);
+	assert_bytes(hva, 0x5a, 2 * BLOCK);
+	/* Where all memory is like that, the user is told. */
+	assert_int_equal(gmem_remove_region(f->memory, 0), 0);
+	assert_int_equal(reclaim_set_poison(f->reclaim, POISON, &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.message, "backing=anon"));
+	assert_int_equal(reclaim_set_poison(f->reclaim, 0, &err), 0);
+	close(fd);
+	unlink(path);
+}
+
 static void test_inhibited(void **state)
 {
 	struct fixture *f = *state;
@@ -730,6 +757,7 @@ int main(void)
 		TEST(test_regions_come_and_go),
 		TEST(test_memfd),
 		TEST(test_memfd_of_a_host_that_cannot),
+		TEST(test_files_are_not_refilled),
 		TEST(test_inhibited),
 		TEST(test_runs_are_bounded),
 		TEST(test_no_privilege),
