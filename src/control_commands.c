@@ -346,6 +346,31 @@ static json_t *quit(struct control_session *session, const json_t *arguments,
 	return json_object();
 }
 
+/* --- free page hinting --- */
+
+static json_t *free_page_hint(struct control_session *session, const json_t *arguments,
+                              struct control_failure *failure)
+{
+	const char *action = json_string_value(json_object_get(arguments, "action"));
+	struct balloon *balloon = control_find_balloon(session, failure);
+	struct balloon_status status;
+
+	if (!balloon)
+		return NULL;
+	if (strcmp(action, "start") == 0) {
+		if (balloon_hint_start(balloon, &failure->error))
+			return NULL;
+	} else if (strcmp(action, "stop") == 0) {
+		balloon_hint_stop(balloon);
+	} else if (strcmp(action, "status") != 0) {
+		error_set(&failure->error, -EINVAL,
+		          "x-ebb-free-page-hint: action '%s': give start, stop or status", action);
+		return NULL;
+	}
+	balloon_query(balloon, &status);
+	return control_free_page_hint(&status.hint);
+}
+
 /* --- the trace --- */
 
 /* The file is made by this process, in its folder and with its rights; one that is there is left
@@ -403,6 +428,7 @@ const struct control_command control_commands[] = {
 	{ "x-ebb-reclaim", "keep?i", control_reclaim },
 	{ "x-ebb-query-reclaim-run", "", control_query_reclaim_run },
 	{ "x-ebb-query-stat", "", control_query_stat },
+	{ "x-ebb-free-page-hint", "action:s", free_page_hint },
 	{ "x-ebb-trace", "action:s path?s", trace },
 };
 

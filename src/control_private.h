@@ -166,6 +166,10 @@ void control_reclaim_abandon(struct control_session *session);
 struct balloon *control_find_balloon(struct control_session *session,
                                      struct control_failure *failure);
 
+/* A round of free page hinting. */
+struct balloon_hint_status;
+struct json_t *control_free_page_hint(const struct balloon_hint_status *hint);
+
 struct json_t *control_query_version(struct control_session *session,
                                      const struct json_t *arguments,
                                      struct control_failure *failure);

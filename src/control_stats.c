@@ -402,6 +402,23 @@ json_t *control_guest_stats(struct vm *vm)
 	                 wall_clock_seconds(status.stats_updated_ns));
 }
 
+json_t *control_free_page_hint(const struct balloon_hint_status *hint)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, "state", json_string(balloon_hint_state_name(hint->state)));
+	add_number(object, "command_id", hint->command_id);
+	json_object_set_new(object, "sees_writes", json_boolean(hint->sees_writes));
+	add_number(object, "rounds", hint->rounds);
+	add_number(object, "hinted_bytes", hint->hinted_bytes);
+	add_number(object, "ignored_bytes", hint->ignored_bytes);
+	add_number(object, "touched_bytes", hint->touched_bytes);
+	add_number(object, "kept_bytes", hint->kept_bytes);
+	add_number(object, "zero_bytes", hint->zero_bytes);
+	add_number(object, "released_bytes", hint->released_bytes);
+	return object;
+}
+
 /* --- ebb stat --- */
 
 static json_t *stat_memory(struct vm *vm, const struct balloon_status *balloon,
@@ -431,6 +448,7 @@ static json_t *stat_balloon(const struct balloon_status *status)
 	}
 	json_object_set_new(object, "features", features);
 	add_number(object, "poison_value", status->poison_value);
+	json_object_set_new(object, "free_page_hint", control_free_page_hint(&status->hint));
 	json_object_set_new(object, "guest_stats", balloon_stats(status, true));
 	add_number(object, "stats_interval_s", status->stats_interval_s);
 	json_object_set_new(object, "stats_last_update",

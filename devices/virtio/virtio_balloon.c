@@ -3,13 +3,12 @@
  * virtio-balloon (VIRTIO 1.2, 5.5): its class, features, config space, life.
  *
  * DOC: the rooms behind it are virtio_balloon_pages.c (inflate, deflate, the batch),
- * virtio_balloon_report.c (free page reporting), virtio_balloon_stats.c (statistics),
- * virtio_balloon_run.c and virtio_balloon_reclaim.c (reclaim on command: what is decided, and what
- * is done).
+ * virtio_balloon_report.c (free page reporting), virtio_balloon_hint.c (free page hinting),
+ * virtio_balloon_stats.c (statistics), virtio_balloon_run.c and virtio_balloon_reclaim.c (reclaim
+ * on command: what is decided, and what is done).
  *
  * Queues. Numbers follow the negotiated features, as Linux numbers them: 0 inflate, 1 deflate, then
- * statistics and reporting, each only if negotiated. Free page hinting is not offered and has no
- * number.
+ * statistics, hinting and reporting, each only if negotiated.
  *
  * Not offered: bit 6, which two proposals claim with different meanings.
  *
@@ -25,13 +24,9 @@
 #include "ebb/vm.h"
 #include "virtio_balloon_private.h"
 
-#define CONFIG_WITHOUT_POISON BALLOON_CONFIG_OFFSET(free_page_hint_cmd_id)
-
 static const uint16_t queue_sizes[ROLE_COUNT] = {
-	BALLOON_QUEUE_SIZE,
-	BALLOON_QUEUE_SIZE,
-	BALLOON_QUEUE_SIZE,
-	BALLOON_QUEUE_SIZE,
+	BALLOON_QUEUE_SIZE, BALLOON_QUEUE_SIZE, BALLOON_QUEUE_SIZE,
+	BALLOON_QUEUE_SIZE, BALLOON_QUEUE_SIZE,
 };
 
 #define BIT(bit) (UINT64_C(1) << (bit))
@@ -40,20 +35,28 @@ static const uint16_t queue_sizes[ROLE_COUNT] = {
 	(BIT(VIRTIO_BALLOON_F_MUST_TELL_HOST) | BIT(VIRTIO_BALLOON_F_STATS_VQ) | \
 	 BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) | BIT(VIRTIO_BALLOON_F_REPORTING))
 
-static const struct virtio_device_info info_with_poison = {
-	.device_id = VIRTIO_ID_BALLOON,
-	.device_features = FEATURES | BIT(VIRTIO_BALLOON_F_PAGE_POISON),
-	.queue_count = ROLE_COUNT,
-	.queue_size_max = queue_sizes,
-	.config_size_bytes = sizeof(struct virtio_balloon_config),
-};
+/* Config space ends behind the last field that there is; the queues are as many as can have a
+ * role. */
+#define INFO(more_features, queues, config_bytes) \
+	{ \
+		.device_id = VIRTIO_ID_BALLOON, .device_features = FEATURES | (more_features), \
+		.queue_count = (queues), .queue_size_max = queue_sizes, \
+		.config_size_bytes = (config_bytes), \
+	}
 
-static const struct virtio_device_info info_without_poison = {
-	.device_id = VIRTIO_ID_BALLOON,
-	.device_features = FEATURES,
-	.queue_count = ROLE_COUNT,
-	.queue_size_max = queue_sizes,
-	.config_size_bytes = CONFIG_WITHOUT_POISON,
+/* By whether hinting and poison are offered. */
+static const struct virtio_device_info infos[2][2] = {
+	{
+		INFO(0, ROLE_COUNT - 1, BALLOON_CONFIG_OFFSET(free_page_hint_cmd_id)),
+		INFO(BIT(VIRTIO_BALLOON_F_PAGE_POISON), ROLE_COUNT - 1,
+	             sizeof(struct virtio_balloon_config)),
+	},
+	{
+		INFO(BIT(VIRTIO_BALLOON_F_FREE_PAGE_HINT), ROLE_COUNT,
+	             BALLOON_CONFIG_OFFSET(poison_val)),
+		INFO(BIT(VIRTIO_BALLOON_F_FREE_PAGE_HINT) | BIT(VIRTIO_BALLOON_F_PAGE_POISON),
+	             ROLE_COUNT, sizeof(struct virtio_balloon_config)),
+	},
 };
 
 /* --- decisions: pure --- */
@@ -67,6 +70,7 @@ static enum queue_role queue_role(uint64_t negotiated_features, unsigned int que
 		{ ROLE_INFLATE, 0 },
 		{ ROLE_DEFLATE, 0 },
 		{ ROLE_STATS, BIT(VIRTIO_BALLOON_F_STATS_VQ) },
+		{ ROLE_HINTING, BIT(VIRTIO_BALLOON_F_FREE_PAGE_HINT) },
 		{ ROLE_REPORTING, BIT(VIRTIO_BALLOON_F_REPORTING) },
 	};
 	unsigned int index = 0;
@@ -113,7 +117,7 @@ static void balloon_config_write(struct virtio_device *vdev, size_t offset, size
 	struct balloon *balloon = container_of(vdev, struct balloon, vdev);
 
 	config_store(balloon, BALLOON_CONFIG_OFFSET(num_pages), balloon->asked_pages);
-	config_store(balloon, BALLOON_CONFIG_OFFSET(free_page_hint_cmd_id), 0);
+	config_store(balloon, BALLOON_CONFIG_OFFSET(free_page_hint_cmd_id), balloon->hint.shown_id);
 	if (ranges_overlap(offset, size_bytes, BALLOON_CONFIG_OFFSET(actual), sizeof(uint32_t)))
 		tell_actual(balloon);
 }
@@ -175,7 +179,7 @@ uint32_t balloon_poison_value(struct balloon *balloon)
 	uint32_t value = 0;
 
 	pthread_mutex_lock(&balloon->vdev.lock);
-	if (balloon->vdev.info == &info_with_poison)
+	if (balloon->vdev.info->device_features & BIT(VIRTIO_BALLOON_F_PAGE_POISON))
 		value = balloon_config_load(balloon, BALLOON_CONFIG_OFFSET(poison_val));
 	pthread_mutex_unlock(&balloon->vdev.lock);
 	return value;
@@ -209,6 +213,8 @@ static void balloon_queue_notify(struct virtio_device *vdev, unsigned int queue_
 		return;
 	if (role == ROLE_STATS)
 		balloon_serve_stats(balloon, queue_index);
+	else if (role == ROLE_HINTING)
+		balloon_serve_hints(balloon, queue_index);
 	else
 		balloon_serve_pages(balloon, role, queue_index);
 }
@@ -261,6 +267,7 @@ static void balloon_deactivate(struct virtio_device *vdev)
 	balloon->another_turn_queues = 0;
 	balloon_run_driver_gone(balloon);
 	balloon->stats_chain_held = false;
+	balloon_hint_driver_gone(balloon);
 	forget_driver(balloon);
 	balloon_take_poison(balloon);
 	balloon->poison_told = false;
@@ -305,6 +312,7 @@ void balloon_query(struct balloon *balloon, struct balloon_status *ret_status)
 		.poison_value = balloon_config_load(balloon, BALLOON_CONFIG_OFFSET(poison_val)),
 		.stats_updated_ns = balloon->stats_updated_ns,
 		.stats_interval_s = balloon->stats_interval_s,
+		.hint = balloon->hint.status,
 	};
 	memcpy(ret_status->stats, balloon->stats, sizeof(balloon->stats));
 	pthread_mutex_unlock(&vdev->lock);
@@ -359,6 +367,7 @@ static void balloon_destroy(struct device *device)
 	event_work_cancel(&balloon->interval_changed);
 	balloon_run_fini(balloon);
 	virtio_device_fini(&balloon->vdev);
+	balloon_hint_fini(balloon);
 	event_timer_destroy(balloon->stats_timer);
 	pthread_mutex_destroy(&balloon->target_lock);
 	free(balloon);
@@ -372,6 +381,8 @@ static uint64_t offered_features(const struct device_config *config)
 		features |= BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
 	if (device_config_bool(config, "page-poison"))
 		features |= BIT(VIRTIO_BALLOON_F_PAGE_POISON);
+	if (device_config_bool(config, "free-page-hint"))
+		features |= BIT(VIRTIO_BALLOON_F_FREE_PAGE_HINT);
 	if (device_config_bool(config, "free-page-reporting"))
 		features |= BIT(VIRTIO_BALLOON_F_REPORTING);
 	return features;
@@ -382,8 +393,8 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 {
 	uint64_t target_bytes = device_config_number(config, "target");
 	const struct virtio_device_setup setup = {
-		.info = device_config_bool(config, "page-poison") ? &info_with_poison
-		                                                  : &info_without_poison,
+		.info = &infos[device_config_bool(config, "free-page-hint")]
+		              [device_config_bool(config, "page-poison")],
 		.ops = &balloon_ops,
 		.loop = vm->reclaim_loop,
 		.offered_features = offered_features(config),
@@ -399,6 +410,7 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 	balloon->stats_interval_s = device_config_number(config, "stats-interval");
 	balloon_forget_stats(balloon);
 	pthread_mutex_init(&balloon->target_lock, NULL);
+	balloon_hint_init(balloon, vm);
 	event_work_init(&balloon->interval_changed, vm->reclaim_loop, balloon_apply_stats_interval,
 	                balloon);
 	balloon_run_init(balloon, vm->reclaim_loop);
@@ -426,6 +438,10 @@ static const struct device_option balloon_options[] = {
 	  .help = "the guest reports free pages and they are released",
 	  .type = DEVICE_OPTION_BOOL,
 	  .default_value = true },
+	{ .key = "free-page-hint",
+	  .help = "the guest can be asked for free pages (x-ebb-free-page-hint); those that it "
+	          "provably did not use since are released",
+	  .type = DEVICE_OPTION_BOOL },
 	{ .key = "page-poison",
 	  .help = "let guests that poison free pages say so (they report nothing otherwise)",
 	  .type = DEVICE_OPTION_BOOL,

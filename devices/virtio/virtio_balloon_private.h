@@ -10,6 +10,7 @@
 #include "ebb/bytes.h"
 #include "ebb/reclaim.h"
 #include "ebb/virtio.h"
+#include "ebb/vm.h"
 
 #define BALLOON_QUEUE_SIZE   128 /* Linux refuses to report to fewer than 32 */
 #define BALLOON_CHAINS_MAX   BALLOON_QUEUE_SIZE
@@ -22,6 +23,7 @@ enum queue_role {
 	ROLE_INFLATE,
 	ROLE_DEFLATE,
 	ROLE_STATS,
+	ROLE_HINTING,
 	ROLE_REPORTING,
 	ROLE_COUNT,
 	ROLE_NONE = ROLE_COUNT
@@ -40,8 +42,23 @@ struct balloon_run { /* virtio_balloon_reclaim.c's */
 	bool suspected;
 };
 
+struct balloon_hint { /* virtio_balloon_hint.c's */
+	/* Under the device lock: */
+	struct balloon_hint_status status; /* written on the reclaim loop */
+	uint32_t shown_id;                 /* free_page_hint_cmd_id */
+	/* On the reclaim loop: */
+	bool accepting;         /* the driver said the command id, and not yet that it stops */
+	struct page_map *pages; /* hinted; NULL: no round */
+	struct page_proof *proof;
+	struct event_timer *timer; /* NULL until it is needed */
+	struct vm_quiet quiet;
+	size_t region_index; /* where the decision goes on */
+	gpa_t next_gpa;
+};
+
 struct balloon {
 	struct virtio_device vdev;
+	struct balloon_hint hint;
 	uint64_t ram_bytes;
 	uint32_t start_target_pages; /* what a reset goes back to */
 	pthread_mutex_t target_lock; /* one new target at a time; taken before the device lock */
@@ -114,6 +131,15 @@ void balloon_take_poison(struct balloon *balloon);
 
 /* A report: its ranges go into the batch, or are refused and counted. */
 void balloon_gather_report(struct balloon *balloon, const struct virtq_chain *chain);
+
+/* --- virtio_balloon_hint.c --- */
+
+void balloon_hint_init(struct balloon *balloon, struct vm *vm); /* set-up */
+void balloon_hint_fini(struct balloon *balloon); /* main thread; the driver is gone */
+
+/* On the reclaim loop: */
+void balloon_serve_hints(struct balloon *balloon, unsigned int queue_index);
+void balloon_hint_driver_gone(struct balloon *balloon);
 
 /* --- virtio_balloon_stats.c --- */
 

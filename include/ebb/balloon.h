@@ -11,7 +11,32 @@ struct balloon;
 
 #define BALLOON_STATS_MAX 16 /* tags 0 to 15, VIRTIO 1.3, 5.5.6.3 and Linux 6.12 */
 
+/* Free page hinting (VIRTIO 1.2, 5.5.6.6): a round at a time. DOC in
+ * devices/virtio/virtio_balloon_hint.c. */
+enum balloon_hint_state {
+	BALLOON_HINT_IDLE,
+	BALLOON_HINT_ASKED,   /* the driver has not begun */
+	BALLOON_HINT_HINTING, /* it tells its free pages */
+	BALLOON_HINT_DECIDING /* which of them may go */
+};
+
+struct balloon_hint_status {
+	enum balloon_hint_state state;
+	/* Of the round under way, or of the last one. Hinted is touched, kept, and what reclaim was
+	 * handed (its source "hint"). */
+	uint32_t command_id;     /* 0: there was none */
+	bool sees_writes;        /* false: only pages of zeroes can be proven */
+	uint64_t hinted_bytes;   /* guest-controlled, bounded by RAM: each page once */
+	uint64_t ignored_bytes;  /* named out of turn, or no whole page of RAM; guest-controlled */
+	uint64_t touched_bytes;  /* written since, or not to be told */
+	uint64_t kept_bytes;     /* for the sake of the 2 MiB they lie in */
+	uint64_t zero_bytes;     /* of what was handed on: written, but holding zeroes */
+	uint64_t released_bytes; /* were resident, are no longer */
+	uint64_t rounds;         /* that came to a decision, in all */
+};
+
 struct balloon_status {
+	struct balloon_hint_status hint;
 	uint64_t target_bytes; /* what the balloon is asked to take */
 	uint64_t actual_bytes; /* what the driver says it has given; guest-controlled, bounded by
 	                          RAM */
@@ -87,6 +112,18 @@ void balloon_run_query(struct balloon *balloon, struct balloon_run_status *ret_s
 /* "done", "reserve", ...; "idle", "asking", ... */
 const char *balloon_run_end_name(enum balloon_run_end end);
 const char *balloon_run_phase_name(enum balloon_run_phase phase);
+
+/*
+ * Begins a round of hinting; it ends by itself. Main thread. -ENOTSUP: not offered; -ENODEV: no
+ * driver that negotiated it; -EBUSY: one goes already; -ENOMEM.
+ */
+EBB_MUST_CHECK int balloon_hint_start(struct balloon *balloon, struct error *err);
+
+/* Ends the round, if there is one, with nothing more released. Main thread. */
+void balloon_hint_stop(struct balloon *balloon);
+
+/* "idle", "asked", "hinting", "deciding". */
+const char *balloon_hint_state_name(enum balloon_hint_state state);
 
 /* The name of a feature bit and of a statistics tag (QEMU's names, "stat-free-memory"); NULL:
  * unknown. */

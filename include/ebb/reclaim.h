@@ -155,7 +155,7 @@ void reclaim_account_refused(struct reclaim *reclaim, enum reclaim_source source
                              uint64_t size_bytes);
 
 /*
- * From now on, what the balloon, reports and hints give is only offered to the host, which takes it
+ * From now on, what the balloon and reports give is only offered to the host, which takes it
  * when it needs memory (MADV_FREE); until then the guest may have it back without a fault. Private
  * anonymous memory alone: -EOPNOTSUPP, with nothing changed, when any region has another backing.
  * One that is added later is released at once.

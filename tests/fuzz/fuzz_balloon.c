@@ -8,7 +8,9 @@
 
 #include "../../devices/device_table.h"
 #include "ebb/balloon.h"
+#include "ebb/bytes.h"
 #include "ebb/reclaim.h"
+#include "fake_vm.h"
 #include "fuzz_driver.h"
 
 #define RAM_BYTES (4 * MIB)
@@ -23,6 +25,42 @@ struct target {
 	struct fuzz_driver fuzz;
 };
 
+#define COMMAND_GPA (2 * MIB)
+
+/* A driver that says the command id that it is shown, on a queue that may be the one for it. */
+static void say_command_id(struct target *target, unsigned int queue_index, uint32_t command_id)
+{
+	const struct fake_driver_buffer buffer = { COMMAND_GPA, 4, false };
+	uint8_t bytes[4];
+
+	store_le32(bytes, command_id);
+	if (target->fuzz.driver.queues[queue_index].size &&
+	    gmem_write(target->vm.memory, COMMAND_GPA, bytes, sizeof(bytes)) == 0)
+		fake_driver_add(&target->fuzz.driver, queue_index, &buffer, 1);
+}
+
+static void hint_event(struct target *target, struct fuzz_input *input)
+{
+	uint8_t shape = fuzz_u8(input);
+	struct balloon_status status;
+
+	if (shape & 1)
+		(void)!balloon_hint_start(target->vm.balloon, NULL);
+	balloon_query(target->vm.balloon, &status);
+	if (shape & 2)
+		say_command_id(target, 2 + (shape >> 6 & 1), status.hint.command_id);
+	if (shape & 4)
+		fake_vm_run_quiet();
+	if (shape & 8)
+		say_command_id(target, 2 + (shape >> 6 & 1), 0);
+	if (shape & 16)
+		balloon_hint_stop(target->vm.balloon);
+	balloon_query(target->vm.balloon, &status);
+	assert(status.hint.hinted_bytes <= RAM_BYTES);
+	assert(status.hint.touched_bytes + status.hint.kept_bytes + status.hint.zero_bytes <=
+	       status.hint.hinted_bytes);
+}
+
 static void host_event(void *ctx, struct fuzz_input *input)
 {
 	struct target *target = ctx;
@@ -30,6 +68,7 @@ static void host_event(void *ctx, struct fuzz_input *input)
 
 	(void)!balloon_set_target(target->vm.balloon, (uint64_t)fuzz_u16(input) * 64, NULL);
 	(void)!balloon_set_stats_interval(target->vm.balloon, fuzz_u8(input) & 1 ? 3600 : 0, NULL);
+	hint_event(target, input);
 	balloon_query(target->vm.balloon, &status);
 	assert(status.actual_bytes <= RAM_BYTES && status.target_bytes <= RAM_BYTES);
 }
@@ -41,10 +80,14 @@ static struct target *create(void)
 
 	target->vm.config = &target->vm_config;
 	failed = guest_memory_create(&target->vm.memory, NULL) ||
-	         gmem_add_region(target->vm.memory, 0, RAM_BYTES, &(struct gmem_backing){ .thp = true }, NULL) ||
+	         gmem_add_region(target->vm.memory, 0, RAM_BYTES,
+	                         &(struct gmem_backing){ .thp = true }, NULL) ||
 	         reclaim_create(target->vm.memory, &target->vm.reclaim, NULL) ||
 	         event_loop_create("reclaim", &target->vm.reclaim_loop, NULL);
 	target->config.class = &virtio_balloon_class;
+	target->config.property_count = 1;
+	target->config.properties[0] =
+		(struct device_property){ "free-page-hint", { .number = 1 } };
 	failed = failed ||
 	         virtio_balloon_class.create(&target->vm, &target->config, &target->device, NULL);
 	assert(!failed);
@@ -52,7 +95,7 @@ static struct target *create(void)
 	fake_driver_init(&target->fuzz.driver, &target->vm, target->device,
 	                 RAM_BYTES - FAKE_DRIVER_QUEUES_MAX * FAKE_DRIVER_RING_BYTES);
 	target->fuzz.ram_bytes = RAM_BYTES;
-	target->fuzz.queue_count = 4;
+	target->fuzz.queue_count = 5;
 	target->fuzz.event = host_event;
 	target->fuzz.ctx = target;
 	return target;

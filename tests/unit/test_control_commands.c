@@ -220,6 +220,42 @@ static void properties_that_are_none_are_refused(void **state)
 	      BALLOON_PATH ": there is no such object (the balloon is " BALLOON_PATH ")");
 }
 
+static void hinting_is_started_and_stopped(void **state)
+{
+	const char *const round =
+		"{\"state\": \"hinting\", \"command_id\": 3, \"sees_writes\": true, \"rounds\": 1, "
+		"\"hinted_bytes\": 70, \"ignored_bytes\": 6, \"touched_bytes\": 50, "
+		"\"kept_bytes\": 4, \"zero_bytes\": 3, \"released_bytes\": 16}";
+
+	(void)state;
+	guest.balloon.status.hint = (struct balloon_hint_status){
+		.state = BALLOON_HINT_HINTING,
+		.command_id = 3,
+		.sees_writes = true,
+		.rounds = 1,
+		.hinted_bytes = 70,
+		.ignored_bytes = 6,
+		.touched_bytes = 50,
+		.kept_bytes = 4,
+		.zero_bytes = 3,
+		.released_bytes = 16,
+	};
+	answers("x-ebb-free-page-hint", "{\"action\": \"start\"}", round);
+	assert_int_equal(guest.balloon.hint_starts, 1);
+	answers("x-ebb-free-page-hint", "{\"action\": \"stop\"}", round);
+	assert_int_equal(guest.balloon.hint_stops, 1);
+	answers("x-ebb-free-page-hint", "{\"action\": \"status\"}", round);
+	fails("x-ebb-free-page-hint", "{\"action\": \"pause\"}", "GenericError",
+	      "x-ebb-free-page-hint: action 'pause': give start, stop or status");
+	guest.balloon.result = -EBUSY;
+	fails("x-ebb-free-page-hint", "{\"action\": \"start\"}", "GenericError",
+	      "the fake balloon refuses");
+	assert_int_equal(guest.balloon.hint_starts, 1);
+	guest.vm.balloon = NULL;
+	fails("x-ebb-free-page-hint", "{\"action\": \"stop\"}", "DeviceNotActive",
+	      "this guest has no balloon");
+}
+
 static void a_trace_is_started_and_stopped(void **state)
 {
 	(void)state;
@@ -250,6 +286,7 @@ int main(void)
 		TEST(the_balloon_is_set_by_what_the_guest_keeps),
 		TEST(the_balloons_properties_are_read_and_written),
 		TEST(properties_that_are_none_are_refused),
+		TEST(hinting_is_started_and_stopped),
 		TEST(a_trace_is_started_and_stopped),
 	};
 

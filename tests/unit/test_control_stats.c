@@ -112,6 +112,8 @@ static void every_key_of_the_contract_is_there(void **state)
 	text_is(stat, "state", "running");
 	assert_true(json_is_array(at(stat, "balloon.features")));
 	assert_true(json_is_object(at(stat, "balloon.guest_stats")));
+	text_is(stat, "balloon.free_page_hint.state", "idle");
+	number_is(stat, "balloon.free_page_hint.hinted_bytes", 0);
 	assert_true(json_is_array(at(stat, "virtio_mem")));
 	assert_int_equal(json_array_size(at(stat, "virtio_mem")), 0);
 	assert_int_equal(json_array_size(at(stat, "exits")), 2);

@@ -17,8 +17,9 @@
 static void check_queue_numbers(struct fixture *f, uint64_t features)
 {
 	bool has_stats = features & FEATURE(STATS_VQ),
+	     has_hinting = features & FEATURE(FREE_PAGE_HINT),
 	     has_reporting = features & FEATURE(REPORTING);
-	unsigned int reporting = has_stats ? 3 : 2;
+	unsigned int hinting = 2 + has_stats, reporting = hinting + has_hinting;
 	uint64_t inflated = stats_of(f, RECLAIM_INFLATE).bytes_released;
 	uint64_t reported = stats_of(f, RECLAIM_REPORT).bytes_released;
 
@@ -37,6 +38,14 @@ static void check_queue_numbers(struct fixture *f, uint64_t features)
 		assert_int_equal(take_all_used(f, 2), 0); /* kept */
 		assert_int_equal(status(f).stats[VIRTIO_BALLOON_S_MEMFREE], 12345);
 	}
+	if (has_hinting) { /* the queue that starts the round */
+		assert_int_equal(balloon_hint_start(f->vm.balloon, NULL), 0);
+		store_le32(hva(f, BUFFER_GPA), status(f).hint.command_id);
+		add_pfns(f, hinting, BUFFER_GPA, 4);
+		fake_driver_kick(&f->driver, hinting);
+		assert_int_equal(take_all_used(f, hinting), 1);
+		assert_int_equal(status(f).hint.state, BALLOON_HINT_HINTING);
+	}
 	if (has_reporting) {
 		fake_driver_add(&f->driver, reporting,
 		                &(struct fake_driver_buffer){ 2 * MIB, 2 * MIB, true }, 1);
@@ -46,7 +55,7 @@ static void check_queue_numbers(struct fixture *f, uint64_t features)
 	}
 	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_released, reported);
 	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, inflated);
-	assert_int_equal(status(f).negotiated_features & ALL, features);
+	assert_int_equal(status(f).negotiated_features & (ALL | FEATURE(FREE_PAGE_HINT)), features);
 	fake_driver_reset(&f->driver);
 }
 
@@ -54,11 +63,14 @@ static void test_queue_numbers_follow_features(void **state)
 {
 	struct fixture *f = *state;
 
-	for (unsigned int combination = 0; combination < 16; combination++)
+	f->config.property_count = 1;
+	f->config.properties[0] = (struct device_property){ "free-page-hint", { .number = 1 } };
+	for (unsigned int combination = 0; combination < 32; combination++)
 		check_queue_numbers(f, (combination & 1 ? FEATURE(STATS_VQ) : 0) |
 		                               (combination & 2 ? FEATURE(REPORTING) : 0) |
 		                               (combination & 4 ? FEATURE(PAGE_POISON) : 0) |
-		                               (combination & 8 ? FEATURE(DEFLATE_ON_OOM) : 0));
+		                               (combination & 8 ? FEATURE(DEFLATE_ON_OOM) : 0) |
+		                               (combination & 16 ? FEATURE(FREE_PAGE_HINT) : 0));
 }
 
 static void test_queue_without_a_role(void **state)

@@ -38,7 +38,8 @@ device class:string id:string metrics{}
 device.metrics
 device.metrics *
 stat arch:string balloon{} devices{} exits[] memory{} name:string pid reclaim{} state:string unclaimed_accesses uptime_ms virtio_mem[]
-stat.balloon actual_bytes driver_ready:boolean features[] guest_stats{} poison_value stats_interval_s stats_last_update target_bytes
+stat.balloon actual_bytes driver_ready:boolean features[] free_page_hint{} guest_stats{} poison_value stats_interval_s stats_last_update target_bytes
+stat.balloon.free_page_hint command_id hinted_bytes ignored_bytes kept_bytes released_bytes rounds sees_writes:boolean state:string touched_bytes zero_bytes
 stat.balloon.guest_stats
 stat.devices serial-16550{} virtio-balloon{} virtio-console{} virtio-rng{}
 stat.devices.serial-16550 bytes_in bytes_out

@@ -20,7 +20,9 @@ int set_up(void **state)
 	f->vm.config = &f->vm_config;
 	list_init(&f->vm.devices);
 	assert_int_equal(guest_memory_create(&f->vm.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES, &(struct gmem_backing){ .thp = true }, NULL), 0);
+	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES,
+	                                 &(struct gmem_backing){ .thp = true }, NULL),
+	                 0);
 	assert_int_equal(reclaim_create(f->vm.memory, &f->vm.reclaim, NULL), 0);
 	assert_int_equal(event_loop_create("reclaim", &f->vm.reclaim_loop, NULL), 0);
 	f->config.class = &virtio_balloon_class;
@@ -51,8 +53,9 @@ void create(struct fixture *f)
 
 void start(struct fixture *f, uint64_t features)
 {
-	unsigned int queues =
-		2 + !!(features & FEATURE(STATS_VQ)) + !!(features & FEATURE(REPORTING));
+	unsigned int queues = 2 + !!(features & FEATURE(STATS_VQ)) +
+	                      !!(features & FEATURE(FREE_PAGE_HINT)) +
+	                      !!(features & FEATURE(REPORTING));
 
 	if (!f->device)
 		create(f);

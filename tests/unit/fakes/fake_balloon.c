@@ -27,6 +27,24 @@ int balloon_set_stats_interval(struct balloon *balloon, uint64_t seconds, struct
 	return 0;
 }
 
+int balloon_hint_start(struct balloon *balloon, struct error *err)
+{
+	if (balloon->result)
+		return error_set(err, balloon->result, "the fake balloon refuses");
+	balloon->hint_starts++;
+	return 0;
+}
+
+void balloon_hint_stop(struct balloon *balloon)
+{
+	balloon->hint_stops++;
+}
+
+const char *balloon_hint_state_name(enum balloon_hint_state state)
+{
+	return state == BALLOON_HINT_HINTING ? "hinting" : "idle";
+}
+
 const char *balloon_feature_name(unsigned int bit)
 {
 	return bit == 5 ? "free-page-reporting" : bit == 1 ? "stats" : NULL;

@@ -11,6 +11,7 @@ struct balloon {
 	int result;                   /* what the setters answer instead, when not 0 */
 	struct balloon_run_status run;
 	unsigned int run_cancelled;
+	unsigned int hint_starts, hint_stops;
 };
 
 #endif

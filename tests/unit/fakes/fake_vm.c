@@ -118,3 +118,30 @@ void vm_emit(struct vm *vm, enum vm_event event, uint64_t value)
 	fake_vm.events[event]++;
 	fake_vm.event_values[event] = value;
 }
+
+void vm_quiet_init(struct vm_quiet *quiet, struct vm *vm, event_work_fn fn, void *ctx)
+{
+	*quiet = (struct vm_quiet){ .vm = vm, .fn = fn, .ctx = ctx };
+}
+
+void vm_quiet_request(struct vm_quiet *quiet)
+{
+	fake_vm.quiet = quiet;
+}
+
+void vm_quiet_cancel(struct vm_quiet *quiet)
+{
+	if (fake_vm.quiet == quiet)
+		fake_vm.quiet = NULL;
+}
+
+bool fake_vm_run_quiet(void)
+{
+	struct vm_quiet *quiet = fake_vm.quiet;
+
+	if (!quiet)
+		return false;
+	fake_vm.quiet = NULL;
+	event_loop_call(quiet->vm->reclaim_loop, quiet->fn, quiet->ctx);
+	return true;
+}
