@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is put off until its block is complete, and what its owner takes back before. */
+/* fakes: fake_reclaim_host reclaim_fixture */
+#include "reclaim_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/reclaim_deferred.h"
+#include "fake_reclaim_host.h"
+
+static void test_parts_wait_for_the_rest(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 8 * MIB);
+	assert_int_equal(later(f, 3 * MIB, MIB).bytes_released, 0);
+	assert_int_equal(later(f, 2 * MIB, MIB).bytes_released, 0);
+	assert_int_equal(later(f, 5 * MIB, PAGE).bytes_released, 0);
+	assert_int_equal(release_calls(), 0);
+	assert_int_equal(resident(f, 0, 8 * MIB), 8 * MIB);
+	assert_int_equal(inflate_stats(f).requests, 0);
+	assert_int_equal(release_deferred(f).bytes_released, 2 * MIB + PAGE);
+	assert_int_equal(release_calls(), 1);
+	assert_int_equal(resident(f, 0, 8 * MIB), 6 * MIB - PAGE);
+	assert_int_equal(inflate_stats(f).requests, 1);
+	assert_int_equal(inflate_stats(f).ranges_in, 3);
+	assert_int_equal(inflate_stats(f).ranges_released, 2);
+	/* Once. */
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+	assert_int_equal(inflate_stats(f).requests, 1);
+}
+
+/* As Linux inflates: descending, 1 MiB a request. */
+static void test_complete_blocks_go_together(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 64 * MIB);
+	for (unsigned int i = 0; i < 64; i++) {
+		struct reclaim_range ranges[256];
+		struct reclaim_outcome outcome;
+
+		for (unsigned int p = 0; p < 256; p++)
+			ranges[p] = (struct reclaim_range){ (64 - i) * MIB - (p + 1) * PAGE, PAGE };
+		assert_int_equal(
+			reclaim_release_later(f->reclaim, RECLAIM_INFLATE, ranges, 256, &outcome),
+			0);
+		assert_int_equal(outcome.bytes_released, i % 16 == 15 ? 16 * MIB : 0);
+	}
+	assert_int_equal(fake_reclaim_host.madvise_calls, 4);
+	assert_int_equal(fake_reclaim_host.vector_calls, 0);
+	assert_int_equal(resident(f, 0, 64 * MIB), 0);
+	assert_int_equal(inflate_stats(f).ranges_in, 64 * 256);
+	assert_int_equal(inflate_stats(f).ranges_released, 4);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+}
+
+static void test_no_more_than_so_much_waits(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t waiting = 0, most = 0;
+
+	touch(f, 0, LOW_BYTES);
+	for (unsigned int block = 0; block < 48; block++) {
+		/* Never a whole one. */
+		uint64_t released =
+			later(f, block * PAGE_2M_BYTES, PAGE_2M_BYTES - PAGE).bytes_released;
+
+		waiting += PAGE_2M_BYTES - PAGE;
+		assert_true(released == 0 || released == waiting);
+		waiting -= released;
+		most = waiting > most ? waiting : most;
+	}
+	assert_in_range(most, 60 * MIB, 64 * MIB);
+	assert_int_equal(fake_reclaim_host.vector_calls, 1);
+}
+
+static void test_waiting_twice_counts_once(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 2 * MIB);
+	later(f, 0, MIB);
+	assert_int_equal(later(f, MIB - PAGE, 2 * PAGE).bytes_absent, PAGE);
+	assert_int_equal(later(f, HIGH_GPA + HIGH_BYTES, MIB).bytes_refused, MIB);
+	assert_int_equal(release_deferred(f).bytes_released, MIB + PAGE);
+	assert_int_equal(inflate_stats(f).bytes_in, 2 * MIB + 2 * PAGE);
+	/* One complete block, however often it is named. */
+	touch(f, 0, 2 * MIB);
+	later(f, 0, 2 * MIB);
+	for (unsigned int i = 0; i < 10; i++)
+		assert_int_equal(later(f, 0, 2 * MIB).bytes_absent, 2 * MIB);
+	assert_int_equal(release_deferred(f).bytes_released, 2 * MIB);
+}
+
+static void test_without_huge_pages_nothing_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 2 * MIB);
+	assert_int_equal(later(f, 0, MIB).bytes_released, MIB);
+}
+
+static void test_blocks_at_a_border(void **state)
+{
+	const struct gmem_backing backing = { .thp = true };
+	const gpa_t gpa = 8 * GIB + MIB;
+	struct fixture *f = *state;
+
+	assert_int_equal(gmem_add_region(f->memory, gpa, 3 * MIB, &backing, NULL), 0);
+	touch(f, gpa, 3 * MIB);
+	/* Through the border between two regions' blocks, and over both ends. */
+	assert_int_equal(later(f, gpa - MIB, 5 * MIB).bytes_refused, 2 * MIB);
+	assert_int_equal(release_deferred(f).bytes_released, 3 * MIB);
+	assert_int_equal(resident(f, gpa, 3 * MIB), 0);
+	assert_int_equal(release_calls(), 1);
+	later(f, gpa, MIB);
+	assert_int_equal(gmem_remove_region(f->memory, gpa), 0);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+}
+
+static void test_reset_forgets_what_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_stats stats;
+
+	touch(f, 0, 2 * MIB);
+	later(f, 0, MIB);
+	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_RESET), 0);
+	touch(f, 0, 2 * MIB);
+	/* Nor are its ranges counted with those that come later. */
+	later(f, MIB, PAGE);
+	assert_int_equal(release_deferred(f).bytes_released, PAGE);
+	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB - PAGE);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.sources[RECLAIM_INFLATE].ranges_in, 1);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+}
+
+/* What was released with everything is not released once more when its owner has it back. */
+static void test_release_of_all_leaves_nothing_waiting(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 2 * MIB);
+	later(f, 0, MIB);
+	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_UNPLUG), 0);
+	touch(f, 0, 2 * MIB);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB);
+}
+
+static void test_inhibit_refuses_what_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 2 * MIB);
+	later(f, 0, MIB);
+	reclaim_inhibit(f->reclaim);
+	assert_int_equal(later(f, MIB, PAGE).bytes_refused, PAGE);
+	assert_int_equal(release_deferred(f).bytes_refused, MIB);
+	reclaim_allow(f->reclaim);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB);
+}
+
+/* Random requests, waiting or not, end like a plain model of them. */
+static void test_waiting_agrees_with_a_model(void **state)
+{
+	enum { PAGES = 8192, ROUNDS = 400 };
+	struct fixture *f = *state;
+	uint8_t *given = calloc(PAGES, 1);
+	uint64_t expected = 0, released = 0;
+	uint32_t seed = 99;
+
+	touch(f, 0, PAGES * PAGE);
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		uint32_t page = (seed = seed * 1664525 + 1013904223) >> 19;
+		uint32_t count = 1 + ((seed = seed * 1664525 + 1013904223) >> 24);
+
+		count = page + count > PAGES ? PAGES - page : count;
+		released += later(f, page * PAGE, count * PAGE).bytes_released;
+		for (uint32_t p = page; p < page + count; p++) {
+			expected += !given[p] * PAGE;
+			given[p] = 1;
+		}
+		if (round % 64 == 63)
+			released += release_deferred(f).bytes_released;
+	}
+	released += release_deferred(f).bytes_released;
+	assert_int_equal(released, expected);
+	for (uint64_t p = 0; p < PAGES; p++)
+		assert_int_equal(resident(f, p * PAGE, PAGE), !given[p] * PAGE);
+	free(given);
+	inflate_stats(f);
+}
+
+int main(void)
+{
+#define TEST(name)     cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_THP(name) cmocka_unit_test_setup_teardown(name, set_up_thp, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST_THP(test_parts_wait_for_the_rest),
+		TEST_THP(test_complete_blocks_go_together),
+		TEST_THP(test_no_more_than_so_much_waits),
+		TEST_THP(test_waiting_twice_counts_once),
+		TEST(test_without_huge_pages_nothing_waits),
+		TEST_THP(test_blocks_at_a_border),
+		TEST_THP(test_reset_forgets_what_waits),
+		TEST_THP(test_release_of_all_leaves_nothing_waiting),
+		TEST_THP(test_inhibit_refuses_what_waits),
+		TEST_THP(test_waiting_agrees_with_a_model),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
