@@ -10,12 +10,13 @@
  *   transmit queue (io loop) -> console_write
  *
  * Input is never lost: the console asks how much the ring takes, keeps the rest, and is told when
- * there is room again. Only a reset of the device empties the ring. A slow reader of the output
- * holds the io loop up for as long as console_write waits.
+ * there is room again. Only a reset of the machine empties the ring: what was typed before a driver
+ * came, which begins by resetting the device, is for that one.
  *
- * Bounds: a chain gives up to 1 MiB of output, what is longer is dropped and counted; a turn ends
- * with the chain that completes 64 KiB, or after a queue's length of chains: a reset waits for it,
- * and a slow reader takes a page at a time.
+ * Bounds: a chain gives up to 1 MiB of output, what is longer is dropped and counted. A turn ends
+ * after 64 KiB, 20 ms, or a queue's length of chains, in the middle of a chain if need be, so that
+ * a slow reader of the output holds the io loop up for one console_write at a time. The rest of a
+ * chain is dropped if guest memory changed meanwhile, as its segments may be gone.
  *
  * Not offered: several ports (nobody needs them here) and emergency write (the kernel's early
  * console is the 16550).
@@ -36,6 +37,7 @@
 #define INPUT_RING_BYTES       1024 /* a power of two */
 #define OUTPUT_CHAIN_MAX_BYTES MIB
 #define OUTPUT_TURN_BYTES      (64 * KIB)
+#define OUTPUT_TURN_NS         (20 * NS_PER_MS)
 #define CONFIG_BYTES           offsetof(struct virtio_console_config, max_nr_ports)
 
 enum { QUEUE_RECEIVE, QUEUE_TRANSMIT, QUEUE_COUNT };
@@ -47,6 +49,11 @@ struct virtio_console {
 	struct metric metrics[METRIC_COUNT];
 	/* On the io loop: */
 	struct event_work input_came, another_turn;
+	struct virtq_chain output; /* the one at work */
+	bool output_at_work;
+	size_t output_left_bytes;
+	uint64_t output_generation; /* of guest memory, that its segments belong to */
+	void (*reset_core)(struct device *device);
 	pthread_mutex_t input_lock; /* the last of all locks */
 	uint8_t input[INPUT_RING_BYTES];
 	size_t input_head, input_count; /* the first byte; how many */
@@ -184,42 +191,57 @@ static const struct console_input_ops input_ops = {
 
 /* --- output --- */
 
-/* Hands a chain's bytes to the console. Returns how many it took. */
-static size_t write_out(struct virtio_console *port, struct virtq_chain *chain)
+static void begin_chain(struct virtio_console *port)
 {
-	size_t left = min_u64(virtq_chain_readable_bytes(chain), OUTPUT_CHAIN_MAX_BYTES);
-	size_t taken = 0;
+	size_t size_bytes = virtq_chain_readable_bytes(&port->output);
+
+	port->output_at_work = true;
+	port->output_generation = gmem_generation(port->vdev.device.vm->memory);
+	port->output_left_bytes = port->console ? min_u64(size_bytes, OUTPUT_CHAIN_MAX_BYTES) : 0;
+	count(port, METRIC_BYTES_DROPPED, size_bytes - port->output_left_bytes);
+}
+
+/* Hands a buffer of the chain's bytes to the console. Returns how many it took. */
+static size_t write_out(struct virtio_console *port)
+{
 	uint8_t buffer[4096];
+	size_t size_bytes = min_u64(port->output_left_bytes, sizeof(buffer));
 
-	count(port, METRIC_BYTES_DROPPED, virtq_chain_readable_bytes(chain) - left);
-	while (left) {
-		size_t size_bytes = min_u64(left, sizeof(buffer));
-
-		if (virtq_chain_read(chain, buffer, size_bytes) < 0)
-			break;
-		console_write(port->console, buffer, size_bytes);
-		taken += size_bytes;
-		left -= size_bytes;
+	if (port->output_generation != gmem_generation(port->vdev.device.vm->memory) ||
+	    virtq_chain_read(&port->output, buffer, size_bytes) < 0) {
+		count(port, METRIC_BYTES_DROPPED, port->output_left_bytes);
+		port->output_left_bytes = 0;
+		return 0;
 	}
-	count(port, METRIC_BYTES_OUT, taken);
-	return taken;
+	console_write(port->console, buffer, size_bytes);
+	port->output_left_bytes -= size_bytes;
+	count(port, METRIC_BYTES_OUT, size_bytes);
+	return size_bytes;
 }
 
 static void serve_transmit(struct virtio_console *port)
 {
 	struct virtqueue *vq = virtio_queue(&port->vdev, QUEUE_TRANSMIT);
-	struct virtq_chain chain;
+	int64_t end_ns = monotonic_ns() + OUTPUT_TURN_NS;
 	size_t taken_bytes = 0;
 	unsigned int chains = 0;
 	int r = 1;
 
-	while (chains++ < CONSOLE_QUEUE_SIZE && taken_bytes < OUTPUT_TURN_BYTES &&
-	       (r = virtqueue_pop(vq, &chain)) > 0) {
-		if (port->console)
-			taken_bytes += write_out(port, &chain);
-		else
-			count(port, METRIC_BYTES_DROPPED, virtq_chain_readable_bytes(&chain));
-		virtqueue_push(vq, &chain);
+	while (chains < CONSOLE_QUEUE_SIZE && taken_bytes < OUTPUT_TURN_BYTES &&
+	       (!taken_bytes || monotonic_ns() < end_ns)) {
+		if (!port->output_at_work) {
+			r = virtqueue_pop(vq, &port->output);
+			if (r <= 0)
+				break;
+			begin_chain(port);
+		}
+		if (port->output_left_bytes)
+			taken_bytes += write_out(port);
+		if (port->output_left_bytes)
+			continue;
+		virtqueue_push(vq, &port->output);
+		port->output_at_work = false;
+		chains++;
 	}
 	virtio_queue_flush(&port->vdev, QUEUE_TRANSMIT);
 	if (r < 0)
@@ -253,7 +275,22 @@ static void console_deactivate(struct virtio_device *vdev)
 
 	event_work_cancel(&port->input_came);
 	event_work_cancel(&port->another_turn);
+	port->output_at_work = false;
+}
+
+static void empty_input(void *ctx)
+{
+	struct virtio_console *port = ctx;
+
 	input_take(port, input_waiting(port));
+}
+
+static void reset_machine(struct device *device)
+{
+	struct virtio_console *port = container_of(device, struct virtio_console, vdev.device);
+
+	port->reset_core(device);
+	event_loop_call(port->vdev.loop, empty_input, port);
 }
 
 static const struct virtio_device_ops console_ops = {
@@ -310,6 +347,8 @@ static int console_device_create(struct vm *vm, const struct device_config *conf
 		free(port);
 		return r;
 	}
+	port->reset_core = port->vdev.device.reset;
+	port->vdev.device.reset = reset_machine;
 	port->vdev.device.metrics = port->metrics;
 	port->vdev.device.metric_count = METRIC_COUNT;
 	*ret_device = &port->vdev.device;

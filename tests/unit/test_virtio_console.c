@@ -11,6 +11,7 @@
 #include <linux/virtio_console.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../devices/device_table.h"
 #include "ebb/bytes.h"
@@ -143,9 +144,9 @@ static void test_output_is_bounded(void **state)
 	fake_driver_add(&f->driver, TRANSMIT, buffers, 4);
 	fake_driver_add(&f->driver, TRANSMIT, buffers, 4);
 	fake_driver_kick(&f->driver, TRANSMIT);
-	/* Each in a turn of its own, the second without another kick. */
-	assert_true(take_used(f, TRANSMIT));
-	assert_true(take_used(f, TRANSMIT));
+	/* In turns, the second without another kick. */
+	for (unsigned int taken = 0; taken < 2; taken += take_used(f, TRANSMIT))
+		fake_driver_settle(&f->driver);
 	assert_int_equal(fake_console.output_bytes, 2 * MIB);
 	assert_int_equal(metric(f, "bytes_dropped"), 6 * MIB);
 }
@@ -165,6 +166,80 @@ static void test_output_comes_in_turns(void **state)
 	}
 	assert_int_equal(fake_console.output_bytes, 256 * KIB);
 	assert_int_equal(fake_transport.used_notifications[TRANSMIT], 4);
+}
+
+/* What else the loop has to do, asked for while the first bytes go out. */
+struct other_work {
+	struct event_work work;
+	size_t seen_bytes; /* the output when its turn came */
+	unsigned int wait_us;
+};
+
+static void see_output(void *ctx)
+{
+	((struct other_work *)ctx)->seen_bytes = fake_console.output_bytes;
+}
+
+static void ask_for_other_work(void *ctx)
+{
+	struct other_work *other = ctx;
+
+	if (!other->seen_bytes)
+		event_work_post(&other->work);
+	usleep(other->wait_us);
+}
+
+/* One long chain does not hold the loop up, and a slow reader even less. */
+static void test_a_chain_comes_in_turns(void **state)
+{
+	static const struct {
+		unsigned int wait_us;
+		size_t turn_bytes, chain_bytes;
+	} rows[] = { { 0, 64 * KIB, MIB }, { 60000, 4 * KIB, 12 * KIB } };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct other_work other = { .wait_us = rows[i].wait_us };
+
+		event_work_init(&other.work, f->vm.io_loop, see_output, &other);
+		fake_console.output_bytes = 0;
+		fake_console.during_write = ask_for_other_work;
+		fake_console.during_write_ctx = &other;
+		start(f, 0);
+		add(f, TRANSMIT, BUFFER_GPA, (uint32_t)rows[i].chain_bytes);
+		fake_driver_kick(&f->driver, TRANSMIT);
+		while (!take_used(f, TRANSMIT))
+			fake_driver_settle(&f->driver);
+		assert_in_range(other.seen_bytes, 1, rows[i].turn_bytes);
+		assert_int_equal(fake_console.output_bytes, rows[i].chain_bytes);
+		fake_console.during_write = NULL;
+		fake_driver_reset(&f->driver);
+		event_work_cancel(&other.work);
+	}
+}
+
+/* A reset in the middle of a chain: what is left of it is not written any more. */
+static void test_reset_forgets_a_chain(void **state)
+{
+	struct other_work other = { .wait_us = 30000 };
+	struct fixture *f = *state;
+	size_t written_bytes;
+
+	event_work_init(&other.work, f->vm.io_loop, see_output, &other);
+	fake_console.during_write = ask_for_other_work;
+	fake_console.during_write_ctx = &other;
+	start(f, 0);
+	add(f, TRANSMIT, BUFFER_GPA, MIB);
+	fake_driver_kick(&f->driver, TRANSMIT);
+	fake_driver_reset(&f->driver);
+	written_bytes = fake_console.output_bytes;
+	assert_in_range(written_bytes, 1, MIB - 1);
+	fake_console.during_write = NULL;
+	event_work_cancel(&other.work);
+	start(f, 0);
+	print(f, "new");
+	assert_true(take_used(f, TRANSMIT));
+	assert_int_equal(fake_console.output_bytes, written_bytes + 3);
 }
 
 static void test_input(void **state)
@@ -234,7 +309,26 @@ static void test_input_buffers_of_nothing(void **state)
 	assert_string_equal(text, "abcd");
 }
 
-static void test_reset_forgets_input(void **state)
+/* A driver begins with a reset, and another one may have been there: firmware's, or a kernel that
+ * was left by kexec. */
+static void test_a_drivers_reset_keeps_input(void **state)
+{
+	struct fixture *f = *state;
+	char text[64] = "";
+
+	fake_console_type("early ", 6);
+	fake_driver_reset(&f->driver);
+	start(f, 0);
+	fake_console_type("bird", 4);
+	fake_driver_reset(&f->driver);
+	start(f, 0);
+	add(f, RECEIVE, BUFFER_GPA, 64);
+	fake_driver_kick(&f->driver, RECEIVE);
+	receive(f, text, BUFFER_GPA);
+	assert_string_equal(text, "early bird");
+}
+
+static void test_the_machines_reset_forgets_input(void **state)
 {
 	struct fixture *f = *state;
 	char text[2048] = "", typed[1024];
@@ -243,7 +337,7 @@ static void test_reset_forgets_input(void **state)
 	start(f, 0);
 	assert_int_equal(fake_console_type(typed, sizeof(typed)), sizeof(typed));
 	assert_int_equal(fake_console_type(typed, 1), 0);
-	fake_driver_reset(&f->driver);
+	f->device->reset(f->device);
 	/* It was refused, so it is told. */
 	assert_int_equal(fake_console.ready_count, 1);
 	start(f, 0);
@@ -330,10 +424,13 @@ int main(void)
 		TEST(test_output),
 		TEST(test_output_is_bounded),
 		TEST(test_output_comes_in_turns),
+		TEST(test_a_chain_comes_in_turns),
+		TEST(test_reset_forgets_a_chain),
 		TEST(test_input),
 		TEST(test_input_is_never_lost),
 		TEST(test_input_buffers_of_nothing),
-		TEST(test_reset_forgets_input),
+		TEST(test_a_drivers_reset_keeps_input),
+		TEST(test_the_machines_reset_forgets_input),
 		TEST(test_size),
 		TEST(test_create_refuses),
 		TEST(test_hostile_chains),

@@ -79,6 +79,8 @@ void console_write(struct console *console, const void *data, size_t size_bytes)
 		memcpy(fake_console.output + fake_console.output_bytes, data,
 		       size_bytes < left ? size_bytes : left);
 	fake_console.output_bytes += size_bytes;
+	if (fake_console.during_write)
+		fake_console.during_write(fake_console.during_write_ctx);
 }
 
 void console_flush(struct console *console)

@@ -15,6 +15,8 @@ struct fake_console {
 	char output[FAKE_CONSOLE_OUTPUT_MAX + 1]; /* the first of it, with a NUL behind */
 	size_t output_bytes;                      /* in all */
 	_Atomic unsigned int ready_count;
+	void (*during_write)(void *ctx); /* on the writing thread; may be NULL */
+	void *during_write_ctx;
 	uint16_t columns, rows;
 };
 
