@@ -113,6 +113,12 @@ static int open_folder(const char *folder)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Root's folder is a fixed one, whatever the environment says. */
+static const char *or_another_folder(void)
+{
+	return geteuid() ? ", or set XDG_RUNTIME_DIR to a folder of your own" : "";
+}
+
 int control_check_folder(const char *folder, struct error *err)
 {
 	struct stat status;
@@ -122,24 +128,21 @@ int control_check_folder(const char *folder, struct error *err)
 		return error_set(
 			err, fd,
 			"%s: not a folder, which control sockets need (a file or a link is "
-			"in its place: remove it, or set XDG_RUNTIME_DIR to a folder of "
-			"your own)",
-			folder);
+			"in its place: remove it%s)",
+			folder, or_another_folder());
 	if (fd == -ENOENT)
 		return error_set(
 			err, fd,
 			"%s: cannot be made for control sockets: the folder above it is not "
-			"there (create that, or set XDG_RUNTIME_DIR to a folder of your own)",
-			folder);
+			"there (create that%s)",
+			folder, or_another_folder());
 	if (fd < 0)
 		return error_set_errno(err, fd, "%s: the control sockets' folder", folder);
 	if (fstat(fd, &status) != 0)
 		ret = error_set_errno(err, -errno, "%s", folder);
 	else if (status.st_uid != geteuid())
-		ret = error_set(err, -EPERM,
-		                "%s: it belongs to user %u, not to you (remove it, or set "
-		                "XDG_RUNTIME_DIR to a folder of your own)",
-		                folder, (unsigned int)status.st_uid);
+		ret = error_set(err, -EPERM, "%s: it belongs to user %u, not to you (remove it%s)",
+		                folder, (unsigned int)status.st_uid, or_another_folder());
 	else if (status.st_mode & 077)
 		ret = error_set(err, -EPERM, "%s: mode %04o lets others in (chmod 700 it)", folder,
 		                (unsigned int)status.st_mode & 07777);

@@ -3,7 +3,7 @@
  * Every ioctl on a KVM file descriptor.
  *
  * DOC: One function, request(), passes all of them, so that the rest of ebb can be tested against
- * a KVM in memory (tests/unit/fakes/fake_kvm.c) that counts calls and lets any of them fail. All
+ * a KVM in memory (tests/unit/fakes/fake_kvm) that counts calls and lets any of them fail. All
  * descriptors that KVM hands out are close-on-exec already (Linux sets O_CLOEXEC for VM, vCPU and
  * statistics descriptors), so there is nothing to set. Extensions are asked for one by one by who
  * needs them; nothing is probed ahead. KVM API: Documentation/virt/kvm/api.rst.
@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ebb/arch.h"
 #include "ebb/kvm.h"
 
 #define KVM_DEVICE_PATH "/dev/kvm"
@@ -66,9 +67,8 @@ static int open_device(struct error *err)
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
-		return error_set(err, -errno,
-		                 KVM_DEVICE_PATH ": not there (load kvm_intel or kvm_amd, or "
-		                                 "enable virtualisation in the firmware)");
+		return error_set(err, -errno, KVM_DEVICE_PATH ": not there (%s)",
+		                 arch_info.kvm_remedy);
 	case EACCES:
 	case EPERM:
 		return error_set(err, -errno,

@@ -13,6 +13,7 @@
  * logging, and 7.0 misses writes. */
 const struct arch_info arch_info = {
 	.name = "riscv",
+	.kvm_remedy = "load kvm; the CPU needs the hypervisor extension, H",
 	.has_pio = false,
 	.irqchip_pins = RISCV_IRQ_SOURCES,
 };

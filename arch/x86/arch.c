@@ -11,6 +11,7 @@
 
 const struct arch_info arch_info = {
 	.name = "x86",
+	.kvm_remedy = "load kvm_intel or kvm_amd, or enable virtualisation in the firmware",
 	.has_pio = true,
 	.irqchip_pins = X86_IRQCHIP_PINS,
 	.dirty_log = true,

@@ -20,6 +20,7 @@ struct vm_config;
 
 struct arch_info {
 	const char *name;          /* "x86", "riscv" */
+	const char *kvm_remedy;    /* what to do where there is no /dev/kvm; a phrase */
 	bool has_pio;              /* there is a port space */
 	unsigned int irqchip_pins; /* GSIs below are pins, from here on MSI routes */
 	bool dirty_log; /* of its KVM misses no write and harms no guest, on any kernel that has

@@ -233,6 +233,31 @@ static void a_folder_that_others_reach_is_refused(void **state)
 	assert_null(name);
 }
 
+/* Root's folder is a fixed one: a variable that ebb does not look at is no advice. */
+static void root_is_not_told_of_a_variable(void **state)
+{
+	uid_t user = geteuid();
+	struct error errors[3] = { ERROR_INIT, ERROR_INIT, ERROR_INIT };
+	int answers[3];
+
+	(void)state;
+	assert_int_equal(mkdir(in_folder("others"), 0700), 0);
+	assert_int_equal(symlink(in_folder("others"), in_folder("link")), 0);
+	if (seteuid(0))
+		skip(); /* the tests are not run by root */
+	answers[0] = control_check_folder(in_folder("link"), &errors[0]);
+	answers[1] = control_check_folder(in_folder("missing/ebb"), &errors[1]);
+	answers[2] = control_check_folder(in_folder("others"), &errors[2]);
+	assert_int_equal(seteuid(user), 0);
+	assert_int_equal(answers[0], -ENOTDIR);
+	assert_int_equal(answers[1], -ENOENT);
+	assert_int_equal(answers[2], -EPERM);
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++)
+		assert_null(strstr(errors[i].message, "XDG_RUNTIME_DIR"));
+	assert_non_null(strstr(errors[0].message, "is in its place: remove it)"));
+	assert_non_null(strstr(errors[2].message, "not to you (remove it)"));
+}
+
 static void a_link_in_place_of_the_lock_is_refused(void **state)
 {
 	struct control_name *name = NULL;
@@ -301,6 +326,7 @@ int main(void)
 		TEST(who_cleans_up_is_not_in_a_starter_s_way),
 		TEST(only_one_of_many_starters_gets_a_name),
 		TEST(a_folder_that_others_reach_is_refused),
+		TEST(root_is_not_told_of_a_variable),
 		TEST(a_link_in_place_of_the_lock_is_refused),
 		TEST(a_path_that_fits_no_socket_is_refused),
 		TEST(no_folder_at_all_says_what_to_do),

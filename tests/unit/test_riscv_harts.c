@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../arch/riscv/riscv.h"
+#include "ebb/arch.h"
 #include "riscv_kvm.h"
 
 #define ISA_MULTI   (KVM_REG_RISCV_ISA_EXT | KVM_REG_RISCV_ISA_MULTI_EN)
@@ -99,6 +100,14 @@ static void test_same_vendor(void **state)
 	assert_int_equal(riscv_kvm_reg(1, CONFIG(mimpid), NULL), 8);
 }
 
+/* What to do without /dev/kvm is not what an x86 machine's user does. */
+static void test_remedy(void **state)
+{
+	(void)state;
+	assert_null(strstr(arch_info.kvm_remedy, "intel"));
+	assert_non_null(strstr(arch_info.kvm_remedy, "hypervisor extension"));
+}
+
 #define with_harts(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -107,6 +116,7 @@ int main(void)
 		with_harts(test_all_at_once),
 		with_harts(test_one_by_one),
 		with_harts(test_same_vendor),
+		cmocka_unit_test(test_remedy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,7 @@ static void test_host(void **state)
 	struct error err = ERROR_INIT;
 
 	(void)state;
+	assert_non_null(strstr(arch_info.kvm_remedy, "kvm_intel"));
 	assert_int_equal(arch_check_host(vm.kvm, &config, &err), 0);
 	fake_kvm_set_extension(KVM_CAP_IRQFD, 0);
 	assert_int_equal(arch_check_host(vm.kvm, &config, &err), -ENOTSUP);

@@ -15,6 +15,7 @@
 
 const struct arch_info arch_info = {
 	.name = "fake",
+	.kvm_remedy = "fake it",
 	.has_pio = true,
 	.irqchip_pins = FAKE_ARCH_PINS,
 };
