@@ -212,6 +212,12 @@ run:
 	@.ci/setup build run
 	@BUILD=$(BUILD) ARCH=$(ARCH) MAKE="$(MAKE)" tests/run
 
+# What `ebb run --trace-reclaim FILE` wrote, as FILE's name with .png and .svg.
+.PHONY: plot
+plot:
+	@.ci/setup bench
+	@tests/bench/plot "$(TRACE)"
+
 # ---- Conveniences ----------------------------------------------------------------------------------------------------
 
 compile_commands.json: Makefile
@@ -229,7 +235,7 @@ install: $(BUILD_DIR)/ebb
 	install -D -m 644 docs/ebb.1 $(DESTDIR)$(PREFIX)/share/man/man1/ebb.1
 
 deps:
-	@.ci/setup build riscv check run
+	@.ci/setup build riscv check run bench
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
@@ -253,6 +259,7 @@ help:
 	'make release-table what the memory-return engine really frees, on each backing' \
 	'make figures       what a start costs: system calls, memory, sizes' \
 	'make host          Debian guests under a real KVM: native, or nested in an emulator' \
+	'make plot          TRACE=FILE: a picture of a reclaim trace, as PNG and SVG' \
 	'make lint          layering, writable globals, headers, style' \
 	'make deps          install the Debian packages that all of this needs' \
 	'make install       to DESTDIR PREFIX=/usr/local' \
