@@ -64,20 +64,37 @@ type_input() {
 	printf '%b' "$stdin"
 }
 
+# What the user asks of ebb meanwhile, once the guest says that it is ready for it.
+ask() {
+	tries=$((limit * 20))
+	while [ "$tries" -gt 0 ] && ! grep -Eqs -e "$prompt" "$work/console"; do
+		tries=$((tries - 1))
+		sleep 0.05
+	done
+	"${EBB:-ebb}" qmp "guest-$$" "$qmp" >"$work/answer" 2>&1
+}
+
 why=$(missing_need)
 [ -z "$why" ] || verdict SKIP ": $why"
 set -- run --timeout "$limit"
+[ -z "$qmp" ] || set -- "$@" --name "guest-$$"
 while IFS= read -r word; do
 	case $word in @/*) word=$folder/${word#@/} ;; esac
 	set -- "$@" "$word"
 done <"$folder/$name.arguments"
 
 begun=$(now_ms)
+asker=
+if [ -n "$qmp" ]; then
+	ask &
+	asker=$!
+fi
 # ebb's own time limit comes first; the outer one only catches an ebb that hangs
 # shellcheck disable=SC2094 # the one who types waits for what the other writes
 type_input | ${without:+unprivileged} timeout -k 5 $((limit + 15)) "${EBB:-ebb}" "$@" >"$work/console" 2>"$work/errors"
 got=$?
 taken=$(($(now_ms) - begun))
+[ -z "$asker" ] || { kill "$asker" 2>/dev/null || wait "$asker"; }
 tr -d '\r' <"$work/console" >"$work/text"
 # Where there is no debug-exit port, a shutdown or a reported failure ends ebb, and a line carries the status.
 exit_line=$(sed -n 's/^EXIT: STATUS=\([0-9]*\)$/\1/p' "$work/text" | tail -n 1)
@@ -100,4 +117,5 @@ verdict FAIL ": $why"
 	tail -n 12 "$work/text"
 } | sed 's/^/    /'
 head -n 5 "$work/errors" | sed 's/^/    stderr: /'
+[ -z "$qmp" ] || sed 's/^/    answer: /' "$work/answer"
 exit 1
