@@ -626,7 +626,7 @@ struct race {
 	struct fixture *f;
 	atomic_bool over;
 	atomic_uint wrong, looks, rounds;
-	unsigned int seed;
+	atomic_uint seed;
 	pthread_mutex_t taken[RAM_BYTES / BLOCK];
 };
 
