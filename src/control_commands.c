@@ -427,6 +427,8 @@ const struct control_command control_commands[] = {
 	{ "x-ebb-query-reclaim", "", control_query_reclaim },
 	{ "x-ebb-reclaim", "keep?i", control_reclaim },
 	{ "x-ebb-query-reclaim-run", "", control_query_reclaim_run },
+	{ "x-ebb-set-reporting", "paused?b minimum-range?i rate-limit?i", control_set_reporting },
+	{ "x-ebb-set-inflate", "page-by-page?b hold?i", control_set_inflate },
 	{ "x-ebb-query-stat", "", control_query_stat },
 	{ "x-ebb-free-page-hint", "action:s", free_page_hint },
 	{ "x-ebb-trace", "action:s path?s", trace },

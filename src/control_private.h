@@ -156,6 +156,18 @@ struct json_t *control_query_reclaim_run(struct control_session *session,
                                          const struct json_t *arguments,
                                          struct control_failure *failure);
 
+/* x-ebb-set-reporting: what is given changes; answers with what holds then. */
+struct json_t *control_set_reporting(struct control_session *session,
+                                     const struct json_t *arguments,
+                                     struct control_failure *failure);
+
+/* x-ebb-set-inflate: for measurements. */
+struct json_t *control_set_inflate(struct control_session *session, const struct json_t *arguments,
+                                   struct control_failure *failure);
+
+/* What holds for free page reports. */
+struct json_t *control_describe_reporting(struct balloon *balloon);
+
 /* A run has ended: answers the client that waits for it. Whether this one did. */
 bool control_reclaim_ended(struct control_session *session);
 

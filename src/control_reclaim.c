@@ -75,6 +75,87 @@ json_t *control_reclaim(struct control_session *session, const json_t *arguments
 	return NULL;
 }
 
+/* --- what is done with what the guest gives --- */
+
+/* A number that may be missing, which leaves *value as it is. */
+static int take_number(const json_t *arguments, const char *command, const char *key,
+                       uint64_t *value, struct error *err)
+{
+	const json_t *given = json_object_get(arguments, key);
+
+	if (!given)
+		return 0;
+	if (json_integer_value(given) < 0)
+		return error_set(err, -EINVAL,
+		                 "%s: %s %" JSON_INTEGER_FORMAT ": below 0 (0 takes it away)",
+		                 command, key, json_integer_value(given));
+	*value = (uint64_t)json_integer_value(given);
+	return 0;
+}
+
+json_t *control_describe_reporting(struct balloon *balloon)
+{
+	struct balloon_reporting reporting;
+	json_t *object = json_object();
+
+	balloon_query_reporting(balloon, &reporting);
+	json_object_set_new(object, "paused", json_boolean(reporting.paused));
+	add_number(object, "minimum_range_bytes", reporting.min_range_bytes);
+	add_number(object, "rate_limit_bytes_per_s", reporting.rate_bytes_per_s);
+	return object;
+}
+
+json_t *control_set_reporting(struct control_session *session, const json_t *arguments,
+                              struct control_failure *failure)
+{
+	static const char name[] = "x-ebb-set-reporting";
+	struct balloon *balloon = control_find_balloon(session, failure);
+	const json_t *paused = json_object_get(arguments, "paused");
+	struct balloon_reporting reporting;
+
+	if (!balloon)
+		return NULL;
+	balloon_query_reporting(balloon, &reporting);
+	if (paused)
+		reporting.paused = json_is_true(paused);
+	if (take_number(arguments, name, "minimum-range", &reporting.min_range_bytes,
+	                &failure->error) ||
+	    take_number(arguments, name, "rate-limit", &reporting.rate_bytes_per_s,
+	                &failure->error))
+		return NULL;
+	balloon_set_reporting(balloon, &reporting);
+	return control_describe_reporting(balloon);
+}
+
+json_t *control_set_inflate(struct control_session *session, const json_t *arguments,
+                            struct control_failure *failure)
+{
+	struct balloon *balloon = control_find_balloon(session, failure);
+	const json_t *page_by_page = json_object_get(arguments, "page-by-page");
+	struct balloon_release release;
+	uint64_t hold_ms;
+
+	if (!balloon)
+		return NULL;
+	balloon_query_release(balloon, &release);
+	hold_ms = (uint64_t)(release.hold_ns / NS_PER_MS);
+	if (take_number(arguments, "x-ebb-set-inflate", "hold", &hold_ms, &failure->error))
+		return NULL;
+	if (hold_ms > (uint64_t)(BALLOON_HOLD_MAX_NS / NS_PER_MS)) {
+		error_set(&failure->error, -EINVAL, "x-ebb-set-inflate: hold: at most %d ms",
+		          (int)(BALLOON_HOLD_MAX_NS / NS_PER_MS));
+		return NULL;
+	}
+	if (page_by_page)
+		release.page_by_page = json_is_true(page_by_page);
+	release.hold_ns = (int64_t)hold_ms * NS_PER_MS;
+	balloon_set_release(balloon, &release);
+	return json_pack("{s:b, s:I}", "page-by-page", release.page_by_page, "hold",
+	                 (json_int_t)hold_ms);
+}
+
+/* --- who waits for a run --- */
+
 bool control_reclaim_ended(struct control_session *session)
 {
 	struct balloon *balloon = session->shared->vm->balloon;

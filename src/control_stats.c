@@ -354,12 +354,17 @@ static json_t *all_sources_stats(const struct reclaim_stats *stats)
 json_t *control_query_reclaim(struct control_session *session, const json_t *arguments,
                               struct control_failure *failure)
 {
+	struct vm *vm = session->shared->vm;
 	struct reclaim_stats stats;
+	json_t *object;
 
 	(void)arguments;
 	(void)failure;
-	reclaim_query(session->shared->vm->reclaim, &stats);
-	return all_sources_stats(&stats);
+	reclaim_query(vm->reclaim, &stats);
+	object = all_sources_stats(&stats);
+	if (vm->balloon)
+		json_object_set_new(object, "reporting", control_describe_reporting(vm->balloon));
+	return object;
 }
 
 /* --- the balloon's statistics --- */

@@ -225,11 +225,7 @@ static int balloon_activate(struct virtio_device *vdev)
 {
 	struct balloon *balloon = container_of(vdev, struct balloon, vdev);
 
-	/* Without a timer nothing is put off. */
-	if (virtio_has_feature(vdev, VIRTIO_BALLOON_F_MUST_TELL_HOST) &&
-	    event_timer_create(vdev->loop, balloon_release_deferred, balloon,
-	                       &balloon->deferred_timer) < 0)
-		balloon->deferred_timer = NULL;
+	balloon_start_deferring(balloon);
 	balloon_take_poison(balloon);
 	event_work_post(&balloon->interval_changed);
 	return 0;
@@ -258,8 +254,7 @@ static void balloon_deactivate(struct virtio_device *vdev)
 
 	if (balloon->stats_timer)
 		event_timer_cancel(balloon->stats_timer);
-	event_timer_destroy(balloon->deferred_timer);
-	balloon->deferred_timer = NULL;
+	balloon_stop_deferring(balloon);
 	balloon_release_deferred(balloon);
 	(void)reclaim_forget_all_deferred(vdev->device.vm->reclaim);
 	event_work_cancel(&balloon->interval_changed);
@@ -320,10 +315,10 @@ void balloon_query(struct balloon *balloon, struct balloon_status *ret_status)
 
 static int check_target(const struct balloon *balloon, uint64_t target_bytes, struct error *err)
 {
-	if (target_bytes <= balloon->ram_bytes)
+	if (target_bytes < balloon->ram_bytes)
 		return 0;
 	return error_set(err, -EINVAL,
-	                 "target %llu MiB: more than the guest's memory (give up to %llu MiB)",
+	                 "target %llu MiB: all of the guest's memory (give less than %llu MiB)",
 	                 (unsigned long long)(target_bytes / MIB),
 	                 (unsigned long long)(balloon->ram_bytes / MIB));
 }
@@ -413,9 +408,12 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 	balloon_hint_init(balloon, vm);
 	event_work_init(&balloon->interval_changed, vm->reclaim_loop, balloon_apply_stats_interval,
 	                balloon);
+	balloon->release.hold_ns = BALLOON_HOLD_NS;
 	balloon_run_init(balloon, vm->reclaim_loop);
 	event_work_init(&balloon->another_turn, vm->reclaim_loop, run_another_turn, balloon);
 	r = check_target(balloon, target_bytes, err);
+	if (!r && device_config_bool(config, "lazy"))
+		r = reclaim_set_lazy(vm->reclaim, true, err);
 	if (r < 0)
 		goto free_balloon;
 	r = virtio_device_init(&balloon->vdev, vm, config, &setup, err);
@@ -450,6 +448,9 @@ static const struct device_option balloon_options[] = {
 	  .help = "the guest may take pages back before it runs out of memory",
 	  .type = DEVICE_OPTION_BOOL,
 	  .default_value = true },
+	{ .key = "lazy",
+	  .help = "what the guest gives is taken when the host needs it, not before",
+	  .type = DEVICE_OPTION_BOOL },
 	{ .key = "target",
 	  .help = "memory that the balloon takes from the start",
 	  .type = DEVICE_OPTION_SIZE },

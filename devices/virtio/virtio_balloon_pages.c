@@ -26,14 +26,22 @@
 #include "ebb/vm.h"
 #include "virtio_balloon_private.h"
 
-#define RANGES_PER_TURN      16384 /* after the chain that gets there, the turn is over */
-#define PFN_BYTES            4
-#define PFNS_PER_CHAIN_MAX   16384
-#define DEFERRED_MAX_IDLE_NS (100 * NS_PER_MS)
+#define RANGES_PER_TURN    16384 /* after the chain that gets there, the turn is over */
+#define PFN_BYTES          4
+#define PFNS_PER_CHAIN_MAX 16384
 
 static enum reclaim_source source_of(enum queue_role role)
 {
 	return role == ROLE_REPORTING ? RECLAIM_REPORT : RECLAIM_INFLATE;
+}
+
+static void release_each(struct balloon *balloon, enum queue_role role, size_t count)
+{
+	struct reclaim_outcome outcome;
+
+	for (size_t i = 0; i < count; i++)
+		(void)reclaim_release(balloon->vdev.device.vm->reclaim, source_of(role),
+		                      &balloon->ranges[i], 1, &outcome);
 }
 
 /* What the host refuses is counted there; to the guest the pages are gone either way. */
@@ -42,16 +50,20 @@ static void release_batch(struct balloon *balloon, enum queue_role role)
 	struct reclaim *reclaim = balloon->vdev.device.vm->reclaim;
 	struct reclaim_outcome outcome;
 	size_t count = balloon->range_count;
+	struct balloon_release release;
 
 	balloon->range_count = 0;
 	if (!count)
 		return;
+	balloon_query_release(balloon, &release);
 	if (role == ROLE_DEFLATE) {
 		(void)reclaim_forget_deferred(reclaim, balloon->ranges, count);
+	} else if (role == ROLE_INFLATE && release.page_by_page) {
+		release_each(balloon, role, count);
 	} else if (role == ROLE_INFLATE && balloon->deferred_timer) {
 		(void)reclaim_release_later(reclaim, RECLAIM_INFLATE, balloon->ranges, count,
 		                            &outcome);
-		event_timer_set(balloon->deferred_timer, DEFERRED_MAX_IDLE_NS, 0);
+		event_timer_set(balloon->deferred_timer, release.hold_ns, 0);
 	} else {
 		(void)reclaim_release(reclaim, source_of(role), balloon->ranges, count, &outcome);
 	}
@@ -149,4 +161,42 @@ void balloon_serve_pages(struct balloon *balloon, enum queue_role role, unsigned
 		virtio_device_broken(&balloon->vdev, "queue %u is not a valid ring", queue_index);
 	else if (r > 0)
 		balloon_ask_for_another_turn(balloon, queue_index);
+}
+
+void balloon_start_deferring(struct balloon *balloon)
+{
+	struct virtio_device *vdev = &balloon->vdev;
+
+	/* Without a timer nothing is put off; without pressure told, only the time counts. */
+	if (!virtio_has_feature(vdev, VIRTIO_BALLOON_F_MUST_TELL_HOST) ||
+	    event_timer_create(vdev->loop, balloon_release_deferred, balloon,
+	                       &balloon->deferred_timer) < 0) {
+		balloon->deferred_timer = NULL;
+		return;
+	}
+	if (pressure_watch_create(vdev->loop, balloon_release_deferred, balloon,
+	                          &balloon->pressure) < 0)
+		balloon->pressure = NULL;
+}
+
+void balloon_stop_deferring(struct balloon *balloon)
+{
+	pressure_watch_destroy(balloon->pressure);
+	balloon->pressure = NULL;
+	event_timer_destroy(balloon->deferred_timer);
+	balloon->deferred_timer = NULL;
+}
+
+void balloon_query_release(struct balloon *balloon, struct balloon_release *ret_release)
+{
+	pthread_mutex_lock(&balloon->vdev.lock);
+	*ret_release = balloon->release;
+	pthread_mutex_unlock(&balloon->vdev.lock);
+}
+
+void balloon_set_release(struct balloon *balloon, const struct balloon_release *release)
+{
+	pthread_mutex_lock(&balloon->vdev.lock);
+	balloon->release = *release;
+	pthread_mutex_unlock(&balloon->vdev.lock);
 }

@@ -8,6 +8,7 @@
 
 #include "ebb/balloon.h"
 #include "ebb/bytes.h"
+#include "ebb/pressure.h"
 #include "ebb/reclaim.h"
 #include "ebb/virtio.h"
 #include "ebb/vm.h"
@@ -16,6 +17,7 @@
 #define BALLOON_CHAINS_MAX   BALLOON_QUEUE_SIZE
 #define BALLOON_RANGES_MAX   4096
 #define STATS_INTERVAL_MAX_S UINT32_MAX
+#define BALLOON_HOLD_NS      (100 * NS_PER_MS) /* why this long: virtio_balloon_pages.c */
 
 #define BALLOON_CONFIG_OFFSET(field) offsetof(struct virtio_balloon_config, field)
 
@@ -27,6 +29,11 @@ enum queue_role {
 	ROLE_REPORTING,
 	ROLE_COUNT,
 	ROLE_NONE = ROLE_COUNT
+};
+
+struct report_bucket { /* virtio_balloon_report.c's: what may be released now */
+	int64_t bytes; /* below 0: more was released than should have been */
+	int64_t filled_ns;
 };
 
 struct balloon_run { /* virtio_balloon_reclaim.c's */
@@ -68,9 +75,13 @@ struct balloon {
 	uint64_t stats[BALLOON_STATS_MAX];
 	int64_t stats_updated_ns;
 	uint64_t stats_interval_s;
+	struct balloon_reporting reporting;
+	struct balloon_release release;
 	/* On the reclaim loop: */
 	struct event_timer *stats_timer;    /* NULL until it is needed */
 	struct event_timer *deferred_timer; /* NULL: nothing is put off */
+	struct pressure_watch *pressure;    /* while something is put off; NULL: none */
+	struct report_bucket report_bucket;
 	struct event_work interval_changed, another_turn;
 	unsigned int another_turn_queues; /* a bit a queue */
 	bool stats_chain_held;
@@ -123,6 +134,10 @@ void balloon_add_range(struct balloon *balloon, enum queue_role role, gpa_t gpa,
 
 /* Releases all that was put off: a timer's and anyone's function. */
 void balloon_release_deferred(void *ctx);
+
+/* The driver came, and may be made to wait; it goes. */
+void balloon_start_deferring(struct balloon *balloon);
+void balloon_stop_deferring(struct balloon *balloon);
 
 /* --- virtio_balloon_report.c; on the reclaim loop --- */
 

@@ -50,7 +50,8 @@ struct balloon_status {
 
 void balloon_query(struct balloon *balloon, struct balloon_status *ret_status);
 
-/* -EINVAL above RAM; -ENODEV with no driver is not an error: a driver that comes finds the target.
+/* -EINVAL: all of RAM, or more; -ENODEV with no driver is not an error: a driver that comes finds
+ * the target.
  */
 EBB_MUST_CHECK int balloon_set_target(struct balloon *balloon, uint64_t target_bytes,
                                       struct error *err);
@@ -58,6 +59,30 @@ EBB_MUST_CHECK int balloon_set_target(struct balloon *balloon, uint64_t target_b
 /* 0 stops. -ENOTSUP when the driver did not negotiate STATS_VQ. */
 EBB_MUST_CHECK int balloon_set_stats_interval(struct balloon *balloon, uint64_t seconds,
                                               struct error *err);
+
+/* What is done with free page reports. A report is always acknowledged; what is not released counts
+ * as refused (RECLAIM_REFUSED_PAUSED). */
+struct balloon_reporting {
+	bool paused;
+	uint64_t min_range_bytes;  /* smaller ranges are not released */
+	uint64_t rate_bytes_per_s; /* what is more than that on the average is not released; 0: no
+	                              limit */
+};
+
+void balloon_query_reporting(struct balloon *balloon, struct balloon_reporting *ret_reporting);
+void balloon_set_reporting(struct balloon *balloon, const struct balloon_reporting *reporting);
+
+#define BALLOON_HOLD_MAX_NS (60 * NS_PER_S)
+
+/* How inflated pages are released. Other than the default it serves measurements alone. */
+struct balloon_release {
+	bool page_by_page; /* each 4 KiB page by itself, at once */
+	int64_t hold_ns;   /* how long parts of huge pages wait for the rest; at most
+	                      BALLOON_HOLD_MAX_NS */
+};
+
+void balloon_query_release(struct balloon *balloon, struct balloon_release *ret_release);
+void balloon_set_release(struct balloon *balloon, const struct balloon_release *release);
 
 /*
  * A reclaim run: what the guest does not use is taken by the balloon, released, and given back to

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -207,6 +208,56 @@ static void an_end_of_all_leaves_nothing(void **state)
 	client_disconnect(&client);
 }
 
+static void reporting_is_set_in_parts(void **state)
+{
+	static const struct {
+		const char *arguments, *reply;
+	} rows[] = {
+		{ "{}",
+		  "{\"paused\":false,\"minimum_range_bytes\":0,\"rate_limit_bytes_per_s\":0}" },
+		{ "{\"paused\": true}", "\"paused\":true" },
+		{ "{\"minimum-range\": 4194304}", "{\"paused\":true,\"minimum_range_bytes\":"
+		                                  "4194304,\"rate_limit_bytes_per_s\":0}" },
+		{ "{\"rate-limit\": 100, \"paused\": false}",
+		  "{\"paused\":false,\"minimum_range_bytes\":4194304,\"rate_limit_bytes_per_s\":"
+		  "100}" },
+		{ "{\"paused\": true, \"rate-limit\": -1}",
+		  "x-ebb-set-reporting: rate-limit -1: below 0 (0 takes it away)" },
+		{ "{\"paused\": 1}", "the argument 'paused' must be a boolean" },
+		{ "{}", "\"paused\":false" },
+	};
+	struct client_connection client;
+	char request[256];
+
+	(void)state;
+	open_client(&client);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		snprintf(request, sizeof(request),
+		         "{\"execute\": \"x-ebb-set-reporting\", \"arguments\": %s}",
+		         rows[i].arguments);
+		ask(&client, request);
+		expect_reply(&client, rows[i].reply);
+	}
+	ask(&client, "{\"execute\": \"x-ebb-query-reclaim\"}");
+	expect_reply(&client, "\"reporting\":{\"paused\":false,\"minimum_range_bytes\":4194304,");
+	client_disconnect(&client);
+}
+
+static void the_way_of_inflated_pages_can_be_set(void **state)
+{
+	struct client_connection client;
+
+	(void)state;
+	open_client(&client);
+	ask(&client, "{\"execute\": \"x-ebb-set-inflate\", \"arguments\": {\"page-by-page\": "
+	             "true, \"hold\": 250}}");
+	expect_reply(&client, "{\"page-by-page\":true,\"hold\":250}");
+	assert_true(server.guest.balloon.release.hold_ns == 250 * NS_PER_MS);
+	ask(&client, "{\"execute\": \"x-ebb-set-inflate\", \"arguments\": {\"hold\": 60001}}");
+	expect_reply(&client, "at most 60000 ms");
+	client_disconnect(&client);
+}
+
 /* How many balloon events arrive within timeout_ms, and the last one's value. */
 static unsigned int count_balloon_events(int fd, unsigned int most, int64_t *ret_value)
 {
@@ -254,6 +305,8 @@ int main(void)
 		TEST(who_hangs_up_cancels),
 		TEST(an_end_of_input_does_not),
 		TEST(an_end_of_all_leaves_nothing),
+		TEST(reporting_is_set_in_parts),
+		TEST(the_way_of_inflated_pages_can_be_set),
 		TEST(a_balloon_that_changes_is_told_of_once_a_second),
 	};
 

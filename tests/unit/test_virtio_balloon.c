@@ -109,7 +109,10 @@ static void test_target_and_actual(void **state)
 	write_config(f, CONFIG(actual), UINT32_MAX);
 	assert_int_equal(status(f).actual_bytes, RAM_BYTES);
 	assert_int_equal(fake_vm.event_values[VM_EVENT_BALLOON_CHANGE], 0);
-	assert_int_equal(balloon_set_target(f->vm.balloon, RAM_BYTES, &err), 0);
+	/* One rule for a start and for later. */
+	assert_int_equal(balloon_set_target(f->vm.balloon, RAM_BYTES, &err), -EINVAL);
+	assert_int_equal(balloon_set_target(f->vm.balloon, RAM_BYTES - 1, &err), 0);
+	assert_int_equal(status(f).target_bytes, RAM_BYTES - PAGE);
 }
 
 static void test_driver_cannot_write_the_target(void **state)
@@ -212,6 +215,9 @@ static void test_create_refuses(void **state)
 	assert_int_equal(virtio_balloon_class.create(&f->vm, &f->config, &f->device, &err),
 	                 -EINVAL);
 	assert_non_null(strstr(err.message, "1024 MiB"));
+	f->config.properties[0] = (struct device_property){ "target", { .number = RAM_BYTES } };
+	assert_int_equal(virtio_balloon_class.create(&f->vm, &f->config, &f->device, &err),
+	                 -EINVAL);
 	f->config.property_count = 0;
 	fake_transport.fail_create = -ENOSPC;
 	assert_int_equal(virtio_balloon_class.create(&f->vm, &f->config, &f->device, &err),

@@ -208,6 +208,30 @@ static void test_rest_is_released_in_time(void **state)
 	fail_msg("it still waits");
 }
 
+static void test_page_by_page(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, TELL);
+	touch(f, 0, 2 * MIB);
+	balloon_set_release(f->vm.balloon, &(struct balloon_release){ .page_by_page = true });
+	inflate_mib(f, 0);
+	assert_int_equal(release_calls(), 256);
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, MIB);
+}
+
+static void test_hold_time_is_what_is_set(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, TELL);
+	touch(f, 0, 2 * MIB);
+	balloon_set_release(f->vm.balloon, &(struct balloon_release){ .hold_ns = 60 * NS_PER_S });
+	inflate_mib(f, 0);
+	nanosleep(&(struct timespec){ .tv_nsec = 300 * NS_PER_MS }, NULL);
+	assert_int_equal(release_calls(), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -223,6 +247,8 @@ int main(void)
 		TEST(test_inflate_waits_for_whole_blocks),
 		TEST(test_deflate_takes_back_what_waits),
 		TEST(test_rest_is_released_in_time),
+		TEST(test_page_by_page),
+		TEST(test_hold_time_is_what_is_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-balloon's free page reporting, and poison. */
-/* fakes: balloon_machine fake_reclaim_host fake_refill_host fake_virtio_driver hostile_chains test_driver fake_vm */
+/* fakes: balloon_machine fake_reclaim_host fake_refill_host fake_virtio_driver */
+/* fakes: hostile_chains test_driver fake_vm */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ebb/log.h"
@@ -208,6 +210,121 @@ static void test_poison_does_not_flood_the_log(void **state)
 	close(fds[1]);
 }
 
+/* --- what the user says --- */
+
+/* Reports count ranges of size_bytes from 0 up, in one request. */
+static void report(struct fixture *f, unsigned int count, uint32_t size_bytes)
+{
+	struct fake_driver_buffer buffers[16];
+
+	for (unsigned int i = 0; i < count; i++)
+		buffers[i] = (struct fake_driver_buffer){ i * 2 * PAGE_2M_BYTES, size_bytes, true };
+	fake_driver_add(&f->driver, 2, buffers, count);
+	fake_driver_kick(&f->driver, 2);
+	assert_int_equal(take_all_used(f, 2), 1); /* always acknowledged */
+}
+
+static void set_reporting(struct fixture *f, bool paused, uint64_t min_range, uint64_t rate)
+{
+	balloon_set_reporting(f->vm.balloon,
+	                      &(struct balloon_reporting){ paused, min_range, rate });
+}
+
+static uint64_t paused_bytes(struct fixture *f)
+{
+	return stats_of(f, RECLAIM_REPORT).refused[RECLAIM_REFUSED_PAUSED];
+}
+
+static void test_paused(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, FEATURE(REPORTING));
+	touch(f, 0, 8 * MIB);
+	set_reporting(f, true, 0, 0);
+	report(f, 2, PAGE_2M_BYTES);
+	assert_int_equal(release_calls(), 0);
+	assert_int_equal(paused_bytes(f), 4 * MIB);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_in, 4 * MIB);
+	assert_int_equal(*hva(f, 0), 0x5a);
+	set_reporting(f, false, 0, 0);
+	report(f, 2, PAGE_2M_BYTES);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_released, 4 * MIB);
+	assert_int_equal(paused_bytes(f), 4 * MIB);
+	assert_int_equal(*hva(f, 0), 0);
+}
+
+static void test_least_range(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, FEATURE(REPORTING));
+	touch(f, 0, 8 * MIB);
+	set_reporting(f, false, 2 * MIB, 0);
+	report(f, 2, PAGE_2M_BYTES - PAGE);
+	assert_int_equal(release_calls(), 0);
+	assert_int_equal(paused_bytes(f), 4 * MIB - 2 * PAGE);
+	report(f, 2, PAGE_2M_BYTES);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_released, 4 * MIB);
+}
+
+static void test_rate(void **state)
+{
+	struct reclaim_source_stats stats;
+	struct fixture *f = *state;
+
+	start(f, FEATURE(REPORTING));
+	touch(f, 0, 48 * MIB);
+	/* The bucket is full at first: 4 MiB, so two blocks, and the third finds it empty. */
+	set_reporting(f, false, 0, 4 * MIB);
+	report(f, 4, PAGE_2M_BYTES);
+	stats = stats_of(f, RECLAIM_REPORT);
+	assert_true(stats.bytes_released >= 4 * MIB && stats.bytes_released <= 6 * MIB);
+	assert_int_equal(stats.bytes_in, 8 * MIB);
+	assert_int_equal(stats.bytes_released + paused_bytes(f), 8 * MIB);
+	/* It fills: after a while the next is released. */
+	for (unsigned int tries = 0; tries < 5000; tries++) {
+		report(f, 1, PAGE_2M_BYTES);
+		if (stats_of(f, RECLAIM_REPORT).bytes_released +
+		            stats_of(f, RECLAIM_REPORT).bytes_absent >
+		    stats.bytes_released)
+			return;
+		nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
+	}
+	fail_msg("it never fills");
+}
+
+/* Numbers of any size are limits as well. */
+static void test_rates_without_measure(void **state)
+{
+	static const uint64_t rates[] = { 1, UINT64_MAX, INT64_MAX, UINT64_C(1) << 60 };
+	struct fixture *f = *state;
+
+	start(f, FEATURE(REPORTING));
+	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+		set_reporting(f, false, 0, rates[i]);
+		report(f, 16, PAGE_2M_BYTES);
+	}
+	/* At a byte a second one range went, and paid for the days to come. */
+	set_reporting(f, false, 0, 0);
+	report(f, 16, PAGE_2M_BYTES);
+	assert_true(paused_bytes(f) >= 15 * PAGE_2M_BYTES);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_in, 5 * 16 * PAGE_2M_BYTES);
+}
+
+static void test_lazy(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.property_count = 1;
+	f->config.properties[0] = (struct device_property){ "lazy", { .number = 1 } };
+	start(f, FEATURE(REPORTING));
+	touch(f, 0, 4 * MIB);
+	report(f, 2, PAGE_2M_BYTES);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_released, 0);
+	assert_int_equal(stats_of(f, RECLAIM_REPORT).bytes_lazy, 2 * MIB);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, tear_down)
@@ -222,6 +339,11 @@ int main(void)
 		TEST(test_poison_ends_with_the_driver),
 		TEST(test_poison_changes_under_way),
 		TEST(test_poison_does_not_flood_the_log),
+		TEST(test_paused),
+		TEST(test_least_range),
+		TEST(test_rate),
+		TEST(test_rates_without_measure),
+		TEST(test_lazy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,3 +90,23 @@ const char *balloon_run_phase_name(enum balloon_run_phase phase)
 {
 	return phase == BALLOON_RUN_IDLE ? "idle" : "inflating";
 }
+
+void balloon_query_reporting(struct balloon *balloon, struct balloon_reporting *ret_reporting)
+{
+	*ret_reporting = balloon->reporting;
+}
+
+void balloon_set_reporting(struct balloon *balloon, const struct balloon_reporting *reporting)
+{
+	balloon->reporting = *reporting;
+}
+
+void balloon_query_release(struct balloon *balloon, struct balloon_release *ret_release)
+{
+	*ret_release = balloon->release;
+}
+
+void balloon_set_release(struct balloon *balloon, const struct balloon_release *release)
+{
+	balloon->release = *release;
+}

@@ -12,6 +12,8 @@ struct balloon {
 	struct balloon_run_status run;
 	unsigned int run_cancelled;
 	unsigned int hint_starts, hint_stops;
+	struct balloon_reporting reporting;
+	struct balloon_release release;
 };
 
 #endif
