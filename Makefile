@@ -141,10 +141,14 @@ firmware: firmware-tests
 fakes_of = $(foreach fake,$(shell sed -n 's|^/\* fakes: \(.*\) \*/$$|\1|p' $(1)),$(or \
 	$(patsubst tests/unit/fakes/%.c,%,$(wildcard tests/unit/fakes/$(fake)_$(ARCH).c tests/unit/fakes/$(fake)/*.c)),$(fake)))
 
+# Calls that a test wants sent to its own functions, in its line `/* wraps: A B */`: ld's --wrap.
+comma := ,
+wraps_of = $(patsubst %,-Wl$(comma)--wrap=%,$(shell sed -n 's|^/\* wraps: \(.*\) \*/$$|\1|p' $(1)))
+
 define unit_test
 $(1)/$(2): $(1)/obj/tests/unit/$(2).o $(patsubst %,$(1)/obj/tests/unit/fakes/%.o,$(call fakes_of,tests/unit/$(2).c)) $(1)/libebb.a
 	@$$(if $$(Q),echo "  LD    $$@")
-	$$(Q)$$(CC) $(3) -pthread -o $$@ $$^ $$(LIBS) -lcmocka
+	$$(Q)$$(CC) $(3) -pthread $(call wraps_of,tests/unit/$(2).c) -o $$@ $$^ $$(LIBS) -lcmocka
 endef
 $(foreach test,$(TESTS),$(eval $(call unit_test,$(SAN_DIR),$(test),$(SAN_FLAGS))))
 $(foreach test,$(TESTS),$(eval $(call unit_test,$(TSAN_DIR),$(test),$(TSAN_FLAGS))))

@@ -117,8 +117,7 @@ int kvm_vm_set_gsi_routing(struct kvm_vm *vm, const struct kvm_irq_routing *rout
 			result = -EINVAL;
 	if (result >= 0) {
 		free(fake.routing);
-		fake.routing = malloc(size_bytes);
-		assert(fake.routing);
+		fake.routing = fake_kvm_memory(size_bytes);
 		memcpy(fake.routing, routing, size_bytes);
 		fake.routing_commits++;
 	}

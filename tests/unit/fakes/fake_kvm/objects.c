@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "private.h"
 
@@ -129,13 +130,18 @@ void fake_kvm_set_ioctl_hook(fake_kvm_ioctl_fn hook)
 	fake_kvm_unlock();
 }
 
+void *fake_kvm_memory(size_t size_bytes)
+{
+	void *memory = aligned_alloc(PAGE_4K_BYTES, align_up(size_bytes, PAGE_4K_BYTES));
+
+	assert(memory);
+	return memset(memory, 0, size_bytes);
+}
+
 void *fake_kvm_new_object(size_t size_bytes)
 {
-	void *object = calloc(1, size_bytes);
-
-	assert(object);
 	fake.open_objects++;
-	return object;
+	return fake_kvm_memory(size_bytes);
 }
 
 void fake_kvm_free_object(void *object)

@@ -12,6 +12,9 @@ void fake_kvm_unlock(void);
 /* Lock held. Counts a fallible call; -errno when this is the one to fail. */
 int fake_kvm_count_call(void);
 
+/* Zeroed. Not malloc's: a test may have that fail, and this cannot. free() takes it back. */
+void *fake_kvm_memory(size_t size_bytes);
+
 /* Zeroed, and counted as open until it is freed; new: lock held, free: not. */
 void *fake_kvm_new_object(size_t size_bytes);
 void fake_kvm_free_object(void *object);

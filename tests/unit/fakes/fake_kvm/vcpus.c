@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vCPUs: KVM_RUN, their own requests, and the descriptors of statistics. */
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 
 #include "private.h"
@@ -46,9 +44,7 @@ int kvm_vcpu_create(struct kvm_vm *vm, unsigned long id, struct kvm_vcpu **ret_v
 		return result;
 	vcpu = object;
 	vcpu->id = id;
-	vcpu->run = aligned_alloc(PAGE_4K_BYTES, RUN_AREA_BYTES);
-	assert(vcpu->run);
-	memset(vcpu->run, 0, RUN_AREA_BYTES);
+	vcpu->run = fake_kvm_memory(RUN_AREA_BYTES);
 	*ret_vcpu = vcpu;
 	return 0;
 }
