@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Holds a known pattern and looks whether it is still there: pattern MIB ROUNDS [SECONDS-BETWEEN].
- * Runs in the guest. */
+/*
+ * Holds a known pattern and looks whether it is still there: pattern MIB ROUNDS [SECONDS-BETWEEN [FILE]].
+ * ROUNDS times; with a FILE as often as it takes until that is there, once more behind, and ROUNDS
+ * times at least. Runs in the guest.
+ */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -28,6 +31,7 @@ int main(int argc, char **argv)
 	unsigned long rounds, round;
 	unsigned int pause_s;
 	uint64_t *memory;
+	int ending;
 
 	if (argc < 3)
 		return 2;
@@ -44,7 +48,8 @@ int main(int argc, char **argv)
 		memory[index] = word_at(index);
 	printf("pattern holds %zu MiB\n", size_bytes >> 20);
 	fflush(stdout);
-	for (round = 0; round < rounds; round++) {
+	for (round = 0, ending = argc <= 4; round < rounds || !ending; round++) {
+		ending = argc <= 4 || access(argv[4], F_OK) == 0;
 		sleep(pause_s);
 		wrong = count_wrong(memory, words);
 		if (wrong) {
@@ -52,6 +57,6 @@ int main(int argc, char **argv)
 			return 1;
 		}
 	}
-	printf("pattern intact %lu rounds\n", rounds);
+	printf("pattern intact %lu rounds\n", round);
 	return 0;
 }

@@ -8,7 +8,7 @@ need jq strace
 hog=$(mib 700 200)
 held=$(mib 100 40)
 guest_start report "$DEFAULT_GUEST" -m "$(mib 1024 384)" --timeout 230 <<-END
-	pattern $held 20 2 &
+	pattern $held 20 1 /stop &
 	sleep 2
 	echo settled
 	read -r line
@@ -20,6 +20,8 @@ guest_start report "$DEFAULT_GUEST" -m "$(mib 1024 384)" --timeout 230 <<-END
 	kill \$hog
 	wait \$hog
 	echo freed
+	read -r line
+	touch /stop
 	wait
 	dmesg | grep -iE 'corrupt|bad page|BUG:|Oops' | sed 's/^/guest complains: /'
 	echo over
@@ -80,8 +82,11 @@ fi
 figure "$calls release calls for $mib MiB: $per_gib per GiB ($why; this host has $(uname -r | cut -d- -f1))"
 [ "$calls" -le $(((allowed * mib + 1023) / 1024)) ] || fail "$per_gib release calls per GiB, $allowed allowed"
 
+guest_saw '^pattern intact' && fail "the second program did not hold its memory throughout"
+guest_type end
 guest_expect '^over' 90 || fail "the second program does not end"
-guest_saw '^pattern intact 20 rounds' || fail "the second program's pattern: $(guest_answer 'pattern broken:')"
+guest_saw '^pattern intact ([2-9][0-9]|[0-9]{3,}) rounds' || fail "the second program's pattern: $(guest_answer 'pattern broken:')"
+figure "$held MiB held throughout: intact in $(guest_answer 'pattern intact')"
 guest_saw '^guest complains' && fail "the guest complains"
 guest_type off
 guest_wait 30 || fail "still running after poweroff"

@@ -51,7 +51,7 @@ own_before=$(own_kib "$PID")
 maps_before=$(wc -l <"/proc/$PID/maps")
 round=0
 while [ $round -lt 50 ]; do
-	balloon "$(mib 32 8)M"
+	balloon "$(mib 32 4)M"
 	balloon 0
 	round=$((round + 1))
 done
