@@ -3,6 +3,7 @@
 /* fakes: fake_reclaim_host reclaim_fixture */
 #include "reclaim_fixture.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +197,155 @@ static void test_waiting_agrees_with_a_model(void **state)
 	inflate_stats(f);
 }
 
+/* --- taken back --- */
+
+static uint64_t forget(struct fixture *f, gpa_t gpa, uint64_t size_bytes)
+{
+	struct reclaim_range range = { gpa, size_bytes };
+
+	return reclaim_forget_deferred(f->reclaim, &range, 1);
+}
+
+static void test_taken_back_is_not_released(void **state)
+{
+	struct fixture *f = *state;
+	struct reclaim_stats stats;
+
+	touch(f, 0, 8 * MIB);
+	later(f, 0, 2 * MIB);
+	later(f, 3 * MIB, MIB);
+	/* A page that is only touched by the range is taken back whole. */
+	assert_int_equal(forget(f, 5 * PAGE + 7, 1), PAGE);
+	assert_int_equal(forget(f, 5 * PAGE, PAGE), 0);
+	assert_int_equal(forget(f, 3 * MIB - PAGE, 2 * PAGE), PAGE);
+	reclaim_query(f->reclaim, &stats);
+	assert_int_equal(stats.deferred_bytes, 3 * MIB - 2 * PAGE);
+	/* No guest memory, no bytes, no end. */
+	assert_int_equal(forget(f, 6 * MIB, 0), 0);
+	assert_int_equal(forget(f, LOW_BYTES, HIGH_GPA - LOW_BYTES), 0);
+	assert_int_equal(forget(f, UINT64_MAX, 1), 0);
+	assert_int_equal(forget(f, HIGH_GPA, UINT64_MAX), 0);
+	assert_int_equal(release_deferred(f).bytes_released, 3 * MIB - 2 * PAGE);
+	assert_int_equal(*span(f, 5 * PAGE, 1), 0x5a);
+	assert_int_equal(*span(f, 3 * MIB, 1), 0x5a);
+	assert_int_equal(forget(f, 0, UINT64_MAX), 0);
+}
+
+static void test_all_taken_back(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 8 * MIB);
+	later(f, 0, 7 * MIB);
+	later(f, HIGH_GPA, PAGE);
+	assert_int_equal(reclaim_forget_all_deferred(f->reclaim), 7 * MIB + PAGE);
+	assert_int_equal(reclaim_forget_all_deferred(f->reclaim), 0);
+	assert_int_equal(release_deferred(f).bytes_released, 0);
+	assert_int_equal(resident(f, 0, 8 * MIB), 8 * MIB);
+	assert_int_equal(inflate_stats(f).requests, 0);
+}
+
+/* --- the map alone: blocks that go whole, against a plain model --- */
+
+enum { BLOCKS = 4, PAGES_A_BLOCK = 512, PAGES = BLOCKS * PAGES_A_BLOCK };
+
+struct model {
+	uint8_t set[PAGES];
+	bool taken[BLOCKS];
+	bool seen[BLOCKS]; /* by the take under way */
+};
+
+static void see_taken(void *ctx, gpa_t gpa, uint64_t size_bytes)
+{
+	struct model *model = ctx;
+
+	assert_int_equal(gpa % PAGE_2M_BYTES, 0);
+	assert_int_equal(size_bytes % PAGE_2M_BYTES, 0);
+	for (size_t i = 0; i < size_bytes / PAGE_2M_BYTES; i++)
+		model->seen[(gpa - GIB) / PAGE_2M_BYTES + i] = true;
+}
+
+static size_t count_set(const struct model *model, size_t first, size_t count)
+{
+	size_t set = 0;
+
+	for (size_t page = first; page < first + count; page++)
+		set += model->set[page];
+	return set;
+}
+
+static uint64_t waiting_bytes(const struct model *model)
+{
+	size_t pages = 0;
+
+	for (size_t block = 0; block < BLOCKS; block++)
+		if (!model->taken[block])
+			pages += count_set(model, block * PAGES_A_BLOCK, PAGES_A_BLOCK);
+	return pages * PAGE;
+}
+
+static void check_take(struct reclaim_deferred *deferred, struct model *model)
+{
+	memset(model->seen, 0, sizeof(model->seen));
+	reclaim_deferred_take(deferred, false, see_taken, model);
+	for (size_t block = 0; block < BLOCKS; block++) {
+		bool full = count_set(model, block * PAGES_A_BLOCK, PAGES_A_BLOCK) == PAGES_A_BLOCK;
+
+		assert_int_equal(model->seen[block], full && !model->taken[block]);
+		model->taken[block] = full;
+	}
+}
+
+static void test_whole_blocks_agree_with_a_model(void **state)
+{
+	struct reclaim_deferred deferred;
+	struct model model = { 0 };
+	uint32_t seed = 7;
+
+	(void)state;
+	reclaim_deferred_init(&deferred, GIB, BLOCKS * PAGE_2M_BYTES, PAGE_2M_BYTES, true);
+	for (unsigned int round = 0; round < 3000; round++) {
+		uint32_t first = (seed = seed * 1664525 + 1013904223) >> 21;
+		uint32_t count = 1 + ((seed = seed * 1664525 + 1013904223) >> 22);
+		bool adds = round % 7 < 5;
+		uint64_t added_bytes;
+
+		count = min_u64(adds ? count : count / 64 + 1, PAGES - first);
+		if (adds) {
+			uint64_t fresh = count - count_set(&model, first, count);
+
+			assert_int_equal(reclaim_deferred_add(&deferred, GIB + first * PAGE,
+			                                      count * PAGE, &added_bytes),
+			                 0);
+			assert_int_equal(added_bytes, fresh * PAGE);
+		} else {
+			reclaim_deferred_forget(&deferred, GIB + first * PAGE, count * PAGE);
+		}
+		memset(&model.set[first], adds, count);
+		for (size_t block = 0; block < BLOCKS; block++)
+			model.taken[block] &= count_set(&model, block * PAGES_A_BLOCK,
+			                                PAGES_A_BLOCK) == PAGES_A_BLOCK;
+		assert_int_equal(deferred.bytes, waiting_bytes(&model));
+		if (round % 3 == 0)
+			check_take(&deferred, &model);
+		assert_int_equal(deferred.bytes, waiting_bytes(&model));
+	}
+	reclaim_deferred_drop(&deferred);
+	assert_int_equal(deferred.bytes, 0);
+}
+
+static void test_nothing_to_put_off(void **state)
+{
+	struct reclaim_deferred deferred;
+	uint64_t added_bytes;
+
+	(void)state;
+	reclaim_deferred_init(&deferred, 0, GIB, 0, false);
+	assert_int_equal(reclaim_deferred_add(&deferred, 0, PAGE, &added_bytes), -EOPNOTSUPP);
+	assert_int_equal(reclaim_deferred_forget(&deferred, 0, GIB), 0);
+	reclaim_deferred_drop(&deferred);
+}
+
 int main(void)
 {
 #define TEST(name)     cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -211,6 +361,10 @@ int main(void)
 		TEST_THP(test_release_of_all_leaves_nothing_waiting),
 		TEST_THP(test_inhibit_refuses_what_waits),
 		TEST_THP(test_waiting_agrees_with_a_model),
+		TEST_THP(test_taken_back_is_not_released),
+		TEST_THP(test_all_taken_back),
+		cmocka_unit_test(test_whole_blocks_agree_with_a_model),
+		cmocka_unit_test(test_nothing_to_put_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,19 +28,32 @@ static const int advices[] = {
 	[RECLAIM_HOST_FREE] = MADV_FREE,
 };
 
-static bool is_to_fail(void)
+static bool is_to_fail(void *hva, size_t size_bytes, int advice)
 {
 	unsigned int call = fake_reclaim_host.release_calls++;
 
-	return fake_reclaim_host.fail_count && call >= fake_reclaim_host.fail_from &&
-	       call - fake_reclaim_host.fail_from < fake_reclaim_host.fail_count;
+	if (!fake_reclaim_host.fail_count || call < fake_reclaim_host.fail_from ||
+	    call - fake_reclaim_host.fail_from >= fake_reclaim_host.fail_count)
+		return false;
+	if (fake_reclaim_host.fail_halfway)
+		(void)!madvise(hva, align_down(size_bytes / 2, PAGE_4K_BYTES), advice);
+	return true;
+}
+
+static void check_alignment(const void *hva, size_t size_bytes)
+{
+	uint64_t page_bytes = fake_reclaim_host.page_bytes;
+
+	if (page_bytes && !is_aligned((uintptr_t)hva | size_bytes, page_bytes))
+		fake_reclaim_host.misaligned++;
 }
 
 int reclaim_host_madvise(void *hva, size_t size_bytes, enum reclaim_host_advice advice)
 {
 	fake_reclaim_host.madvise_calls++;
 	fake_reclaim_host.advice_calls[advice]++;
-	if (is_to_fail())
+	check_alignment(hva, size_bytes);
+	if (is_to_fail(hva, size_bytes, advices[advice]))
 		return -fake_reclaim_host.fail_errno;
 	if (holds_bad_page(hva, size_bytes))
 		return -EINVAL;
@@ -61,11 +74,12 @@ ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements, si
 		return -EBADF;
 	if (fake_reclaim_host.no_vector)
 		return -EINVAL;
-	if (is_to_fail())
+	if (is_to_fail(elements[0].iov_base, elements[0].iov_len, advices[advice]))
 		return -fake_reclaim_host.fail_errno;
 	for (size_t i = 0; i < count; i++) {
 		if (fake_reclaim_host.vector_cut && i == fake_reclaim_host.vector_cut)
 			break;
+		check_alignment(elements[i].iov_base, elements[i].iov_len);
 		if (holds_bad_page(elements[i].iov_base, elements[i].iov_len))
 			return done ? done : -EINVAL;
 		if (madvise(elements[i].iov_base, elements[i].iov_len, advices[advice]))

@@ -11,6 +11,7 @@ struct fake_reclaim_host {
 	size_t vector_elements_max;
 	unsigned int release_calls;   /* both kinds, that reached a host that has them */
 	unsigned int advice_calls[3]; /* by reclaim_host_advice */
+	unsigned int misaligned;      /* pieces that are not whole pages of page_bytes */
 	/* Steered: */
 	bool no_self;            /* before Linux 6.14 */
 	bool no_vector;          /* before Linux 6.13 */
@@ -24,6 +25,8 @@ struct fake_reclaim_host {
 	/* Release calls [from, from + count), counted from 0, fail with that. */
 	unsigned int fail_from, fail_count;
 	int fail_errno;
+	bool fail_halfway;   /* they do the first half of their first piece */
+	uint64_t page_bytes; /* the backing's; 0: small ones */
 };
 
 extern struct fake_reclaim_host fake_reclaim_host;
