@@ -3,7 +3,7 @@
  * Proof that guest pages were not written, or hold nothing.
  *
  * DOC: The specification lets a hinted page change only if the guest has not modified it since the
- * command id was issued (VIRTIO 1.2, 5.5.6.6, "Free Page Hinting"); a guest under pressure takes
+ * command id was issued (VIRTIO 1.2, 5.5.6.5, "Free Page Hinting"); a guest under pressure takes
  * hinted pages back without a word. Two things can be proven, page by page.
  *
  * It was not written. Who can write guest memory?

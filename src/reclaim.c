@@ -266,7 +266,7 @@ static void begin_batch(struct reclaim *reclaim, enum reclaim_source source, str
 	reclaim->pieces.poison_value = 0;
 	if (source == RECLAIM_REPORT || source == RECLAIM_HINT)
 		reclaim->pieces.poison_value = reclaim->poison_value;
-	/* What the host takes later would change hinted pages after hinting is done (5.5.6.6). */
+	/* What the host takes later would change hinted pages after hinting is done (5.5.6.5). */
 	reclaim->pieces.lazy = reclaim->lazy && !reclaim->pieces.poison_value &&
 	                       (source == RECLAIM_INFLATE || source == RECLAIM_REPORT);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-balloon's free page hinting (VIRTIO 1.2, 5.5.6.6), a round at a time.
+ * virtio-balloon's free page hinting (VIRTIO 1.2, 5.5.6.5), a round at a time.
  *
  * DOC: a hint is not a gift. The driver may take a hinted page back at any time and without a word
  * (Linux does under memory pressure), so hints have no effect when they come. They are collected,
@@ -207,7 +207,7 @@ static void take_chain(struct balloon *balloon, struct virtq_chain *chain)
 	    virtq_chain_read(chain, command, sizeof(command)) == 0)
 		take_command(balloon, load_le32(command));
 	else if (chain->readable_bytes)
-		balloon->hint.accepting = false; /* no command id: 5.5.6.6.1 */
+		balloon->hint.accepting = false; /* no command id: 5.5.6.5.1 */
 	if (chain->writable_bytes)
 		take_pages(balloon, chain);
 }

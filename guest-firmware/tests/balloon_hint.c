@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Free page hinting (VIRTIO 1.2, 5.5.6.6): what was written since, by a CPU or by a device, before
+ * Free page hinting (VIRTIO 1.2, 5.5.6.5): what was written since, by a CPU or by a device, before
  * or behind the hint, while another CPU writes all the time, is there afterwards to the byte.
  *
  * The host is to start rounds once the console says so, as often as it does. "writes-are-seen" on

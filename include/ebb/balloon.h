@@ -11,7 +11,7 @@ struct balloon;
 
 #define BALLOON_STATS_MAX 16 /* tags 0 to 15, VIRTIO 1.3, 5.5.6.3 and Linux 6.12 */
 
-/* Free page hinting (VIRTIO 1.2, 5.5.6.6): a round at a time. DOC in
+/* Free page hinting (VIRTIO 1.2, 5.5.6.5): a round at a time. DOC in
  * devices/virtio/virtio_balloon_hint.c. */
 enum balloon_hint_state {
 	BALLOON_HINT_IDLE,
