@@ -9,7 +9,9 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "../../devices/virtio/virtio_balloon_private.h"
 #include "balloon_machine.h"
 #include "ebb/bitmap.h"
 #include "ebb/memslot.h"
@@ -459,6 +461,43 @@ static void test_odd_hints(void **state)
 	assert_int_equal(status(f).hint.kept_bytes, 0);
 }
 
+/* As if the time of a round were over. */
+static void let_time_pass(struct fixture *f)
+{
+	struct balloon *balloon = container_of(f->driver.vdev, struct balloon, vdev);
+	enum balloon_hint_state before = status(f).hint.state;
+
+	event_timer_set(balloon->hint.timer, 0, 0);
+	for (unsigned int i = 0; i < 2000 && status(f).hint.state == before; i++)
+		usleep(1000);
+}
+
+static void test_a_round_takes_too_long(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, FEATURE(FREE_PAGE_HINT));
+	touch(f, 0, 8 * MIB);
+	/* A driver that does not answer. */
+	begin_round(f);
+	let_time_pass(f);
+	assert_int_equal(status(f).hint.state, BALLOON_HINT_IDLE);
+	assert_int_equal(shown_id(f), DONE);
+	assert_int_equal(status(f).hint.rounds, 0);
+	/* One that does not stop: what it told so far is decided. */
+	begin_round(f);
+	say(f, 'S', 0);
+	hint(f, 0, BLOCK);
+	let_time_pass(f);
+	assert_int_equal(status(f).hint.state, BALLOON_HINT_DECIDING);
+	hint(f, BLOCK, BLOCK);
+	decide();
+	assert_int_equal(status(f).hint.released_bytes, BLOCK);
+	assert_int_equal(*hva(f, 0), 0);
+	assert_int_equal(*hva(f, BLOCK), 0x5a);
+	assert_int_equal(shown_id(f), DONE);
+}
+
 /* The driver goes between its STOP and the moment of quiet. */
 static void test_driver_goes_before_the_decision(void **state)
 {
@@ -519,6 +558,7 @@ int main(void)
 		HINT_TEST(test_without_a_log),
 		HINT_TEST(test_memory_changes_meanwhile),
 		HINT_TEST(test_odd_hints),
+		HINT_TEST(test_a_round_takes_too_long),
 		HINT_TEST(test_driver_goes_before_the_decision),
 		HINT_TEST(test_hostile_chains),
 		HINT_TEST(test_names),
