@@ -102,8 +102,14 @@ static int build_signals(struct machine *machine, struct error *err)
 
 static void unbuild_signals(struct machine *machine)
 {
+	struct signalfd_siginfo info;
+
 	if (machine->signal_fd < 0)
 		return;
+	/* What came since the main loop ended asks for what is nearly done: it must not end the
+	 * process here, with the control socket and the name still to go. */
+	while (read(machine->signal_fd, &info, sizeof(info)) == sizeof(info))
+		;
 	close(machine->signal_fd);
 	pthread_sigmask(SIG_SETMASK, &machine->old_signals, NULL);
 }

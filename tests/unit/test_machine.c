@@ -5,9 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -129,6 +132,37 @@ static void test_every_kvm_request_fails_once(void **state)
 	fail_msg("set-up makes more KVM requests than this test expected");
 }
 
+static int raise_sigterm(enum fake_kvm_scope scope, unsigned long vcpu_id, unsigned long request,
+                         void *arg)
+{
+	(void)scope;
+	(void)vcpu_id;
+	(void)request;
+	(void)arg;
+	raise(SIGTERM);
+	return -EIO;
+}
+
+/* A second Ctrl-C, or one that meets a failing start: teardown runs to its end all the same. */
+static void test_a_late_signal_does_not_cut_teardown_short(void **state)
+{
+	struct vm_config config;
+	struct error err = ERROR_INIT;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	default_config(&config);
+	fresh_kvm();
+	fake_kvm_set_ioctl_hook(raise_sigterm);
+	pid = fork();
+	if (pid == 0)
+		_exit(machine_try_steps(&config, machine_step_count(), &err) == -EIO ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* One vCPU does not ask: any KVM has that. */
 static void test_more_cpus_than_the_host_has(void **state)
 {
@@ -181,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_stops_after_every_step),
 		cmocka_unit_test(test_mmio_machine_stops_after_every_step),
 		cmocka_unit_test(test_every_kvm_request_fails_once),
+		cmocka_unit_test(test_a_late_signal_does_not_cut_teardown_short),
 		cmocka_unit_test(test_more_cpus_than_the_host_has),
 		cmocka_unit_test(test_an_error_leaves_nothing),
 	};
