@@ -227,6 +227,8 @@ static void serve_transmit(struct virtio_console *port)
 	unsigned int chains = 0;
 	int r = 1;
 
+	if (!virtqueue_is_enabled(vq))
+		port->output_at_work = false; /* the driver took the queue back */
 	while (chains < CONSOLE_QUEUE_SIZE && taken_bytes < OUTPUT_TURN_BYTES &&
 	       (!taken_bytes || monotonic_ns() < end_ns)) {
 		if (!port->output_at_work) {

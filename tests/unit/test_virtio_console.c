@@ -242,6 +242,31 @@ static void test_reset_forgets_a_chain(void **state)
 	assert_int_equal(fake_console.output_bytes, written_bytes + 3);
 }
 
+static void stop_transmit(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	virtio_queue_set_ready(f->driver.vdev, TRANSMIT, false);
+}
+
+/* A driver may take one queue back alone (virtio-mmio's QueueReady): not a byte is read then. */
+static void test_a_stopped_queue_forgets_a_chain(void **state)
+{
+	struct other_work other = { .wait_us = 30000 };
+	struct fixture *f = *state;
+
+	event_work_init(&other.work, f->vm.io_loop, stop_transmit, f);
+	fake_console.during_write = ask_for_other_work;
+	fake_console.during_write_ctx = &other;
+	start(f, 0);
+	add(f, TRANSMIT, BUFFER_GPA, 64 * KIB);
+	fake_driver_kick(&f->driver, TRANSMIT);
+	fake_driver_settle(&f->driver);
+	assert_int_equal(fake_console.output_bytes, 4 * KIB);
+	fake_console.during_write = NULL;
+	event_work_cancel(&other.work);
+}
+
 static void test_input(void **state)
 {
 	struct fixture *f = *state;
@@ -426,6 +451,7 @@ int main(void)
 		TEST(test_output_comes_in_turns),
 		TEST(test_a_chain_comes_in_turns),
 		TEST(test_reset_forgets_a_chain),
+		TEST(test_a_stopped_queue_forgets_a_chain),
 		TEST(test_input),
 		TEST(test_input_is_never_lost),
 		TEST(test_input_buffers_of_nothing),
