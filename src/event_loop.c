@@ -23,7 +23,8 @@
  * first source, timer or work.
  *
  * A thread that cannot be started: sources and timers are refused; posted work waits for the next
- * attempt; a call runs at once on the caller's thread, which then is the only one there.
+ * attempt; a call runs at once on the caller's thread, which stands in for the loop's: one caller
+ * at a time, and a thread that can be had after all waits for the last of them.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -71,6 +72,9 @@ struct event_loop {
 	int64_t wakes_at_ns; /* while sleeping */
 	pthread_t thread;    /* its own, or the one that runs it */
 	const void *running; /* the source, timer or work whose function runs now */
+	bool has_stand_in;
+	pthread_t stand_in;
+	pthread_mutex_t stand_in_lock; /* above lock; held by who stands in */
 	struct list works, timers;
 	struct event_source **sources; /* by slot */
 	uint32_t source_slots;
@@ -95,6 +99,8 @@ int64_t monotonic_ns(void)
 
 static bool on_loop_thread(const struct event_loop *loop)
 {
+	if (loop->has_stand_in && pthread_equal(loop->stand_in, pthread_self()))
+		return true;
 	return (loop->has_thread || !loop->thread_name[0]) &&
 	       pthread_equal(loop->thread, pthread_self());
 }
@@ -266,6 +272,8 @@ static void *thread_main(void *ctx)
 	struct event_loop *loop = ctx;
 
 	pthread_setname_np(pthread_self(), loop->thread_name);
+	pthread_mutex_lock(&loop->stand_in_lock);
+	pthread_mutex_unlock(&loop->stand_in_lock);
 	run_until_stopped(loop);
 	return NULL;
 }
@@ -350,9 +358,12 @@ int event_loop_create(const char *thread_name, struct event_loop **ret_loop, str
 	result = -pthread_mutex_init(&loop->lock, NULL);
 	if (result)
 		goto free_loop;
-	result = -pthread_cond_init(&loop->changed, NULL);
+	result = -pthread_mutex_init(&loop->stand_in_lock, NULL);
 	if (result)
 		goto destroy_lock;
+	result = -pthread_cond_init(&loop->changed, NULL);
+	if (result)
+		goto destroy_stand_in_lock;
 	if (!thread_name)
 		result = open_descriptors(loop);
 	if (result)
@@ -362,6 +373,8 @@ int event_loop_create(const char *thread_name, struct event_loop **ret_loop, str
 
 destroy_changed:
 	pthread_cond_destroy(&loop->changed);
+destroy_stand_in_lock:
+	pthread_mutex_destroy(&loop->stand_in_lock);
 destroy_lock:
 	pthread_mutex_destroy(&loop->lock);
 free_loop:
@@ -381,6 +394,7 @@ void event_loop_destroy(struct event_loop *loop)
 		close(loop->epoll_fd);
 	}
 	pthread_cond_destroy(&loop->changed);
+	pthread_mutex_destroy(&loop->stand_in_lock);
 	pthread_mutex_destroy(&loop->lock);
 	free(loop->sources);
 	free(loop);
@@ -616,18 +630,42 @@ static void run_call(void *ctx)
 	pthread_mutex_unlock(&call->work.loop->lock);
 }
 
+/* Does a call in place of the thread. False: there is one by now. */
+static bool stand_in(struct event_loop *loop, event_work_fn fn, void *ctx)
+{
+	bool alone;
+
+	pthread_mutex_lock(&loop->stand_in_lock);
+	pthread_mutex_lock(&loop->lock);
+	alone = !loop->has_thread;
+	loop->has_stand_in = alone;
+	loop->stand_in = pthread_self();
+	pthread_mutex_unlock(&loop->lock);
+	if (alone) {
+		fn(ctx);
+		pthread_mutex_lock(&loop->lock);
+		loop->has_stand_in = false;
+		pthread_mutex_unlock(&loop->lock);
+	}
+	pthread_mutex_unlock(&loop->stand_in_lock);
+	return alone;
+}
+
 void event_loop_call(struct event_loop *loop, event_work_fn fn, void *ctx)
 {
 	struct event_call call = { .fn = fn, .ctx = ctx };
-	bool here;
+	bool is_here, has_thread;
 
 	pthread_mutex_lock(&loop->lock);
-	here = on_loop_thread(loop) || start_thread(loop);
+	is_here = on_loop_thread(loop);
+	has_thread = is_here || !start_thread(loop);
 	pthread_mutex_unlock(&loop->lock);
-	if (here) {
+	if (is_here) {
 		fn(ctx);
 		return;
 	}
+	if (!has_thread && stand_in(loop, fn, ctx))
+		return;
 	event_work_init(&call.work, loop, run_call, &call);
 	pthread_mutex_lock(&loop->lock);
 	post(loop, &call.work);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* fakes: failures */
+/* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
+/* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 /* Event loops: sources, timers, work and calls; removal from everywhere; no wake-up lost. */
 #include <errno.h>
 #include <pthread.h>
@@ -14,6 +17,7 @@
 
 #include "ebb/event_loop.h"
 #include "ebb/metrics.h"
+#include "failures.h"
 
 /* Counters are atomic so that a test may look while the loop's thread counts. */
 struct counted {
@@ -570,6 +574,51 @@ static void test_stop_from_elsewhere(void **state)
 	event_loop_destroy(loop);
 }
 
+struct stand_in {
+	struct event_loop *loop;
+	struct metric_counter inside, together, calls;
+};
+
+static void be_alone(void *ctx)
+{
+	struct stand_in *stand_in = ctx;
+
+	metric_increment(&stand_in->inside);
+	usleep(500);
+	if (metric_read(&stand_in->inside) != metric_read(&stand_in->calls) + 1)
+		metric_increment(&stand_in->together);
+	metric_increment(&stand_in->calls);
+}
+
+static void *call_without_a_thread(void *ctx)
+{
+	struct stand_in *stand_in = ctx;
+
+	for (int i = 0; i < 20; i++) {
+		/* At last the host has room for one after all. */
+		failures_arm(i < 15 ? 0 : UINT32_MAX);
+		event_loop_call(stand_in->loop, be_alone, stand_in);
+		failures_disarm();
+	}
+	return NULL;
+}
+
+/* Callers do a loop's calls where its thread cannot be had: one of them at a time. */
+static void test_calls_of_a_loop_without_a_thread(void **state)
+{
+	struct stand_in stand_in = { .loop = new_loop("refused") };
+	pthread_t threads[4];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, call_without_a_thread, &stand_in);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(metric_read(&stand_in.calls), 80);
+	assert_int_equal(metric_read(&stand_in.together), 0);
+	event_loop_destroy(stand_in.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -586,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_call),
 		cmocka_unit_test(test_signals_blocked),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_calls_of_a_loop_without_a_thread),
 		cmocka_unit_test(test_stop_from_elsewhere),
 	};
 
