@@ -10,7 +10,9 @@ set -u
 folder=$1
 name=$2
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+pool=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+pool_before=
+trap 'rm -rf "$work"; [ -z "$pool_before" ] || echo "$pool_before" >$pool' EXIT
 # shellcheck source=/dev/null
 . "$folder/$name.stanza"
 limit=$((timeout * ${TIMEOUT_FACTOR:-1}))
@@ -34,6 +36,19 @@ unprivileged() {
 	unshare -U -r -m sh -c '[ ! -e /dev/userfaultfd ] || mount -o bind /dev/null /dev/userfaultfd || exit; exec "$@"' sh "$@"
 }
 
+# As many huge pages of 2 MiB for ebb, which root may take for as long as a test runs.
+huge_pages() {
+	read -r pool_size 2>/dev/null <$pool || return
+	read -r free_pages <${pool%/*}/free_hugepages
+	read -r reserved <${pool%/*}/resv_hugepages
+	[ $((free_pages - reserved)) -lt "$1" ] || return 0
+	[ -w $pool ] || return
+	pool_before=$pool_size
+	echo $((pool_size + $1 - free_pages + reserved)) >$pool
+	read -r pool_size <$pool
+	[ $((pool_size - pool_before)) -ge $(($1 - free_pages + reserved)) ]
+}
+
 # Why this machine cannot run it, or nothing.
 missing_need() {
 	[ -e /dev/kvm ] || { echo "no /dev/kvm" && return; }
@@ -46,6 +61,7 @@ missing_need() {
 		plic) ! grep -q _ssaia /proc/cpuinfo || { echo "this host's KVM has an AIA, and guests no PLIC" && return; } ;;
 		userfaultfd) [ "$(id -u)" = 0 ] || [ -w /dev/userfaultfd ] || all_may_use_userfaultfd ||
 			{ echo "no permission for userfaultfd" && return; } ;;
+		hugetlb) ;; # below: it is a change, and this is a subshell
 		*) echo "unknown need $need" && return ;;
 		esac
 	done
@@ -76,10 +92,14 @@ ask() {
 
 why=$(missing_need)
 [ -z "$why" ] || verdict SKIP ": $why"
+case " $needs " in *" hugetlb "*) huge_pages 32 || verdict SKIP ": no pool of 32 huge pages of 2 MiB, and no leave to make one" ;; esac
 set -- run --timeout "$limit"
 [ -z "$qmp" ] || set -- "$@" --name "guest-$$"
 while IFS= read -r word; do
-	case $word in @/*) word=$folder/${word#@/} ;; esac
+	case $word in
+	@/*) word=$folder/${word#@/} ;;
+	*path=@ram) word=${word%@ram}$work/ram && truncate -s 64M "$work/ram" ;;
+	esac
 	set -- "$@" "$word"
 done <"$folder/$name.arguments"
 
