@@ -23,84 +23,11 @@
 #include "ebb/bytes.h"
 #include "layout.h"
 
-#define OEM_ID           "EBB   "
-#define OEM_TABLE_ID     "EBBX86  "
-#define OEM_REVISION     1
-#define CREATOR_ID       "EBB "
-#define CREATOR_REVISION 1
-
 #define RSDP_V1_BYTES 20
 #define RSDP_BYTES    36
 #define FACS_BYTES    64
 #define FACS_ALIGNED  64
-#define TABLE_ALIGNED 16
 #define TABLES_MAX    4
-
-void acpi_put(struct acpi_writer *writer, const void *bytes, size_t count)
-{
-	if (count > writer->max - writer->used) {
-		writer->overflow = true;
-		return;
-	}
-	memcpy(writer->bytes + writer->used, bytes, count);
-	writer->used += count;
-}
-
-void acpi_put_int(struct acpi_writer *writer, uint64_t value, size_t size_bytes)
-{
-	uint8_t bytes[8];
-
-	store_le64(bytes, value);
-	acpi_put(writer, bytes, size_bytes);
-}
-
-static void put_zeros(struct acpi_writer *writer, size_t count)
-{
-	while (count--)
-		acpi_put_int(writer, 0, 1);
-}
-
-static void align(struct acpi_writer *writer, size_t alignment)
-{
-	put_zeros(writer, align_up(writer->used, alignment) - writer->used);
-}
-
-static uint8_t checksum(const uint8_t *bytes, size_t count)
-{
-	uint8_t sum = 0;
-
-	for (size_t i = 0; i < count; i++)
-		sum += bytes[i];
-	return (uint8_t)-sum;
-}
-
-size_t acpi_table_begin(struct acpi_writer *writer, const char *signature, uint8_t revision)
-{
-	size_t table;
-
-	align(writer, TABLE_ALIGNED);
-	table = writer->used;
-	acpi_put(writer, signature, 4);
-	acpi_put_int(writer, 0, 4); /* length */
-	acpi_put_int(writer, revision, 1);
-	acpi_put_int(writer, 0, 1); /* checksum */
-	acpi_put(writer, OEM_ID, 6);
-	acpi_put(writer, OEM_TABLE_ID, 8);
-	acpi_put_int(writer, OEM_REVISION, 4);
-	acpi_put(writer, CREATOR_ID, 4);
-	acpi_put_int(writer, CREATOR_REVISION, 4);
-	return table;
-}
-
-void acpi_table_end(struct acpi_writer *writer, size_t table)
-{
-	size_t bytes = writer->used - table;
-
-	if (writer->overflow)
-		return;
-	store_le32(writer->bytes + table + 4, (uint32_t)bytes);
-	writer->bytes[table + 9] = checksum(writer->bytes + table, bytes);
-}
 
 /* 5.2.3.2: generic address of a port register. */
 static void put_port(struct acpi_writer *writer, uint64_t port, uint8_t size_bytes)
@@ -116,7 +43,7 @@ static void put_port(struct acpi_writer *writer, uint64_t port, uint8_t size_byt
 
 static void put_no_port(struct acpi_writer *writer)
 {
-	put_zeros(writer, 12);
+	acpi_put_zeros(writer, 12);
 }
 
 #define PM1_EVENT_PORT   (X86_PORT_ACPI_PM + ACPI_PM1_EVENT_OFFSET)
@@ -146,23 +73,23 @@ static void put_fadt_legacy(struct acpi_writer *writer, gpa_t facs_gpa, gpa_t ds
 {
 	acpi_put_int(writer, facs_gpa, 4);
 	acpi_put_int(writer, dsdt_gpa, 4);
-	put_zeros(writer, 2); /* reserved, preferred power profile */
+	acpi_put_zeros(writer, 2); /* reserved, preferred power profile */
 	acpi_put_int(writer, X86_GSI_SCI, 2);
-	put_zeros(writer, 8); /* no SMI command: always in ACPI mode */
+	acpi_put_zeros(writer, 8); /* no SMI command: always in ACPI mode */
 	acpi_put_int(writer, PM1_EVENT_PORT, 4);
 	acpi_put_int(writer, 0, 4);
 	acpi_put_int(writer, PM1_CONTROL_PORT, 4);
-	put_zeros(writer, 8); /* PM1b, PM2 */
+	acpi_put_zeros(writer, 8); /* PM1b, PM2 */
 	acpi_put_int(writer, PM_TIMER_PORT, 4);
-	put_zeros(writer, 8);       /* no general-purpose events */
+	acpi_put_zeros(writer, 8);  /* no general-purpose events */
 	acpi_put_int(writer, 4, 1); /* lengths: PM1 event, PM1 control, PM2, timer, GPE0, GPE1 */
 	acpi_put_int(writer, 2, 1);
 	acpi_put_int(writer, 0, 1);
 	acpi_put_int(writer, 4, 1);
-	put_zeros(writer, 4); /* and GPE1 base, C-state control */
+	acpi_put_zeros(writer, 4); /* and GPE1 base, C-state control */
 	acpi_put_int(writer, NO_C2_LATENCY_US, 2);
 	acpi_put_int(writer, NO_C3_LATENCY_US, 2);
-	put_zeros(writer, 8); /* flush size and stride, duty cycle, alarm */
+	acpi_put_zeros(writer, 8); /* flush size and stride, duty cycle, alarm */
 	acpi_put_int(writer, RTC_CENTURY_INDEX, 1);
 	acpi_put_int(writer, BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM, 2);
 	acpi_put_int(writer, 0, 1);
@@ -191,9 +118,9 @@ static size_t write_fadt(struct acpi_writer *writer, gpa_t facs_gpa, gpa_t dsdt_
 	put_port(writer, PM_TIMER_PORT, 4);
 	put_no_port(writer);
 	put_no_port(writer);
-	put_no_port(writer);  /* sleep control */
-	put_no_port(writer);  /* sleep status */
-	put_zeros(writer, 8); /* hypervisor vendor */
+	put_no_port(writer);       /* sleep control */
+	put_no_port(writer);       /* sleep status */
+	acpi_put_zeros(writer, 8); /* hypervisor vendor */
 	acpi_table_end(writer, table);
 	return table;
 }
@@ -204,7 +131,7 @@ static gpa_t write_facs(struct acpi_writer *writer)
 	uint8_t facs[FACS_BYTES] = { 0 };
 	size_t table;
 
-	align(writer, FACS_ALIGNED);
+	acpi_align(writer, FACS_ALIGNED);
 	table = writer->used;
 	memcpy(facs, "FACS", 4);
 	store_le32(facs + 4, sizeof(facs));
@@ -293,13 +220,13 @@ static void fill_rsdp(struct acpi_writer *writer, size_t rsdt, size_t xsdt)
 	uint8_t *rsdp = writer->bytes;
 
 	memcpy(rsdp, "RSD PTR ", 8);
-	memcpy(rsdp + 9, OEM_ID, 6);
+	memcpy(rsdp + 9, ACPI_OEM_ID, 6);
 	rsdp[15] = 2; /* revision */
 	store_le32(rsdp + 16, (uint32_t)(writer->gpa + rsdt));
 	store_le32(rsdp + 20, RSDP_BYTES);
 	store_le64(rsdp + 24, writer->gpa + xsdt);
-	rsdp[8] = checksum(rsdp, RSDP_V1_BYTES);
-	rsdp[32] = checksum(rsdp, RSDP_BYTES);
+	rsdp[8] = acpi_checksum(rsdp, RSDP_V1_BYTES);
+	rsdp[32] = acpi_checksum(rsdp, RSDP_BYTES);
 }
 
 int acpi_build(const struct acpi_config *config, gpa_t gpa, uint8_t *buf, size_t max_bytes,
@@ -309,12 +236,12 @@ int acpi_build(const struct acpi_config *config, gpa_t gpa, uint8_t *buf, size_t
 	size_t tables[TABLES_MAX], count = 0, dsdt, rsdt, xsdt;
 	gpa_t facs_gpa;
 
-	put_zeros(&writer, RSDP_BYTES);
+	acpi_put_zeros(&writer, RSDP_BYTES);
 	facs_gpa = write_facs(&writer);
-	align(&writer, TABLE_ALIGNED);
+	acpi_align(&writer, ACPI_TABLE_ALIGNED);
 	dsdt = writer.used;
 	acpi_put(&writer, dsdt_aml, dsdt_aml_bytes);
-	align(&writer, TABLE_ALIGNED);
+	acpi_align(&writer, ACPI_TABLE_ALIGNED);
 	tables[count++] = write_fadt(&writer, facs_gpa, gpa + dsdt);
 	tables[count++] = write_madt(&writer, config->cpu_count);
 	tables[count++] = acpi_write_ssdt(&writer, config);
