@@ -39,8 +39,10 @@ static void print_memory(const json_t *stat)
 {
 	struct size_texts texts = { .used = 0 };
 
-	printf("memory    %s RAM, %s in the balloon, %s resident on the host\n",
-	       size_at(&texts, stat, "memory.ram_bytes"),
+	printf("memory    %s RAM, ", size_at(&texts, stat, "memory.ram_bytes"));
+	if (client_number(stat, "memory.plugged_bytes"))
+		printf("%s plugged, ", size_at(&texts, stat, "memory.plugged_bytes"));
+	printf("%s in the balloon, %s resident on the host\n",
 	       size_at(&texts, stat, "memory.balloon_bytes"),
 	       size_at(&texts, stat, "memory.resident_bytes"));
 }
@@ -127,6 +129,30 @@ static void print_refusals(const json_t *reclaim)
 	}
 }
 
+/* What happens beside the releases, where anything does. */
+static void print_aside(const json_t *reclaim)
+{
+	struct size_texts texts = { .used = 0 };
+
+	if (client_number(reclaim, "deferred_bytes"))
+		printf("          %s wait for the rest of their huge pages\n",
+		       size_at(&texts, reclaim, "deferred_bytes"));
+	if (client_number(reclaim, "refill.guarded_bytes") ||
+	    client_number(reclaim, "refill.bytes"))
+		printf("          %s read as poison until they are written; %s were filled with it "
+		       "in %" PRIu64 " faults\n",
+		       size_at(&texts, reclaim, "refill.guarded_bytes"),
+		       size_at(&texts, reclaim, "refill.bytes"),
+		       client_number(reclaim, "refill.faults"));
+	if (json_is_true(json_object_get(json_object_get(reclaim, "trace"), "active")) ||
+	    client_number(reclaim, "trace.rows"))
+		printf("          trace: %" PRIu64 " rows, %" PRIu64
+		       " batches without one of their own, %" PRIu64 " failed writes\n",
+		       client_number(reclaim, "trace.rows"),
+		       client_number(reclaim, "trace.dropped"),
+		       client_number(reclaim, "trace.failed"));
+}
+
 static void print_reclaim(const json_t *stat)
 {
 	const json_t *reclaim = json_object_get(stat, "reclaim");
@@ -144,6 +170,7 @@ static void print_reclaim(const json_t *stat)
 		printf("reclaim   nothing so far\n");
 	print_refusals(reclaim);
 	print_refaults(reclaim);
+	print_aside(reclaim);
 }
 
 /* What is not zero of an object of counts. Returns whether anything was. */

@@ -106,42 +106,66 @@ static const struct source_column {
 	enum column_kind kind;
 	unsigned int columns; /* with the blank in front */
 	unsigned int rank;    /* those with the lowest stay where there is little room */
+	bool may_go;          /* where it is 0 in all rows */
 } source_columns[] = {
-	{ "batches", "requests", KIND_COUNT, 9, 4 },
-	{ "ranges", "ranges_in", KIND_COUNT, 9, 11 },
-	{ "merged", "ranges_released", KIND_COUNT, 9, 12 },
-	{ "asked", "bytes_in", KIND_BYTES, 12, 3 },
-	{ "released", "bytes_released", KIND_BYTES, 12, 0 },
-	{ "lazily", "bytes_lazy", KIND_BYTES, 12, 9 },
-	{ "absent", "bytes_absent", KIND_BYTES, 12, 7 },
-	{ "refused", "bytes_refused", KIND_BYTES, 12, 1 },
-	{ "came back", "refault_bytes", KIND_BYTES, 12, 2 },
-	{ "calls", "syscalls", KIND_COUNT, 8, 6 },
-	{ "errors", "errors", KIND_COUNT, 7, 10 },
-	{ "p50", "latency_ns.p50", KIND_NS, 8, 13 },
-	{ "p99", "latency_ns.p99", KIND_NS, 9, 5 },
-	{ "max", "latency_ns.max", KIND_NS, 9, 8 },
+	{ "batches", "requests", KIND_COUNT, 9, 4, false },
+	{ "ranges", "ranges_in", KIND_COUNT, 9, 11, false },
+	{ "merged", "ranges_released", KIND_COUNT, 9, 12, false },
+	{ "asked", "bytes_in", KIND_BYTES, 12, 3, false },
+	{ "released", "bytes_released", KIND_BYTES, 12, 0, false },
+	{ "lazily", "bytes_lazy", KIND_BYTES, 12, 9, true },
+	{ "absent", "bytes_absent", KIND_BYTES, 12, 7, true },
+	{ "refused", "bytes_refused", KIND_BYTES, 12, 1, false },
+	{ "came back", "refault_bytes", KIND_BYTES, 12, 2, false },
+	{ "calls", "syscalls", KIND_COUNT, 8, 6, false },
+	{ "errors", "errors", KIND_COUNT, 7, 10, true },
+	{ "p50", "latency_ns.p50", KIND_NS, 8, 13, false },
+	{ "p99", "latency_ns.p99", KIND_NS, 9, 5, false },
+	{ "max", "latency_ns.max", KIND_NS, 9, 8, false },
 };
 
 #define SOURCE_COLUMNS ARRAY_SIZE(source_columns)
 #define NAME_COLUMNS   8
 
-/* How many of the ranks fit. */
-static unsigned int ranks_that_fit(const struct client_text *text, unsigned int indent)
+static bool has_row(const json_t *source)
 {
-	unsigned int columns = indent + NAME_COLUMNS, rank = 0;
+	return json_is_object(source) && client_number(source, "ranges_in");
+}
 
-	if (!text->width)
-		return SOURCE_COLUMNS;
-	for (; rank < SOURCE_COLUMNS; rank++) {
-		for (size_t i = 0; i < SOURCE_COLUMNS; i++) {
-			if (source_columns[i].rank == rank)
-				columns += source_columns[i].columns;
-		}
-		if (columns > text->width)
-			break;
+static bool is_wanted(const struct source_column *column, const json_t *reclaim)
+{
+	const char *name;
+	json_t *source;
+
+	if (!column->may_go)
+		return true;
+	json_object_foreach((json_t *)(uintptr_t)reclaim, name, source)
+	{
+		if (has_row(source) && client_number(source, column->key))
+			return true;
 	}
-	return rank;
+	return false;
+}
+
+/* Which columns there are: of those that are wanted, by rank as many as fit. A bit each. */
+static unsigned int choose_columns(const struct client_text *text, const json_t *reclaim,
+                                   unsigned int indent)
+{
+	unsigned int columns = indent + NAME_COLUMNS, chosen = 0;
+
+	for (unsigned int rank = 0; rank < SOURCE_COLUMNS; rank++) {
+		size_t i = 0;
+
+		while (i + 1 < SOURCE_COLUMNS && source_columns[i].rank != rank)
+			i++;
+		if (!is_wanted(&source_columns[i], reclaim))
+			continue;
+		columns += source_columns[i].columns;
+		if (text->width && columns > text->width)
+			break;
+		chosen |= 1u << i;
+	}
+	return chosen;
 }
 
 static void put_source_value(struct client_text *text, const struct source_column *column,
@@ -167,13 +191,13 @@ static void put_source_value(struct client_text *text, const struct source_colum
 
 /* A row of the table; source NULL: its head. */
 static void put_source(struct client_text *text, const char *name, const json_t *source,
-                       unsigned int ranks)
+                       unsigned int chosen)
 {
 	client_text_put(text, source ? CLIENT_PLAIN : CLIENT_DIM, "%-*s", NAME_COLUMNS, name);
 	for (size_t i = 0; i < SOURCE_COLUMNS; i++) {
 		const struct source_column *column = &source_columns[i];
 
-		if (column->rank >= ranks)
+		if (!(chosen >> i & 1))
 			continue;
 		if (source)
 			put_source_value(text, column, source);
@@ -184,14 +208,9 @@ static void put_source(struct client_text *text, const char *name, const json_t 
 	client_text_end_line(text);
 }
 
-static bool has_row(const json_t *source)
-{
-	return json_is_object(source) && client_number(source, "ranges_in");
-}
-
 bool client_put_sources(struct client_text *text, const json_t *reclaim, unsigned int indent)
 {
-	unsigned int ranks = ranks_that_fit(text, indent);
+	unsigned int chosen = choose_columns(text, reclaim, indent);
 	bool has_rows = false;
 	const char *name;
 	json_t *source;
@@ -202,11 +221,11 @@ bool client_put_sources(struct client_text *text, const json_t *reclaim, unsigne
 			continue;
 		if (!has_rows) {
 			client_text_tab(text, indent);
-			put_source(text, "source", NULL, ranks);
+			put_source(text, "source", NULL, chosen);
 		}
 		has_rows = true;
 		client_text_tab(text, indent);
-		put_source(text, name, source, ranks);
+		put_source(text, name, source, chosen);
 	}
 	return has_rows;
 }

@@ -46,6 +46,12 @@ static int set_up(void **state)
 		.refused = { [RECLAIM_REFUSED_OUTSIDE] = KIB, [RECLAIM_REFUSED_POISON] = MIB },
 	};
 	server.guest.reclaim.stats.refault_bytes = MIB;
+	server.guest.reclaim.stats.deferred_bytes = 3 * MIB;
+	server.guest.reclaim.stats.refill.guarded_bytes = 6 * MIB;
+	server.guest.reclaim.stats.refill.bytes = 2 * MIB;
+	server.guest.reclaim.stats.refill.faults = 1;
+	server.guest.reclaim.stats.trace.active = true;
+	server.guest.reclaim.stats.trace.rows = 7;
 	server.guest.vcpus[1].exits[VCPU_EXIT_PIO].value = 99;
 	server.guest.metrics[0].counter.value = 55;
 	return 0;
@@ -72,6 +78,11 @@ static void the_table_has_what_matters(void **state)
 		"          report          5        6        0     4.0 MiB     2.0 MiB ",
 		"          report refused:  outside 1.0 KiB  poison 1.0 MiB\n",
 		"          1.0 MiB came back by the guest's touch\n",
+		"          3.0 MiB wait for the rest of their huge pages\n",
+		"          6.0 MiB read as poison until they are written; 2.0 MiB were filled with "
+		"it "
+		"in 1 faults\n",
+		"          trace: 7 rows, 0 batches without one of their own, 0 failed writes\n",
 		"exits     vcpu0  none\n          vcpu1  pio 99\n",
 		"devices   virtio-balloon    requests 55\n",
 	};
