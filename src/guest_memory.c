@@ -361,6 +361,17 @@ int gmem_remove_region(struct guest_memory *memory, gpa_t gpa)
 	return result;
 }
 
+int gmem_reserve(struct guest_memory *memory)
+{
+	int result = 0;
+
+	gmem_lock_shared(memory);
+	for (size_t i = 0; !result && i < memory->slot_count; i++)
+		result = backing_reserve(&memory->slots[i].region);
+	gmem_unlock_shared(memory);
+	return result;
+}
+
 int gmem_add_listener(struct guest_memory *memory, struct gmem_listener *listener)
 {
 	int result = 0;

@@ -278,6 +278,21 @@ static int map_file(const struct gmem_region *region, const struct gmem_backing 
 	                       (unsigned long long)(region->size_bytes / MIB));
 }
 
+/* Mapping is what reserves, for the file; the reservation stays when the mapping goes. */
+int backing_reserve(const struct gmem_region *region)
+{
+	void *mapping;
+
+	if (region->page_bytes == PAGE_4K_BYTES)
+		return 0;
+	mapping = mmap(NULL, region->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd,
+	               (off_t)region->file_offset);
+	if (mapping == MAP_FAILED)
+		return -errno;
+	munmap(mapping, region->size_bytes);
+	return 0;
+}
+
 static int fill(const struct gmem_region *region, struct error *err)
 {
 	const unsigned long long mib = region->size_bytes / MIB;

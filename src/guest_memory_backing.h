@@ -31,4 +31,7 @@ void backing_file_put(struct backing_file *file);
 EBB_MUST_CHECK int backing_map(const struct gmem_region *region, const struct gmem_backing *backing,
                                struct error *err);
 
+/* Huge pages: what of them is neither there nor reserved is reserved. 0 or -errno. */
+EBB_MUST_CHECK int backing_reserve(const struct gmem_region *region);
+
 #endif

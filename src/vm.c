@@ -322,6 +322,10 @@ static int reset_paused(struct vm *vm, struct error *err)
 		if (result < 0)
 			log_warn(vm->log, "reset: guest memory stays resident: %s",
 			         strerror(-result));
+		if (gmem_reserve(vm->memory) < 0)
+			log_warn(vm->log,
+			         "reset: others took huge pages that the guest gave back, and "
+			         "the pool has no more for it to begin with (let it grow)");
 	}
 	if (vm->life->reload) {
 		result = vm->life->reload(vm, err);

@@ -75,6 +75,13 @@ EBB_MUST_CHECK int gmem_add_region(struct guest_memory *memory, gpa_t gpa, uint6
                                    const struct gmem_backing *backing, struct error *err);
 EBB_MUST_CHECK int gmem_remove_region(struct guest_memory *memory, gpa_t gpa);
 
+/*
+ * Huge pages that were released left their reservation in the host's pool: reserves all of guest
+ * memory once more, as adding a region does. 0, or -ENOMEM when the pool has not got them, with
+ * those of some regions reserved. Other backings have nothing to reserve.
+ */
+EBB_MUST_CHECK int gmem_reserve(struct guest_memory *memory);
+
 /* Set-up only. A new listener is told of the regions that are there already; -errno is the
  * listener's own. */
 EBB_MUST_CHECK int gmem_add_listener(struct guest_memory *memory, struct gmem_listener *listener);

@@ -78,6 +78,7 @@ static void test_anonymous(void **state)
 	struct gmem_region region;
 
 	assert_int_equal(gmem_add_region(f->memory, GIB, MIB, NULL, NULL), 0);
+	assert_int_equal(gmem_reserve(f->memory), 0);
 	region = region_at(f, 0);
 	assert_int_equal(region.kind, GMEM_ANON);
 	assert_int_equal(region.page_bytes, PAGE_4K_BYTES);
@@ -234,6 +235,45 @@ static void test_huge_pages_are_whole(void **state)
 	assert_int_equal(count_fds(), fds);
 }
 
+static long pool(const char *name)
+{
+	char path[96];
+	long count = 0;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-2048kB/%s", name);
+	in = fopen(path, "r");
+	if (!in || fscanf(in, "%ld", &count) != 1)
+		count = 0;
+	if (in)
+		fclose(in);
+	return count;
+}
+
+/* Released huge pages are anybody's, and the guest's again when they are reserved again. Only where
+ * the pool has pages to give. */
+static void test_huge_pages_are_reserved(void **state)
+{
+	const struct gmem_backing backing = { .kind = GMEM_HUGETLB, .page_bytes = PAGE_2M_BYTES };
+	struct fixture *f = *state;
+	struct gmem_region region;
+	long reserved = pool("resv_hugepages");
+
+	if (pool("free_hugepages") - reserved < 4)
+		skip();
+	assert_int_equal(gmem_add_region(f->memory, GIB, 8 * MIB, &backing, NULL), 0);
+	assert_int_equal(pool("resv_hugepages"), reserved + 4);
+	region = region_at(f, 0);
+	memset(region.hva, 1, 8 * MIB);
+	assert_int_equal(pool("resv_hugepages"), reserved);
+	assert_int_equal(madvise(region.hva, 4 * MIB, MADV_REMOVE), 0);
+	assert_int_equal(pool("resv_hugepages"), reserved);
+	assert_int_equal(gmem_reserve(f->memory), 0);
+	assert_int_equal(pool("resv_hugepages"), reserved + 2);
+	assert_int_equal(gmem_remove_region(f->memory, GIB), 0);
+	assert_int_equal(pool("resv_hugepages"), reserved);
+}
+
 static void test_prealloc(void **state)
 {
 	struct fixture *f = *state;
@@ -345,6 +385,7 @@ int main(void)
 		TEST(test_files_that_do_not_do),
 		TEST(test_pool_too_small),
 		TEST(test_huge_pages_are_whole),
+		TEST(test_huge_pages_are_reserved),
 		TEST(test_prealloc),
 		TEST(test_lock),
 		TEST(test_refused_by_a_listener),

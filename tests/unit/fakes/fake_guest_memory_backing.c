@@ -35,6 +35,12 @@ void backing_file_put(struct backing_file *file)
 	free(file);
 }
 
+int backing_reserve(const struct gmem_region *region)
+{
+	(void)region;
+	return 0;
+}
+
 int backing_map(const struct gmem_region *region, const struct gmem_backing *backing,
                 struct error *err)
 {
