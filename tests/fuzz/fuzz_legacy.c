@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 		data += 4 + count;
 		size_bytes -= 4 + count;
 		if (op[3] & 0x80)
-			fake_vm.listener->event(fake_vm.listener, VM_EVENT_POWERDOWN, 0);
+			fake_vm_tell(VM_EVENT_POWERDOWN, 0);
 	}
 	device_destroy_all(&pc.vm);
 	pci_host_destroy(pc.vm.pci);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_guest fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch */
+/* fakes: control_guest fake_vm fake_balloon fake_reclaim fake_kvm fake_arch */
 /* fakes: fake_device_table */
 /*
  * What a client may say on the control socket. The first byte: bits 0 to 6, the size of the pieces

@@ -36,20 +36,20 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	fake_pc_destroy(*state);
-	assert_null(fake_vm.listener);
+	assert_false(fake_vm_has_listeners());
 	return 0;
 }
 
 static void press_power_button(void)
 {
-	fake_vm.listener->event(fake_vm.listener, VM_EVENT_POWERDOWN, 0);
+	fake_vm_tell(VM_EVENT_POWERDOWN, 0);
 }
 
 static void test_button(void **state)
 {
 	struct fake_pc *pc = *state;
 
-	fake_vm.listener->event(fake_vm.listener, VM_EVENT_RESUME, 0);
+	fake_vm_tell(VM_EVENT_RESUME, 0);
 	assert_int_equal(pc_inw(pc, STATUS) & POWER_BUTTON, 0);
 	pc_outw(pc, ENABLE, POWER_BUTTON);
 	assert_false(fake_arch_level(SCI));

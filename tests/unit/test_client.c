@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_fixture client_runner control_server control_guest user_folder fake_vm_life */
+/* fakes: client_fixture client_runner control_server control_guest user_folder fake_vm */
 /* fakes: fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table */
 /* The client commands that are one request, and the raw protocol, against a control socket. */
 #include <errno.h>
@@ -24,22 +24,22 @@ static void one_request_is_quiet(void **state)
 	assert_int_equal(run.status, 0);
 	assert_string_equal(run.output, "");
 	assert_int_equal(run.err.code, 0);
-	assert_int_equal(server.guest.life->state, VM_STATE_PAUSED);
+	assert_int_equal(fake_vm.state, VM_STATE_PAUSED);
 	client_run(&run, &client_resume_command, "guest", NULL);
 	assert_int_equal(run.status, 0);
-	assert_int_equal(server.guest.life->state, VM_STATE_RUNNING);
+	assert_int_equal(fake_vm.state, VM_STATE_RUNNING);
 	client_run(&run, &client_reset_command, "guest", NULL);
 	assert_int_equal(run.status, 0);
-	assert_int_equal(server.guest.life->reset_requests, 1);
+	assert_int_equal(fake_vm.resets, 1);
 	client_run(&run, &client_powerdown_command, "guest", NULL);
 	assert_int_equal(run.status, 0);
-	assert_int_equal(server.guest.life->powerdown_requests, 1);
+	assert_int_equal(fake_vm.powerdowns, 1);
 }
 
 static void a_refusal_is_told_with_the_guests_name(void **state)
 {
 	(void)state;
-	server.guest.life->pause_result = -EIO;
+	fake_vm.pause_result = -EIO;
 	client_run(&run, &client_pause_command, "guest", NULL);
 	assert_int_equal(run.status, EXIT_STATUS_REFUSED);
 	assert_string_equal(run.err.message, "guest: stop: Input/output error");
@@ -47,7 +47,7 @@ static void a_refusal_is_told_with_the_guests_name(void **state)
 
 static void count_end_requests(void *ctx)
 {
-	*(unsigned int *)ctx = server.guest.life->end_requests;
+	*(unsigned int *)ctx = fake_vm.ends;
 }
 
 /* What an ebb does when it was asked to quit. */
@@ -75,7 +75,7 @@ static void stop_waits_for_the_end(void **state)
 	/* The socket was closed by then. */
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(run.status, 0);
-	assert_int_equal(server.guest.life->end, VM_END_STOPPED);
+	assert_int_equal(fake_vm.end, VM_END_STOPPED);
 	client_run(&run, &client_stop_command, "guest", NULL);
 	assert_int_equal(run.status, EXIT_STATUS_FAILURE);
 	assert_string_equal(run.err.message, "guest: no such guest is running (none is)");
@@ -104,7 +104,7 @@ static void usage_is_checked_before_anything(void **state)
 	client_run(&run, &client_pause_command, "--help", NULL);
 	assert_int_equal(run.status, 0);
 	assert_non_null(strstr(run.output, "usage: ebb pause NAME\n"));
-	assert_int_equal(server.guest.life->pauses, 0);
+	assert_int_equal(fake_vm.pauses, 0);
 }
 
 static void one_raw_request_prints_its_answer(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_fixture client_runner control_server control_guest user_folder fake_vm_life */
+/* fakes: client_fixture client_runner control_server control_guest user_folder fake_vm */
 /* fakes: fake_balloon fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb balloon`: absolute and relative sizes, limits, waiting. */
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon */
+/* fakes: client_runner control_server control_guest user_folder fake_vm fake_balloon */
 /* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb reclaim`: its words, its one line, its exit status. */
 #include <errno.h>
@@ -53,7 +53,7 @@ static void try_to_end(void *ctx)
 	status->resident_after_bytes = 20 * MIB;
 	status->duration_ns = 1500 * NS_PER_MS;
 	ending->ended = true;
-	fake_vm_life_tell(VM_EVENT_RECLAIM_ENDED, 40 * MIB);
+	fake_vm_tell(VM_EVENT_RECLAIM_ENDED, 40 * MIB);
 }
 
 /* Ends the run once there is one. */

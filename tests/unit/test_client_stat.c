@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: client_runner control_server control_guest user_folder fake_vm_life fake_balloon */
+/* fakes: client_runner control_server control_guest user_folder fake_vm fake_balloon */
 /* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb stat`: for eyes and as JSON. */
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim */
+/* fakes: control_server control_guest user_folder fake_vm fake_balloon fake_reclaim */
 /* fakes: fake_kvm fake_arch fake_device_table */
 /* The control socket under good and bad clients. */
 #include <dirent.h>
@@ -174,7 +174,7 @@ static void a_client_is_served(void **state)
 	assert_string_equal(hear(fd), NAME_REPLY);
 	say(fd, "{\"execute\": \"stop\"}");
 	assert_string_equal(hear(fd), "{\"return\": {}}\n");
-	assert_int_equal(server.guest.life->state, VM_STATE_PAUSED);
+	assert_int_equal(fake_vm.state, VM_STATE_PAUSED);
 	close(fd);
 }
 
@@ -188,7 +188,7 @@ static void a_client_that_ends_its_input_is_answered_first(void **state)
 	assert_string_equal(hear(fd), NAME_REPLY);
 	assert_string_equal(hear(fd), NAME_REPLY);
 	hear_the_end(fd);
-	assert_int_equal(server.guest.life->end_requests, 0);
+	assert_int_equal(fake_vm.ends, 0);
 	close(fd);
 }
 

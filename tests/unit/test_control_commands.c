@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_guest fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch */
+/* fakes: control_guest fake_vm fake_balloon fake_reclaim fake_kvm fake_arch */
 /* Each QMP command: what it does to the machine and what it answers. */
 #include <errno.h>
 #include <setjmp.h>
@@ -85,9 +85,9 @@ static void the_machine_says_who_it_is(void **state)
 	(void)state;
 	answers("query-name", "{}", "{\"name\": \"guest\"}");
 	answers("query-status", "{}", "{\"running\": true, \"status\": \"running\"}");
-	guest.life->state = VM_STATE_PAUSED;
+	fake_vm.state = VM_STATE_PAUSED;
 	answers("query-status", "{}", "{\"running\": false, \"status\": \"paused\"}");
-	guest.life->state = VM_STATE_ENDED;
+	fake_vm.state = VM_STATE_ENDED;
 	answers("query-status", "{}", "{\"running\": false, \"status\": \"shutdown\"}");
 	answers("query-memory-size-summary", "{}",
 	        "{\"base-memory\": 67108864, \"plugged-memory\": 0}");
@@ -120,12 +120,12 @@ static void the_machine_is_paused_and_resumed(void **state)
 {
 	(void)state;
 	answers("stop", "{}", "{}");
-	assert_int_equal(guest.life->state, VM_STATE_PAUSED);
+	assert_int_equal(fake_vm.state, VM_STATE_PAUSED);
 	answers("stop", "{}", "{}"); /* it is so already: as wished */
 	answers("cont", "{}", "{}");
-	assert_int_equal(guest.life->state, VM_STATE_RUNNING);
+	assert_int_equal(fake_vm.state, VM_STATE_RUNNING);
 	answers("cont", "{}", "{}");
-	guest.life->pause_result = -EIO;
+	fake_vm.pause_result = -EIO;
 	fails("stop", "{}", "GenericError", "stop: Input/output error");
 	fails("cont", "{}", "GenericError", "cont: Input/output error");
 }
@@ -134,14 +134,14 @@ static void the_machine_is_reset_and_ended(void **state)
 {
 	(void)state;
 	answers("system_reset", "{}", "{}");
-	assert_int_equal(guest.life->reset_requests, 1);
+	assert_int_equal(fake_vm.resets, 1);
 	assert_true(shared.reset_asked);
 	answers("system_powerdown", "{}", "{}");
-	assert_int_equal(guest.life->powerdown_requests, 1);
-	assert_int_equal(guest.life->end_requests, 0);
+	assert_int_equal(fake_vm.powerdowns, 1);
+	assert_int_equal(fake_vm.ends, 0);
 	answers("quit", "{}", "{}");
-	assert_int_equal(guest.life->end_requests, 1);
-	assert_int_equal(guest.life->end, VM_END_STOPPED);
+	assert_int_equal(fake_vm.ends, 1);
+	assert_int_equal(fake_vm.end, VM_END_STOPPED);
 	assert_true(shared.quit_asked);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_guest fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch */
+/* fakes: control_guest fake_vm fake_balloon fake_reclaim fake_kvm fake_arch */
 /* QMP conversations, word for word. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -172,7 +172,7 @@ static void what_is_no_request_gets_an_error_and_the_next_one_an_answer(void **s
 		assert_memory_equal(reply, begin, strlen(begin));
 		assert_ptr_equal(strchr(reply, '\n'), reply + strlen(reply) - 1);
 	}
-	assert_int_equal(talk->guest.life->pauses, 0);
+	assert_int_equal(fake_vm.pauses, 0);
 	assert_string_equal(ask(EXECUTE("query-name")), "{\"return\": {\"name\": \"guest\"}}\n");
 }
 
@@ -189,7 +189,7 @@ static void lost_streams_are_closed_with_a_reason(void **state)
 	                    ERROR_REPLY("GenericError", "the request is nested deeper than 32"));
 	assert_true(talk->session.closing);
 	assert_string_equal(ask(EXECUTE("quit")), "");
-	assert_int_equal(talk->guest.life->end_requests, 0);
+	assert_int_equal(fake_vm.ends, 0);
 
 	tear_down(NULL);
 	set_up(NULL);

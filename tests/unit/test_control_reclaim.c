@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_server control_guest user_folder fake_vm_life fake_balloon fake_reclaim */
+/* fakes: control_server control_guest user_folder fake_vm fake_balloon fake_reclaim */
 /* fakes: fake_kvm fake_arch fake_device_table */
 /* Memory return on command over the socket: the answer that comes later, and who gets it. */
 #include <errno.h>
@@ -91,7 +91,7 @@ static void end_run(void *ctx)
 	run->resident_before_bytes = 60 * MIB;
 	run->resident_after_bytes = 20 * MIB;
 	run->duration_ns = 1500 * NS_PER_MS;
-	fake_vm_life_tell(VM_EVENT_RECLAIM_ENDED, 40 * MIB);
+	fake_vm_tell(VM_EVENT_RECLAIM_ENDED, 40 * MIB);
 }
 
 #define RECLAIM "{\"execute\": \"x-ebb-reclaim\", \"id\": 7}"
@@ -141,10 +141,10 @@ static void arguments_are_checked(void **state)
 		expect_reply(&client, rows[i].reply);
 	}
 	assert_int_equal(server.guest.balloon.run.serial, 0);
-	server.guest.life->state = VM_STATE_PAUSED;
+	fake_vm.state = VM_STATE_PAUSED;
 	ask(&client, RECLAIM);
 	expect_reply(&client, "the guest is paused");
-	server.guest.life->state = VM_STATE_RUNNING;
+	fake_vm.state = VM_STATE_RUNNING;
 	server.guest.balloon.result = -EBUSY;
 	ask(&client, RECLAIM);
 	expect_reply(&client, "the fake balloon refuses");

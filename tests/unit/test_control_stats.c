@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_guest fake_vm_life fake_balloon fake_reclaim fake_kvm fake_arch */
+/* fakes: control_guest fake_vm fake_balloon fake_reclaim fake_kvm fake_arch */
 /* What `ebb stat` sees, and KVM's binary statistics taken apart. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -216,7 +216,7 @@ static void a_guest_without_a_balloon_has_none(void **state)
 
 	(void)state;
 	guest.vm.balloon = NULL;
-	guest.life->state = VM_STATE_PAUSED;
+	fake_vm.state = VM_STATE_PAUSED;
 	stat = control_query_stat(&session, NULL, NULL);
 	assert_true(json_is_null(at(stat, "balloon")));
 	number_is(stat, "memory.balloon_bytes", 0);

@@ -10,7 +10,7 @@
 void control_guest_create(struct control_guest *guest)
 {
 	memset(guest, 0, sizeof(*guest));
-	guest->life = fake_vm_life_reset();
+	fake_vm_clear();
 	strcpy(guest->config.name, "guest");
 	guest->vm.config = &guest->config;
 	if (guest_memory_create(&guest->vm.memory, NULL) ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest for tests of the control socket: a struct vm of 64 MiB and two vCPUs, with a balloon,
- * over fake_vm_life, fake_balloon, fake_reclaim, fake_kvm and fake_arch. It has no main loop; who
+ * over fake_vm, fake_balloon, fake_reclaim, fake_kvm and fake_arch. It has no main loop; who
  * needs one sets it.
  */
 #ifndef CONTROL_GUEST_H
@@ -12,7 +12,7 @@
 #include "ebb/vm.h"
 #include "fake_balloon.h"
 #include "fake_reclaim.h"
-#include "fake_vm_life.h"
+#include "fake_vm.h"
 
 #define CONTROL_GUEST_RAM_BYTES (64 * MIB)
 
@@ -26,7 +26,6 @@ struct control_guest {
 	struct device_class device_class;
 	struct device device;
 	struct metric metrics[2];
-	struct fake_vm_life *life;
 };
 
 void control_guest_create(struct control_guest *guest);

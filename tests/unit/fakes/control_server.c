@@ -64,7 +64,7 @@ static void tell(void *ctx)
 	struct told *told = ctx;
 
 	for (uint64_t i = 0; i < told->count; i++)
-		fake_vm_life_tell(told->event, told->value + i);
+		fake_vm_tell(told->event, told->value + i);
 }
 
 void control_server_tell(struct control_server *server, enum vm_event event, uint64_t value)

@@ -100,7 +100,7 @@ void fake_pc_add_refused(struct fake_pc *pc, const char *class_name, uint16_t oc
 	assert(err.code == -EEXIST);
 	assert(!strncmp(err.message, class_name, strlen(class_name)));
 	assert(list_is_empty(&pc->vm.devices));
-	assert(!fake_vm.listener && !fake_console.ops);
+	assert(!fake_vm_has_listeners() && !fake_console.ops);
 	bus_remove(pc->vm.pio, occupied_port);
 }
 

@@ -1,14 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stands in for src/vm.c: a life that only takes notes. */
+/* See fake_vm.h. */
 #include "fake_vm.h"
 
-#include <string.h>
+#include <errno.h>
 
-struct fake_vm fake_vm;
+#define AT_FIRST \
+	{ \
+		.state = VM_STATE_RUNNING, .uptime_ns = 1500 * NS_PER_MS \
+	}
+
+struct fake_vm fake_vm = AT_FIRST;
+static struct list listeners = { &listeners, &listeners };
 
 void fake_vm_clear(void)
 {
-	memset(&fake_vm, 0, sizeof(fake_vm));
+	fake_vm = (struct fake_vm)AT_FIRST;
+	list_init(&listeners);
+}
+
+void fake_vm_tell(enum vm_event event, uint64_t value)
+{
+	list_for_each_safe (node, &listeners) {
+		struct vm_listener *listener = container_of(node, struct vm_listener, node);
+
+		listener->event(listener, event, value);
+	}
+}
+
+bool fake_vm_has_listeners(void)
+{
+	return !list_is_empty(&listeners);
 }
 
 int vm_life_create(struct vm *vm, struct error *err)
@@ -26,6 +47,7 @@ void vm_life_destroy(struct vm *vm)
 void vm_request_end(struct vm *vm, enum vm_end end, uint32_t debug_exit_value)
 {
 	(void)vm;
+	fake_vm.ends++;
 	if (fake_vm.end)
 		return;
 	fake_vm.end = end;
@@ -50,28 +72,40 @@ void vm_request_powerdown(struct vm *vm)
 	fake_vm.powerdowns++;
 }
 
+static int change_state(enum vm_state state)
+{
+	if (fake_vm.pause_result)
+		return fake_vm.pause_result;
+	if (fake_vm.state == state)
+		return -EALREADY;
+	fake_vm.state = state;
+	return 0;
+}
+
 int vm_pause(struct vm *vm)
 {
 	(void)vm;
-	return 0;
+	fake_vm.pauses++;
+	return change_state(VM_STATE_PAUSED);
 }
 
 int vm_resume(struct vm *vm)
 {
 	(void)vm;
-	return 0;
+	fake_vm.resumes++;
+	return change_state(VM_STATE_RUNNING);
 }
 
 enum vm_state vm_state(const struct vm *vm)
 {
 	(void)vm;
-	return VM_STATE_RUNNING;
+	return fake_vm.state;
 }
 
 int64_t vm_uptime_ns(const struct vm *vm)
 {
 	(void)vm;
-	return 0;
+	return fake_vm.uptime_ns;
 }
 
 enum vm_end vm_end(const struct vm *vm)
@@ -101,15 +135,13 @@ void vm_set_reload(struct vm *vm, vm_reload_fn reload)
 void vm_listen(struct vm *vm, struct vm_listener *listener)
 {
 	(void)vm;
-	list_init(&listener->node);
-	fake_vm.listener = listener;
+	list_append(&listeners, &listener->node);
 }
 
 void vm_unlisten(struct vm_listener *listener)
 {
-	list_remove(&listener->node);
-	if (fake_vm.listener == listener)
-		fake_vm.listener = NULL;
+	if (listener->node.next)
+		list_remove(&listener->node);
 }
 
 void vm_emit(struct vm *vm, enum vm_event event, uint64_t value)
@@ -117,6 +149,7 @@ void vm_emit(struct vm *vm, enum vm_event event, uint64_t value)
 	(void)vm;
 	fake_vm.events[event]++;
 	fake_vm.event_values[event] = value;
+	fake_vm_tell(event, value);
 }
 
 void vm_quiet_init(struct vm_quiet *quiet, struct vm *vm, event_work_fn fn, void *ctx)
