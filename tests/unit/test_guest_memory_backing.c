@@ -259,8 +259,10 @@ static void test_huge_pages_are_reserved(void **state)
 	struct gmem_region region;
 	long reserved = pool("resv_hugepages");
 
-	if (pool("free_hugepages") - reserved < 4)
+	if (pool("free_hugepages") - reserved < 4) {
+		print_message("the host's pool has no 4 huge pages of 2 MiB to give\n");
 		skip();
+	}
 	assert_int_equal(gmem_add_region(f->memory, GIB, 8 * MIB, &backing, NULL), 0);
 	assert_int_equal(pool("resv_hugepages"), reserved + 4);
 	region = region_at(f, 0);
