@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Set-up and teardown of a whole machine, stopped after every step and with every KVM request
- * failing. */
-/* fakes: fake_kvm fake_host user_folder */
-#include <dirent.h>
+/* Set-up and teardown of a whole machine, stopped after every step, with every KVM request failing
+ * and with every other call of the host's. */
+/* fakes: failures fake_kvm fake_host user_folder */
+/* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
+/* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -16,21 +17,10 @@
 
 #include "ebb/device.h"
 #include "ebb/machine.h"
+#include "failures.h"
 #include "fake_host.h"
 #include "fake_kvm.h"
 #include "user_folder.h"
-
-static unsigned int open_fd_count(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 /* The machine that `ebb run --name test` makes: every device that is on by default. */
 static void default_config(struct vm_config *config)
@@ -179,6 +169,32 @@ static void test_more_cpus_than_the_host_has(void **state)
 	assert_string_equal(err.message, "--cpus 3: this host's KVM gives a guest at most 2");
 }
 
+/* Up to and including the last step, and down again. */
+static int build_all(void *ctx, struct error *err)
+{
+	int ret;
+
+	fresh_kvm();
+	ret = machine_try_steps(ctx, machine_step_count(), err);
+	assert_int_equal(fake_kvm_open_objects(), 0);
+	return ret;
+}
+
+/* The host refuses one call, whichever: memory, a descriptor, a mapping, a thread. */
+static void test_every_call_of_the_host_fails_once(void **state)
+{
+	struct vm_config config;
+
+	(void)state;
+	default_config(&config);
+	assert_true(failures_run(build_all, NULL, &config) > 50);
+	/* With every legacy device, on the machines that have some. */
+	config.transport = TRANSPORT_MMIO;
+	config.test_devices = true;
+	config.memory.backing = (struct gmem_backing){ .kind = GMEM_MEMFD };
+	assert_true(failures_run(build_all, NULL, &config) > 50);
+}
+
 static void test_an_error_leaves_nothing(void **state)
 {
 	struct vm_config config;
@@ -215,6 +231,7 @@ int main(void)
 		cmocka_unit_test(test_stops_after_every_step),
 		cmocka_unit_test(test_mmio_machine_stops_after_every_step),
 		cmocka_unit_test(test_every_kvm_request_fails_once),
+		cmocka_unit_test(test_every_call_of_the_host_fails_once),
 		cmocka_unit_test(test_a_late_signal_does_not_cut_teardown_short),
 		cmocka_unit_test(test_more_cpus_than_the_host_has),
 		cmocka_unit_test(test_an_error_leaves_nothing),

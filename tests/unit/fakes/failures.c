@@ -90,7 +90,7 @@ int __wrap_open(const char *path, int flags, ...)
 	return fails(EMFILE) ? -1 : __real_open(path, flags, mode);
 }
 
-static unsigned int open_fd_count(void)
+unsigned int open_fd_count(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	unsigned int count = 0;

@@ -19,6 +19,8 @@
 void failures_arm(unsigned int n);
 bool failures_disarm(void); /* whether that call came */
 
+unsigned int open_fd_count(void);
+
 /*
  * Creates and destroys once for each call that can fail, with that one failing. A create that fails
  * must say why, and nobody may leave a descriptor; memory is the leak checker's. Returns how many
