@@ -226,6 +226,7 @@ static int balloon_activate(struct virtio_device *vdev)
 	struct balloon *balloon = container_of(vdev, struct balloon, vdev);
 
 	balloon_start_deferring(balloon);
+	balloon_auto_start(balloon);
 	balloon_take_poison(balloon);
 	event_work_post(&balloon->interval_changed);
 	return 0;
@@ -254,6 +255,7 @@ static void balloon_deactivate(struct virtio_device *vdev)
 
 	if (balloon->stats_timer)
 		event_timer_cancel(balloon->stats_timer);
+	balloon_auto_stop(balloon);
 	balloon_stop_deferring(balloon);
 	balloon_release_deferred(balloon);
 	(void)reclaim_forget_all_deferred(vdev->device.vm->reclaim);
@@ -360,6 +362,7 @@ static void balloon_destroy(struct device *device)
 	/* Before the lock that it takes goes; only a driver posts it from now on, and deactivate
 	 * ends that. */
 	event_work_cancel(&balloon->interval_changed);
+	event_work_cancel(&balloon->release_changed);
 	balloon_run_fini(balloon);
 	virtio_device_fini(&balloon->vdev);
 	balloon_hint_fini(balloon);
@@ -409,6 +412,11 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 	event_work_init(&balloon->interval_changed, vm->reclaim_loop, balloon_apply_stats_interval,
 	                balloon);
 	balloon->release.hold_ns = BALLOON_HOLD_NS;
+	if (device_config_bool(config, "auto"))
+		balloon->auto_look.wanted_idle_ns =
+			(int64_t)device_config_number(config, "auto-idle") * NS_PER_S;
+	event_work_init(&balloon->release_changed, vm->reclaim_loop, balloon_release_deferred,
+	                balloon);
 	balloon_run_init(balloon, vm->reclaim_loop);
 	event_work_init(&balloon->another_turn, vm->reclaim_loop, run_another_turn, balloon);
 	r = check_target(balloon, target_bytes, err);
@@ -451,6 +459,15 @@ static const struct device_option balloon_options[] = {
 	{ .key = "lazy",
 	  .help = "what the guest gives is taken when the host needs it, not before",
 	  .type = DEVICE_OPTION_BOOL },
+	{ .key = "auto",
+	  .help = "do what ebb reclaim does when the guest has been idle",
+	  .type = DEVICE_OPTION_BOOL },
+	{ .key = "auto-idle",
+	  .help = "seconds that it has to be",
+	  .type = DEVICE_OPTION_UINT,
+	  .default_value = 30,
+	  .min = 5,
+	  .max = 86400 },
 	{ .key = "target",
 	  .help = "memory that the balloon takes from the start",
 	  .type = DEVICE_OPTION_SIZE },

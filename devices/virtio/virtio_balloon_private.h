@@ -17,7 +17,7 @@
 #define BALLOON_CHAINS_MAX   BALLOON_QUEUE_SIZE
 #define BALLOON_RANGES_MAX   4096
 #define STATS_INTERVAL_MAX_S UINT32_MAX
-#define BALLOON_HOLD_NS      (100 * NS_PER_MS) /* why this long: virtio_balloon_pages.c */
+#define BALLOON_HOLD_NS      (60 * NS_PER_S) /* why this long: virtio_balloon_pages.c */
 
 #define BALLOON_CONFIG_OFFSET(field) offsetof(struct virtio_balloon_config, field)
 
@@ -34,6 +34,13 @@ enum queue_role {
 struct report_bucket { /* virtio_balloon_report.c's: what may be released now */
 	int64_t bytes; /* below 0: more was released than should have been */
 	int64_t filled_ns;
+};
+
+struct balloon_auto {              /* virtio_balloon_auto.c's; on the reclaim loop */
+	int64_t wanted_idle_ns;    /* 0: off */
+	struct event_timer *timer; /* NULL: no driver */
+	int64_t looked_ns, cpu_ns, idle_ns, run_seen_ns;
+	uint64_t last_serial;
 };
 
 struct balloon_run { /* virtio_balloon_reclaim.c's */
@@ -82,7 +89,7 @@ struct balloon {
 	struct event_timer *deferred_timer; /* NULL: nothing is put off */
 	struct pressure_watch *pressure;    /* while something is put off; NULL: none */
 	struct report_bucket report_bucket;
-	struct event_work interval_changed, another_turn;
+	struct event_work interval_changed, another_turn, release_changed;
 	unsigned int another_turn_queues; /* a bit a queue */
 	bool stats_chain_held;
 	struct virtq_chain stats_chain;
@@ -94,6 +101,7 @@ struct balloon {
 	struct reclaim_range ranges[BALLOON_RANGES_MAX];
 	size_t range_count, turn_range_count;
 	struct balloon_run run;
+	struct balloon_auto auto_look;
 };
 
 /* --- virtio_balloon.c --- */
@@ -176,5 +184,10 @@ void balloon_run_fini(struct balloon *balloon);
 
 /* The driver goes, and a run with it. On the reclaim loop. */
 void balloon_run_driver_gone(struct balloon *balloon);
+
+/* --- virtio_balloon_auto.c: the driver came, and goes; on the reclaim loop --- */
+
+void balloon_auto_start(struct balloon *balloon);
+void balloon_auto_stop(struct balloon *balloon);
 
 #endif

@@ -82,6 +82,7 @@ struct balloon_release {
 };
 
 void balloon_query_release(struct balloon *balloon, struct balloon_release *ret_release);
+/* Any thread. What waits already is released now. */
 void balloon_set_release(struct balloon *balloon, const struct balloon_release *release);
 
 /*

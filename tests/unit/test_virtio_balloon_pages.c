@@ -199,6 +199,7 @@ static void test_rest_is_released_in_time(void **state)
 
 	start(f, TELL);
 	touch(f, 0, 2 * MIB);
+	balloon_set_release(f->vm.balloon, &(struct balloon_release){ .hold_ns = 50 * NS_PER_MS });
 	inflate_mib(f, 0);
 	for (unsigned int tries = 0; tries < 5000; tries++) {
 		if (stats_of(f, RECLAIM_INFLATE).bytes_released == MIB)
@@ -230,6 +231,10 @@ static void test_hold_time_is_what_is_set(void **state)
 	inflate_mib(f, 0);
 	nanosleep(&(struct timespec){ .tv_nsec = 300 * NS_PER_MS }, NULL);
 	assert_int_equal(release_calls(), 0);
+	/* Setting it anew asks for what waits. */
+	balloon_set_release(f->vm.balloon, &(struct balloon_release){ .hold_ns = 0 });
+	fake_driver_settle(&f->driver);
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, MIB);
 }
 
 int main(void)
