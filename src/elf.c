@@ -259,6 +259,8 @@ int elf_load(const struct image *image, const struct elf_file *elf, struct guest
 
 		if (rc)
 			return rc;
+		gmem_clear(memory, segment->gpa + segment->file_bytes,
+		           segment->memory_bytes - segment->file_bytes);
 	}
 	return 0;
 }

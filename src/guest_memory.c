@@ -528,6 +528,26 @@ int gmem_load_file(struct guest_memory *memory, gpa_t gpa, int fd, uint64_t file
 	return result;
 }
 
+void gmem_clear(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
+{
+	static const uint8_t zeroes[PAGE_4K_BYTES];
+
+	while (size_bytes) {
+		uint64_t part = min_u64(size_bytes, PAGE_4K_BYTES - gpa % PAGE_4K_BYTES);
+		const struct gmem_region *region;
+		bool keeps;
+
+		gmem_lock_shared(memory);
+		region = find(memory, gpa);
+		keeps = region && (region->kind == GMEM_FILE || region->locked);
+		gmem_unlock_shared(memory);
+		if (keeps)
+			(void)!gmem_write(memory, gpa, zeroes, part);
+		gpa += part;
+		size_bytes -= part;
+	}
+}
+
 void *gmem_span(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
 {
 	const struct gmem_region *region = find(memory, gpa);

@@ -175,6 +175,11 @@ static int build_memory(struct machine *machine, struct error *err)
 	for (size_t i = 0; !ret && i < map.range_count; i++)
 		ret = gmem_add_region(vm->memory, map.ranges[i].gpa, map.ranges[i].size_bytes,
 		                      &backing, err);
+	if (!ret && backing.kind == GMEM_HUGETLB && !backing.lock)
+		log_info(vm->log,
+		         "huge pages that the guest gives back are free for others; if the "
+		         "pool is empty when it wants them again, it ends (see GUEST MEMORY "
+		         "in ebb(1))");
 	return ret;
 }
 

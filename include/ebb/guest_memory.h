@@ -103,6 +103,13 @@ EBB_MUST_CHECK int gmem_write(struct guest_memory *memory, gpa_t gpa, const void
 EBB_MUST_CHECK int gmem_load_file(struct guest_memory *memory, gpa_t gpa, int fd,
                                   uint64_t file_offset, uint64_t size_bytes);
 
+/*
+ * For loaders, before the guest runs: makes the range read as zeroes where it may not (a file, and
+ * locked memory at a reset, keep what was there). Memory that is empty then is not touched; what is
+ * outside is passed over.
+ */
+void gmem_clear(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes);
+
 /* A host pointer to the whole range if one region holds it, else NULL. size_bytes may be 0 (NULL
  * then). */
 void *gmem_span(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes);

@@ -98,6 +98,7 @@ set -- run --timeout "$limit"
 while IFS= read -r word; do
 	case $word in
 	@/*) word=$folder/${word#@/} ;;
+	*path=@used) word=${word%@used}$work/used && head -c 67108864 /dev/zero | tr '\000' '\377' >"$work/used" ;;
 	*path=@ram) word=${word%@ram}$work/ram && truncate -s 64M "$work/ram" ;;
 	esac
 	set -- "$@" "$word"

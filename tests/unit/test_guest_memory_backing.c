@@ -364,6 +364,27 @@ static void test_refused_by_a_listener(void **state)
 	gmem_remove_listener(f->memory, &listener);
 }
 
+/* What may hold something is cleared, to the byte; what is empty is not even touched. */
+static void test_clear(void **state)
+{
+	const struct gmem_backing locked = { .lock = true }, memfd = { .kind = GMEM_MEMFD };
+	struct fixture *f = *state;
+	struct gmem_region low, high;
+
+	assert_int_equal(gmem_add_region(f->memory, 0, MIB, &locked, NULL), 0);
+	assert_int_equal(gmem_add_region(f->memory, GIB, MIB, &memfd, NULL), 0);
+	low = region_at(f, 0);
+	high = region_at(f, 1);
+	memset(low.hva, 7, 3 * PAGE_4K_BYTES);
+	gmem_clear(f->memory, 5, 2 * PAGE_4K_BYTES);
+	assert_int_equal(low.hva[4], 7);
+	for (size_t i = 5; i < 2 * PAGE_4K_BYTES + 5; i++)
+		assert_int_equal(low.hva[i], 0);
+	assert_int_equal(low.hva[2 * PAGE_4K_BYTES + 5], 7);
+	gmem_clear(f->memory, GIB - PAGE_4K_BYTES, 2 * MIB);
+	assert_int_equal(resident_bytes(&high), 0);
+}
+
 /* Content survives, and a page of another size is flushed whole. */
 static void test_flush(void **state)
 {
@@ -391,6 +412,7 @@ int main(void)
 		TEST(test_prealloc),
 		TEST(test_lock),
 		TEST(test_refused_by_a_listener),
+		TEST(test_clear),
 		TEST(test_flush),
 	};
 
