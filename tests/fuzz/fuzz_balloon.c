@@ -61,13 +61,35 @@ static void hint_event(struct target *target, struct fuzz_input *input)
 	       status.hint.hinted_bytes);
 }
 
+/* What a user does beside setting a target, by the bits of one byte. */
+static void user_event(struct target *target, uint8_t bits)
+{
+	struct balloon *balloon = target->vm.balloon;
+	struct balloon_run_status run;
+	uint64_t serial;
+
+	(void)!balloon_set_stats_interval(balloon, bits & 1 ? 3600 : 0, NULL);
+	if (bits & 2)
+		(void)!balloon_run_start(balloon, (uint64_t)bits * 16 * KIB, &serial, NULL);
+	balloon_run_query(balloon, &run);
+	if (bits & 4)
+		balloon_run_cancel(balloon, run.serial);
+	assert(run.taken_bytes <= RAM_BYTES && run.keep_bytes <= RAM_BYTES);
+	if (bits & 8)
+		balloon_set_reporting(balloon,
+		                      &(struct balloon_reporting){ bits & 16, bits & 32 ? MIB : 0,
+		                                                   bits & 64 ? MIB : 0 });
+	if (bits & 128)
+		balloon_set_release(balloon, &(struct balloon_release){ bits & 16, NS_PER_MS });
+}
+
 static void host_event(void *ctx, struct fuzz_input *input)
 {
 	struct target *target = ctx;
 	struct balloon_status status;
 
 	(void)!balloon_set_target(target->vm.balloon, (uint64_t)fuzz_u16(input) * 64, NULL);
-	(void)!balloon_set_stats_interval(target->vm.balloon, fuzz_u8(input) & 1 ? 3600 : 0, NULL);
+	user_event(target, fuzz_u8(input));
 	hint_event(target, input);
 	balloon_query(target->vm.balloon, &status);
 	assert(status.actual_bytes <= RAM_BYTES && status.target_bytes <= RAM_BYTES);
