@@ -434,8 +434,8 @@ int reclaim_release_later(struct reclaim *reclaim, enum reclaim_source source,
 	return r;
 }
 
-int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source,
-                             struct reclaim_outcome *ret_outcome)
+static int release_what_waited(struct reclaim *reclaim, enum reclaim_source source,
+                               bool complete_only, struct reclaim_outcome *ret_outcome)
 {
 	struct batch batch;
 	int r = 0;
@@ -444,12 +444,24 @@ int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source
 	begin_batch(reclaim, source, &batch);
 	batch.range_count = reclaim->deferred_range_count;
 	reclaim->deferred_range_count = 0;
-	gather_deferred(reclaim, false, &batch);
+	gather_deferred(reclaim, complete_only, &batch);
 	if (batch.bytes_in)
 		r = end_batch(reclaim, &batch);
 	unlock(reclaim);
 	*ret_outcome = batch.outcome;
 	return r;
+}
+
+int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source,
+                             struct reclaim_outcome *ret_outcome)
+{
+	return release_what_waited(reclaim, source, false, ret_outcome);
+}
+
+int reclaim_release_complete(struct reclaim *reclaim, enum reclaim_source source,
+                             struct reclaim_outcome *ret_outcome)
+{
+	return release_what_waited(reclaim, source, true, ret_outcome);
 }
 
 /* Every page of [start, last]. */

@@ -14,13 +14,14 @@
  * all. Other drivers' pages are released before the answer. Reports always are: the guest takes
  * those pages back without a word.
  *
- * How long. On a stock guest that had worked, 512 MiB of 1 GiB inflated filled 248 blocks of 2 MiB
- * while requests kept coming, and left 16 in parts with 16 MiB, whether these had waited 0.1, 1 or
- * 5 s: the rest of such a block is in use, and time does not fill it. Releasing the parts splits a
- * huge page each, and its memory is not the host's before the host, short of memory, takes the page
- * apart. So parts wait until that is worth something: until processes of the host wait for memory
- * (pressure.h), until they are asked for (a reclaim run, x-ebb-set-inflate), until the driver goes,
- * or for 60 s without a request. The engine bounds them (64 MiB) and tells how many there are.
+ * How long. Whole blocks wait 0.1 s for company. Parts wait until it is worth something: on a stock
+ * guest that had worked, 512 MiB of 1 GiB inflated filled all but some 13 blocks of 2 MiB while
+ * requests kept coming, and as many were left in parts whether these had waited 0.1, 1 or 5 s: the
+ * rest of such a block is in use, and time does not fill it. Releasing the parts splits a huge page
+ * each, and its memory is not the host's before the host, short of memory, takes the page apart. So
+ * parts go when processes of the host wait for memory (pressure.h), when they are asked for (a
+ * reclaim run, x-ebb-set-inflate), when the driver goes, or after 60 s without a request. The
+ * engine bounds them (64 MiB) and tells how many there are.
  *
  * Bounds: a chain's array of page frame numbers counts up to 16384 of them (64 MiB; Linux sends
  * 256), the rest is acknowledged and counted as refused (inflate), or makes the engine forget all
@@ -36,6 +37,7 @@
 #define RANGES_PER_TURN    16384 /* after the chain that gets there, the turn is over */
 #define PFN_BYTES          4
 #define PFNS_PER_CHAIN_MAX 16384
+#define COMPANY_NS         (100 * NS_PER_MS) /* that whole blocks wait for others */
 
 static enum reclaim_source source_of(enum queue_role role)
 {
@@ -70,7 +72,9 @@ static void release_batch(struct balloon *balloon, enum queue_role role)
 	} else if (role == ROLE_INFLATE && balloon->deferred_timer) {
 		(void)reclaim_release_later(reclaim, RECLAIM_INFLATE, balloon->ranges, count,
 		                            &outcome);
-		event_timer_set(balloon->deferred_timer, release.hold_ns, 0);
+		balloon->complete_released = false;
+		event_timer_set(balloon->deferred_timer,
+		                (int64_t)min_u64((uint64_t)release.hold_ns, COMPANY_NS), 0);
 	} else {
 		(void)reclaim_release(reclaim, source_of(role), balloon->ranges, count, &outcome);
 	}
@@ -82,6 +86,23 @@ void balloon_release_deferred(void *ctx)
 	struct reclaim_outcome outcome;
 
 	(void)reclaim_release_deferred(balloon->vdev.device.vm->reclaim, RECLAIM_INFLATE, &outcome);
+}
+
+/* No request came for a while: whole blocks go first, parts when they have waited long enough. */
+static void deferred_time_is_up(void *ctx)
+{
+	struct balloon *balloon = ctx;
+	struct reclaim_outcome outcome;
+	struct balloon_release release;
+
+	balloon_query_release(balloon, &release);
+	if (balloon->complete_released || release.hold_ns <= COMPANY_NS) {
+		balloon_release_deferred(balloon);
+		return;
+	}
+	balloon->complete_released = true;
+	(void)reclaim_release_complete(balloon->vdev.device.vm->reclaim, RECLAIM_INFLATE, &outcome);
+	event_timer_set(balloon->deferred_timer, release.hold_ns - COMPANY_NS, 0);
 }
 
 void balloon_add_range(struct balloon *balloon, enum queue_role role, gpa_t gpa,
@@ -176,8 +197,8 @@ void balloon_start_deferring(struct balloon *balloon)
 
 	/* Without a timer nothing is put off; without pressure told, only the time counts. */
 	if (!virtio_has_feature(vdev, VIRTIO_BALLOON_F_MUST_TELL_HOST) ||
-	    event_timer_create(vdev->loop, balloon_release_deferred, balloon,
-	                       &balloon->deferred_timer) < 0) {
+	    event_timer_create(vdev->loop, deferred_time_is_up, balloon, &balloon->deferred_timer) <
+	            0) {
 		balloon->deferred_timer = NULL;
 		return;
 	}

@@ -87,6 +87,7 @@ struct balloon {
 	/* On the reclaim loop: */
 	struct event_timer *stats_timer;    /* NULL until it is needed */
 	struct event_timer *deferred_timer; /* NULL: nothing is put off */
+	bool complete_released;             /* what waits are parts */
 	struct pressure_watch *pressure;    /* while something is put off; NULL: none */
 	struct report_bucket report_bucket;
 	struct event_work interval_changed, another_turn, release_changed;

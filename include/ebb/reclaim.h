@@ -133,6 +133,10 @@ int reclaim_release_later(struct reclaim *reclaim, enum reclaim_source source,
 int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source,
                              struct reclaim_outcome *ret_outcome);
 
+/* The same of whole blocks alone, which only wait for company. */
+int reclaim_release_complete(struct reclaim *reclaim, enum reclaim_source source,
+                             struct reclaim_outcome *ret_outcome);
+
 /*
  * The owner takes ranges back: what was put off of them is released no more, and a huge page that
  * went with them is whole again only when they are. Every page that a range touches. Returns how

@@ -237,6 +237,24 @@ static void test_hold_time_is_what_is_set(void **state)
 	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, MIB);
 }
 
+/* With the time that holds for everyone: blocks that are whole do not wait for it. */
+static void test_whole_blocks_do_not_wait_long(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, TELL);
+	touch(f, 0, 4 * MIB);
+	for (unsigned int mib = 3; mib-- > 0;)
+		inflate_mib(f, mib);
+	assert_int_equal(release_calls(), 0);
+	for (unsigned int tries = 0; tries < 5000 && !release_calls(); tries++)
+		nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
+	fake_driver_settle(&f->driver);
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, 2 * MIB);
+	nanosleep(&(struct timespec){ .tv_nsec = 300 * NS_PER_MS }, NULL);
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, 2 * MIB);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -252,6 +270,7 @@ int main(void)
 		TEST(test_inflate_waits_for_whole_blocks),
 		TEST(test_deflate_takes_back_what_waits),
 		TEST(test_rest_is_released_in_time),
+		TEST(test_whole_blocks_do_not_wait_long),
 		TEST(test_page_by_page),
 		TEST(test_hold_time_is_what_is_set),
 	};
