@@ -364,6 +364,8 @@ static void balloon_destroy(struct device *device)
 	event_work_cancel(&balloon->interval_changed);
 	event_work_cancel(&balloon->release_changed);
 	balloon_run_fini(balloon);
+	pressure_watch_destroy(balloon->pressure);
+	balloon->pressure = NULL;
 	virtio_device_fini(&balloon->vdev);
 	balloon_hint_fini(balloon);
 	event_timer_destroy(balloon->stats_timer);

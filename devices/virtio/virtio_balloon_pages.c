@@ -202,15 +202,16 @@ void balloon_start_deferring(struct balloon *balloon)
 		balloon->deferred_timer = NULL;
 		return;
 	}
-	if (pressure_watch_create(vdev->loop, balloon_release_deferred, balloon,
+	/* Once: the kernel takes some 100 ms to end a watch, and drivers come and go. */
+	if (!balloon->pressure_tried &&
+	    pressure_watch_create(vdev->loop, balloon_release_deferred, balloon,
 	                          &balloon->pressure) < 0)
 		balloon->pressure = NULL;
+	balloon->pressure_tried = true;
 }
 
 void balloon_stop_deferring(struct balloon *balloon)
 {
-	pressure_watch_destroy(balloon->pressure);
-	balloon->pressure = NULL;
 	event_timer_destroy(balloon->deferred_timer);
 	balloon->deferred_timer = NULL;
 }

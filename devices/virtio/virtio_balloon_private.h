@@ -88,7 +88,8 @@ struct balloon {
 	struct event_timer *stats_timer;    /* NULL until it is needed */
 	struct event_timer *deferred_timer; /* NULL: nothing is put off */
 	bool complete_released;             /* what waits are parts */
-	struct pressure_watch *pressure;    /* while something is put off; NULL: none */
+	struct pressure_watch *pressure;    /* from the first driver that may wait; NULL: none */
+	bool pressure_tried;
 	struct report_bucket report_bucket;
 	struct event_work interval_changed, another_turn, release_changed;
 	unsigned int another_turn_queues; /* a bit a queue */
