@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Guests that poison (page_poison=1) or zero (init_on_free=1) their free pages give 95 % of them back and find every byte as they left it; without the privilege to refill them ebb takes nothing.
+# Guests that poison (page_poison=1) or zero (init_on_free=1) their free pages give what they report back and find every byte as they left it; without the privilege to refill them ebb takes nothing.
 # timeout: 500
 # cost: 75
 # guests: default standard
@@ -81,13 +81,15 @@ fallen_mib() {
 	eval "echo \$(((peak_$GUEST - $(rss_kib)) / 1024))"
 }
 
-enough() {
-	[ "$(fallen_mib)" -ge $((hog * 95 / 100)) ]
+# share PERCENT: that much of what was let go came back. What the guest keeps in pieces, and in its processors' lists, it does not
+# report: in a small guest more than 5 %, so 95 % end the wait, and less than 70 % is too little.
+share() {
+	[ "$(fallen_mib)" -ge $((hog * $1 / 100)) ]
 }
 
 for name in zeroes poison; do
 	guest_of $name
-	within 120 enough || fail "$name: of $hog MiB that the guest let go only $(fallen_mib) MiB came back"
+	within 45 share 95 || share 70 || fail "$name: of $hog MiB that the guest let go only $(fallen_mib) MiB came back"
 done
 guest_of kept
 [ "$(fallen_mib)" -le 2 ] || fail "kept: $(fallen_mib) MiB are gone that ebb has to keep"
@@ -113,6 +115,7 @@ for name in $guests; do
 	[ $name != zeroes ] || expected=0
 	[ "$value" = "$expected" ] || fail "$name: poison value $value, not $expected"
 	[ "$errors" = 0 ] || fail "$name: $errors errors of the host"
+	[ $name = kept ] || [ $((refused * 20)) -le "$reported" ] || fail "$name: $refused bytes of $reported reported were refused"
 	case $name in
 	zeroes) [ "$faults" = 0 ] || fail "zeroes are refilled" ;;
 	poison) [ "$faults" -gt 0 ] && [ "$refilled" -gt $((hog << 18)) ] || fail "the guest used its memory again, and nothing was refilled" ;;
