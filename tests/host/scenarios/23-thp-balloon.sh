@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# 512 MiB of a stock 1 GiB guest inflated after work: whole huge pages go, at least 50 times fewer are split than page by page, and the host has the memory.
+# timeout: 300
+# cost: 55
+# archs: x86
+# hosts: sid
+
+need jq
+[ -r /proc/vmstat ] || skip "no /proc/vmstat"
+[ "$(cut -d' ' -f1 /sys/kernel/mm/transparent_hugepage/enabled)" != "[never]" ] || skip "this host has no huge pages"
+# Free memory of a nested host that waits in lists of a CPU is not counted as free.
+[ "$HOST_KIND" != nested ] || echo 100000 >/proc/sys/vm/percpu_pagelist_high_fraction
+
+# worked NAME: a guest that wrote, compressed and removed files, and used all its memory.
+worked() {
+	guest_start "$1" "$DEFAULT_GUEST" -m 1024 --balloon free-page-reporting=off --timeout 290 <<-'END'
+		mkdir /tmp/work && cd /tmp/work
+		i=0
+		while [ $i -lt 400 ]; do
+			dd if=/dev/zero of=f$i bs=4k count=$((1 + i % 61)) 2>/dev/null
+			[ $((i % 3)) = 0 ] || gzip -1 f$i
+			i=$((i + 1))
+		done
+		tar cf all.tar f*
+		memhog 500
+		i=0
+		while [ $i -lt 400 ]; do rm -f f$i f$i.gz; i=$((i + 2)); done
+		free=$(sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+		memhog $((free / 1024 - 80))
+		echo ready
+		read -r line
+	END
+	guest_expect '^ready' 120 || fail "$1: the guest does not come up"
+}
+
+set_inflate() {
+	"$EBB" qmp "$GUEST" "{\"execute\": \"x-ebb-set-inflate\", \"arguments\": {$1}}" >"$W/set.answer" ||
+		fail "x-ebb-set-inflate: $(cat "$W/set.answer")"
+}
+
+splits() {
+	awk '/^thp_split_page |^thp_split_pmd / { sum += $2 } END { print sum + 0 }' /proc/vmstat
+}
+
+available_kib() {
+	sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo
+}
+
+balloon() {
+	"$EBB" balloon "$GUEST" "$1" --wait >"$W/balloon.err" 2>&1 || fail "balloon $1: $(cat "$W/balloon.err")"
+}
+
+worked whole
+before=$(available_kib) split_before=$(splits) resident_before=$(ram_rss_kib "$PID")
+balloon 512M
+sleep 1
+split=$(($(splits) - split_before))
+calls=$(ebb_stat .reclaim.inflate.syscalls)
+released=$(ebb_stat .reclaim.inflate.bytes_released)
+waits=$(ebb_stat .reclaim.deferred_bytes)
+fallen=$((resident_before - $(ram_rss_kib "$PID")))
+gained() {
+	rise=$(($(available_kib) - before))
+	[ $rise -ge $((524288 * 97 / 100)) ] && [ $rise -le $((524288 * 103 / 100)) ]
+}
+within 15 gained
+missed=$?
+figure "512 MiB inflated: $((released >> 20)) MiB released in $calls calls, $((waits >> 10)) KiB wait for the rest of their huge pages;" \
+	"resident memory fell by $((fallen / 1024)) MiB, the host's MemAvailable rose by $((rise / 1024)) MiB"
+# Nothing but whole blocks went: what was released is a multiple of them, or nearly (a page that was not resident).
+[ $((released * 100)) -ge $((512 * 1048576 * 80)) ] || fail "only $((released >> 20)) MiB of 512 left by whole blocks"
+[ $((calls * 2)) -le 64 ] || fail "$((calls * 2)) release calls per GiB, 64 allowed"
+set_inflate '"hold": 0'
+sleep 1
+parts=$(($(splits) - split_before - split))
+figure "huge pages split: $split, that is $((split * 2)) per GiB; $parts more when the parts that wait are asked for"
+guest_type off
+guest_wait 30 || fail "still running after poweroff"
+
+worked pages
+set_inflate '"page-by-page": true'
+split_before=$(splits)
+balloon 128M
+sleep 1
+by_page=$(($(splits) - split_before))
+figure "page by page: $by_page split for 128 MiB, that is $((by_page * 8)) per GiB, in $(ebb_stat .reclaim.inflate.syscalls) calls"
+guest_type off
+guest_wait 30 || fail "still running after poweroff"
+[ $by_page -gt 0 ] || fail "no huge page was split page by page: there were none to split"
+[ $((by_page * 8)) -ge $((50 * split * 2)) ] ||
+	fail "$((split * 2)) huge pages split per GiB, $((by_page * 8)) page by page: not 50 times fewer"
+[ $missed = 0 ] || fail "MemAvailable of the host rose by $rise KiB for 524288 KiB in the balloon: more than 3 % apart"
+pass
