@@ -37,6 +37,7 @@ struct arch_memory_map {
 		gpa_t gpa;
 		uint64_t size_bytes;
 	} ranges[ARCH_MEMORY_RANGES_MAX];
+	gpa_t device_memory_gpa; /* the first that device memory may take; a multiple of 1 GiB */
 };
 
 /* What this host's KVM must have, beyond what every architecture needs. The message names what is

@@ -48,6 +48,20 @@ struct memory_config {
 	bool thp_given;              /* said, not assumed */
 };
 
+#define NUMA_NODES_MAX     16
+#define NUMA_HOST_NODE_ANY UINT32_MAX
+
+struct numa_node_config {
+	uint64_t mem_bytes; /* of boot memory, in order of nodes; may be 0 */
+	uint64_t cpus;      /* a bit a vCPU */
+	uint32_t host_node; /* its memory comes from there alone, or NUMA_HOST_NODE_ANY */
+};
+
+struct numa_config {       /* complete: mem_bytes add up to boot memory, each vCPU is in one node */
+	size_t node_count; /* 0: the guest is not told of nodes */
+	struct numa_node_config nodes[NUMA_NODES_MAX]; /* by number */
+};
+
 enum transport_kind { TRANSPORT_PCI, TRANSPORT_MMIO };
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
 
@@ -59,6 +73,7 @@ struct vm_config {
 	const char *params; /* user's kernel command line, "" when none */
 	bool params_only;   /* leave out the defaults that make the console work */
 	struct memory_config memory;
+	struct numa_config numa;
 	unsigned int cpu_count; /* 1 to VM_CPUS_MAX */
 	enum transport_kind transport;
 	enum console_kind console;

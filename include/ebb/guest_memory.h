@@ -53,7 +53,10 @@ struct gmem_region {
 	bool thp, locked;
 	int fd;               /* owned by guest memory; -1: GMEM_ANON */
 	uint64_t file_offset; /* of hva, in fd */
+	uint64_t block_bytes; /* a chunk of an area; 0: all of the region is there */
 };
+
+struct gmem_area;
 
 struct gmem_listener { /* owned by the listener, linked while registered */
 	struct list node;
@@ -74,6 +77,47 @@ void guest_memory_destroy(struct guest_memory *memory);
 EBB_MUST_CHECK int gmem_add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes,
                                    const struct gmem_backing *backing, struct error *err);
 EBB_MUST_CHECK int gmem_remove_region(struct guest_memory *memory, gpa_t gpa);
+
+/*
+ * An area: addresses whose memory comes and goes in blocks (virtio-mem). Until something is plugged
+ * it costs address space and a few bits a block. What is plugged lies in regions: chunks of the
+ * area, aligned and all of one size that is chosen for it (the last may be smaller), in the table
+ * from the first plugged block of theirs until gmem_trim finds none; listeners hear of chunks.
+ *
+ * In a region with block_bytes, a block that is not plugged is not there: copies and spans fail on
+ * it, and no access of KVM's or the host's can bring memory (PROT_NONE).
+ *
+ * block_bytes: a power of two from 2 MiB on, a multiple of the backing's page; gpa and size_bytes
+ * are multiples of it. -EINVAL (also GMEM_FILE), -EEXIST, -ENOMEM. Set-up and teardown; removing
+ * takes what is plugged along, after gmem_unplug.
+ */
+EBB_MUST_CHECK int gmem_add_area(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes,
+                                 uint64_t block_bytes, const struct gmem_backing *backing,
+                                 struct gmem_area **ret_area, struct error *err);
+void gmem_remove_area(struct gmem_area *area);
+
+/*
+ * Whole blocks, none of them plugged, that read as zeroes then. All or nothing: -EINVAL (not
+ * those), -ENOSPC and -ENOMEM (the host has not got them: the pool of huge pages, what prealloc and
+ * lock ask for, mappings), -errno of a listener. Any thread, without the shared lock.
+ */
+EBB_MUST_CHECK int gmem_plug(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes);
+
+/*
+ * Whole blocks, all of them plugged. On return nothing reaches them, vCPUs included; their pages
+ * are the host's again by reclaim_release(RECLAIM_UNPLUG), which takes no other, and until then
+ * gmem_plug_again gives them back as they were. All or nothing: -EINVAL, -ENOMEM. As gmem_plug.
+ */
+EBB_MUST_CHECK int gmem_unplug(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes);
+EBB_MUST_CHECK int gmem_plug_again(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes);
+
+/* Takes chunks with nothing plugged out of the table, after the release. As gmem_plug. */
+void gmem_trim(struct gmem_area *area);
+
+/* Of [gpa, gpa + size_bytes): the bytes from gpa on that are all plugged, or all not; *ret_plugged
+ * says which. Outside of the area: 0. */
+uint64_t gmem_area_run(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes, bool *ret_plugged);
+uint64_t gmem_area_plugged_bytes(struct gmem_area *area);
 
 /*
  * Huge pages that were released left their reservation in the host's pool: reserves all of guest

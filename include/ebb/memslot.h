@@ -20,6 +20,18 @@ EBB_MUST_CHECK int memslots_create(struct vm *vm, struct memslots **ret_memslots
 /* Stops following. Memslots that are left go with vm->kvm_vm, which is destroyed next. */
 void memslots_destroy(struct memslots *memslots);
 
+/*
+ * A slot covers a region whole, also blocks of it that are not plugged: no memory comes there, as
+ * the host's mapping refuses, and KVM_RUN ends with -EFAULT. Then this asks for a moment of quiet
+ * in which the slots are cut down to what is plugged, so that the access exits as one to a hole.
+ * True: run the vCPU again. False: no slot covers what is not plugged; the fault has another cause.
+ * A vCPU's thread.
+ */
+bool memslots_narrow(struct memslots *memslots);
+
+/* Slots in [gpa, gpa + size_bytes), now. Any thread. */
+size_t memslots_count(struct memslots *memslots, gpa_t gpa, uint64_t size_bytes);
+
 /* KVM's dirty log tells of every write and harms no guest, on every kernel that may be below.
  * Set-up; without it memslots_log_start answers -ENOTSUP. */
 void memslots_allow_log(struct memslots *memslots);

@@ -109,8 +109,10 @@ void reclaim_destroy(struct reclaim *reclaim);
  * Releases ranges[0..count) and accounts them to source. Sorts and merges ranges in place (their
  * order and content afterwards are unspecified). Each input is validated: what lies outside guest
  * memory is refused and counted, without effect. Synchronous; any thread, one batch at a time
- * (others wait). Takes the shared lock of guest memory. Returns 0, or -errno of the host when some
- * range could not be released (the outcome says how much was).
+ * (others wait). Takes the shared lock of guest memory. RECLAIM_UNPLUG releases blocks of areas
+ * that are not plugged, also locked ones and while releases are inhibited; other sources take what
+ * is there, and count blocks that are not plugged as outside. Returns 0, or -errno of the host when
+ * some range could not be released (the outcome says how much was).
  */
 int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
                     struct reclaim_range *ranges, size_t count,

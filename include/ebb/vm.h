@@ -152,6 +152,7 @@ enum vm_event {
 	VM_EVENT_GUEST_PANICKED,
 	VM_EVENT_BALLOON_CHANGE, /* value: actual guest memory, bytes */
 	VM_EVENT_POWERDOWN,
+	VM_EVENT_MEMORY_DEVICE_SIZE_CHANGE, /* of some memory device, or of several */
 	VM_EVENT_RECLAIM_ENDED, /* value: guest memory that is resident no more, bytes */
 	VM_EVENT_COUNT
 };
