@@ -21,7 +21,10 @@ size=$(mib 512 192)
 balloon "${size}M"
 # Parts of huge pages wait for the host to need them; here they are asked for.
 "$EBB" qmp inflate '{"execute": "x-ebb-set-inflate", "arguments": {"hold": 100}}' >/dev/null || fail "x-ebb-set-inflate"
-sleep 1
+nothing_waits() {
+	[ "$(ebb_stat .reclaim.deferred_bytes)" = 0 ]
+}
+within 10 nothing_waits || fail "$(ebb_stat .reclaim.deferred_bytes) bytes still wait 10 s after they were asked for"
 trace_stop
 after=$(ram_rss_kib "$PID")
 given=$(($(ebb_stat .balloon.actual_bytes) / 1024))
