@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "ebb/arch.h"
+#include "ebb/device_memory.h"
 #include "ebb/irq.h"
 #include "layout.h"
 #include "riscv.h"
@@ -27,7 +28,8 @@ static unsigned int gpa_bits(struct kvm *kvm)
 
 int arch_check_host(struct kvm *kvm, const struct vm_config *config, struct error *err)
 {
-	uint64_t ram_max_bytes = (UINT64_C(1) << gpa_bits(kvm)) - RISCV_RAM_GPA;
+	unsigned int bits = gpa_bits(kvm);
+	uint64_t ram_max_bytes = (UINT64_C(1) << bits) - RISCV_RAM_GPA;
 
 	if (kvm_check_extension(kvm, KVM_CAP_IMMEDIATE_EXIT) <= 0 ||
 	    kvm_check_extension(kvm, KVM_CAP_ONE_REG) <= 0)
@@ -39,7 +41,7 @@ int arch_check_host(struct kvm *kvm, const struct vm_config *config, struct erro
 		                 "--mem %llu MiB: this host gives a guest at most %llu MiB",
 		                 (unsigned long long)(config->memory.size_bytes / MIB),
 		                 (unsigned long long)(ram_max_bytes / MIB));
-	return 0;
+	return device_memory_check_bits(config, bits, err);
 }
 
 void arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map)
@@ -47,6 +49,7 @@ void arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map)
 	*ret_map = (struct arch_memory_map){
 		.range_count = 1,
 		.ranges = { { .gpa = RISCV_RAM_GPA, .size_bytes = size_bytes } },
+		.device_memory_gpa = align_up(RISCV_RAM_GPA + size_bytes, GIB),
 	};
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "ebb/arch.h"
+#include "ebb/device_memory.h"
 #include "ebb/irq.h"
 #include "layout.h"
 #include "x86.h"
@@ -53,10 +54,11 @@ void arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map)
 		map.ranges[1].size_bytes = boot_ram_high_bytes(size_bytes);
 		map.range_count = 2;
 	}
+	map.device_memory_gpa = align_up(X86_RAM_HIGH_GPA + boot_ram_high_bytes(size_bytes), GIB);
 	*ret_map = map;
 }
 
-/* RAM that the CPU cannot address would be silently missing. */
+/* Memory that the CPU cannot address would be silently missing. */
 static int check_address_bits(const struct vm *vm, struct error *err)
 {
 	uint64_t ram_bytes = vm->config->memory.size_bytes;
@@ -64,7 +66,7 @@ static int check_address_bits(const struct vm *vm, struct error *err)
 	uint64_t high_bytes = boot_ram_high_bytes(ram_bytes);
 
 	if (!high_bytes || bits >= 52 || X86_RAM_HIGH_GPA + high_bytes <= UINT64_C(1) << bits)
-		return 0;
+		return device_memory_check_bits(vm->config, bits, err);
 	return error_set(err, -EINVAL,
 	                 "--mem %llu MiB: this host's CPU addresses %u bits, at most %llu MiB",
 	                 (unsigned long long)(ram_bytes / MIB), bits,

@@ -55,7 +55,8 @@
 #define X86_KVM_TSS_GPA         UINT64_C(0xfffbd000) /* three pages */
 #define X86_KVM_PRIVATE_BYTES   UINT64_C(0x4000)     /* both */
 
-/* Above RAM, on a 1 GiB boundary, as far as the CPU's address bits go. */
+/* Above RAM, on a 1 GiB boundary, lies device memory, and above that, on such a boundary too, this,
+ * as far as the CPU's address bits go. */
 #define X86_PCI_MMIO64_MAX_BYTES (32 * GIB)
 
 /* GSIs: the IOAPIC's 24 pins. */

@@ -7,6 +7,7 @@
 
 #include "acpi.h"
 #include "ebb/device.h"
+#include "ebb/device_memory.h"
 #include "ebb/guest_memory.h"
 #include "ebb/virtio.h"
 #include "layout.h"
@@ -50,12 +51,13 @@ static const struct platform_device devices[] = {
 	{ .class_name = "pci-testdev", .is_test = true },
 };
 
-/* The window above RAM, cut where the CPU's addresses end; none when RAM ends there too. */
-static void place_mmio64(struct pci_host_layout *layout, uint64_t ram_bytes,
+/* The window above RAM and device memory, cut where the CPU's addresses end; none when they end
+ * there too. */
+static void place_mmio64(struct pci_host_layout *layout, gpa_t memory_end_gpa,
                          unsigned int physical_bits)
 {
 	gpa_t end_gpa = UINT64_C(1) << (physical_bits < 52 ? physical_bits : 52);
-	gpa_t gpa = align_up(X86_RAM_HIGH_GPA + boot_ram_high_bytes(ram_bytes), GIB);
+	gpa_t gpa = align_up(memory_end_gpa, GIB);
 
 	if (gpa >= end_gpa)
 		return;
@@ -66,7 +68,11 @@ static void place_mmio64(struct pci_host_layout *layout, uint64_t ram_bytes,
 static int create_pci_host(struct vm *vm, struct error *err)
 {
 	struct pci_host_layout *layout = &vm->arch->pci_layout;
+	struct device_memory_layout memory;
+	int rc = device_memory_layout(vm->config, &memory, err);
 
+	if (rc)
+		return rc;
 	*layout = (struct pci_host_layout){
 		.ecam_gpa = X86_PCI_ECAM_GPA,
 		.mmio32_gpa = X86_PCI_MMIO32_GPA,
@@ -75,8 +81,7 @@ static int create_pci_host(struct vm *vm, struct error *err)
 	};
 	for (unsigned int i = 0; i < ARRAY_SIZE(layout->intx_gsis); i++)
 		layout->intx_gsis[i] = X86_GSI_PCI_INTX + i;
-	place_mmio64(layout, vm->config->memory.size_bytes,
-	             x86_cpuid_physical_bits(vm->arch->cpuid));
+	place_mmio64(layout, memory.end_gpa, x86_cpuid_physical_bits(vm->arch->cpuid));
 	return pci_host_create(vm, layout, &vm->pci, err);
 }
 

@@ -39,6 +39,12 @@ struct device_class {
 	const char
 		*option; /* "balloon": `--balloon off|KEY[=VALUE],…`; NULL: no option of its own */
 	bool on_by_default; /* one is created unless `--OPTION off` */
+	/* "vm": each `--OPTION KEY[=VALUE],…` adds one, whose id is vm0, vm1 … unless the key id
+	 * says another; NULL: there is one, and the option adds to its keys. */
+	const char *id_prefix;
+	/* It owns device memory (device_memory.h) and has the options size, requested-size,
+	 * block-size (all SIZE) and node (UINT), which vm_config_complete checks. */
+	bool is_memory;
 	const struct device_option *options;
 	size_t option_count;
 	int (*create)(struct vm *vm, const struct device_config *config, struct device **ret_device,

@@ -29,6 +29,11 @@ struct device_memory_layout {
 EBB_MUST_CHECK int device_memory_layout(const struct vm_config *config,
                                         struct device_memory_layout *ret_layout, struct error *err);
 
+/* Whether all of it lies below 2^bits, which this host can give a guest. -EINVAL with a message
+ * that names the device. */
+EBB_MUST_CHECK int device_memory_check_bits(const struct vm_config *config, unsigned int bits,
+                                            struct error *err);
+
 /* The range of a device; NULL: it has none. */
 const struct device_memory_range *device_memory_find(const struct device_memory_layout *layout,
                                                      const struct device_config *device);

@@ -261,7 +261,7 @@ static void mistakes_name_option_value_and_limit(void **state)
 		{ "--no-reboot=1", "--no-reboot=1: takes no value (give --no-reboot)" },
 		{ "--ballon off", "--ballon: unknown option (did you mean --balloon?)" },
 		{ "--kernl x", "--kernl: unknown option (did you mean --kernel?)" },
-		{ "--virtio-mem id=a", "--virtio-mem: unknown option (see ebb help run)" },
+		{ "--vsock 3", "--vsock: unknown option (see ebb help run)" },
 		{ "-z", "-z: unknown option (see ebb help run)" },
 		{ "-n tap", "-n: unknown option (see ebb help run)" },
 		{ "--balloon", "--balloon: no value (give --balloon off|KEY[=VALUE],...)" },

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "ebb/arch.h"
+#include "ebb/device.h"
 
 #include "../../arch/x86/x86.h"
 
@@ -62,7 +63,9 @@ static void test_memory_map(void **state)
 	(void)state;
 	arch_memory_map(MIB, &map);
 	assert_int_equal(map.range_count, 1);
+	assert_int_equal(map.device_memory_gpa, 4 * GIB);
 	arch_memory_map(3 * GIB, &map);
+	assert_int_equal(map.device_memory_gpa, 4 * GIB);
 	assert_int_equal(map.range_count, 1);
 	assert_int_equal(map.ranges[0].gpa, 0);
 	assert_int_equal(map.ranges[0].size_bytes, 3 * GIB);
@@ -70,6 +73,9 @@ static void test_memory_map(void **state)
 	assert_int_equal(map.range_count, 2);
 	assert_int_equal(map.ranges[1].gpa, 4 * GIB);
 	assert_int_equal(map.ranges[1].size_bytes, 3 * GIB);
+	assert_int_equal(map.device_memory_gpa, 7 * GIB);
+	arch_memory_map(6 * GIB + 4096, &map);
+	assert_int_equal(map.device_memory_gpa, 8 * GIB);
 	arch_memory_map(16 * TIB, &map);
 	assert_int_equal(map.ranges[0].size_bytes + map.ranges[1].size_bytes, 16 * TIB);
 }
@@ -131,6 +137,33 @@ static void test_address_bits(void **state)
 	assert_non_null(strstr(err.message, "addresses 39 bits, at most 523264 MiB"));
 }
 
+/* Device memory is memory too: behind 512 MiB it begins at 4 GiB. */
+static void test_address_bits_of_devices(void **state)
+{
+	static const struct device_option options[] = {
+		{ .key = "size", .type = DEVICE_OPTION_SIZE },
+		{ .key = "block-size", .type = DEVICE_OPTION_SIZE, .default_value = 2 * MIB },
+		{ .key = "node", .type = DEVICE_OPTION_UINT },
+	};
+	static const struct device_class class = { .name = "memory",
+		                                   .option = "memory",
+		                                   .is_memory = true,
+		                                   .options = options,
+		                                   .option_count = ARRAY_SIZE(options) };
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	config.device_count = 1;
+	config.devices[0] = (struct device_config){ .class = &class, .id = "vm0" };
+	device_config_set_number(&config.devices[0], "size", 508 * GIB);
+	assert_int_equal(arch_vm_create(&vm, NULL), 0);
+	arch_vm_destroy(&vm);
+	device_config_set_number(&config.devices[0], "size", 508 * GIB + 2 * MIB);
+	assert_int_equal(arch_vm_create(&vm, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "--memory id=vm0: its memory would end at 524290 MiB, "
+	                                    "this host's CPU addresses 39 bits"));
+}
+
 static void test_too_many_cpus(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -149,6 +182,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_vm_unwinds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_vcpu_unwinds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_address_bits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_address_bits_of_devices, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_too_many_cpus, set_up, tear_down),
 	};
 

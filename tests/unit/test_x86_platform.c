@@ -15,6 +15,7 @@
 
 #include "../../arch/x86/x86.h"
 
+#include "fake_arch.h"
 #include "fake_kvm.h"
 #include "fake_pc.h"
 
@@ -97,13 +98,13 @@ static void test_no_pci(void **state)
 	assert_null(fixture->pc.vm.pci);
 }
 
-static void check_window(struct fixture *fixture, unsigned int bits, uint64_t ram_bytes,
+static void check_window(struct fixture *fixture, unsigned int bits, gpa_t memory_end_gpa,
                          gpa_t expected_gpa, uint64_t expected_bytes)
 {
 	struct vm *vm = &fixture->pc.vm;
 
 	fixture->cpuid->entries[0].eax = bits;
-	fixture->pc.config.memory.size_bytes = ram_bytes;
+	fake_arch_set_device_memory(memory_end_gpa);
 	assert_int_equal(x86_platform_create(vm, NULL), 0);
 	assert_int_equal(pci_host_layout(vm->pci)->mmio64_gpa, expected_gpa);
 	assert_int_equal(pci_host_layout(vm->pci)->mmio64_bytes, expected_bytes);
@@ -116,12 +117,36 @@ static void test_window(void **state)
 {
 	struct fixture *fixture = *state;
 
-	check_window(fixture, 39, 512 * MIB, 4 * GIB, 32 * GIB);
-	check_window(fixture, 39, 3 * GIB + 4096, 5 * GIB, 32 * GIB);
-	check_window(fixture, 36, 60 * GIB, 61 * GIB, 3 * GIB);
-	check_window(fixture, 36, 63 * GIB, 0, 0);
-	check_window(fixture, 32, 512 * MIB, 0, 0);
-	check_window(fixture, 255, 8 * GIB, 9 * GIB, 32 * GIB);
+	check_window(fixture, 39, 4 * GIB, 4 * GIB, 32 * GIB);
+	check_window(fixture, 39, 5 * GIB, 5 * GIB, 32 * GIB);
+	check_window(fixture, 36, 61 * GIB, 61 * GIB, 3 * GIB);
+	check_window(fixture, 36, 64 * GIB, 0, 0);
+	check_window(fixture, 32, 4 * GIB, 0, 0);
+	check_window(fixture, 255, 9 * GIB, 9 * GIB, 32 * GIB);
+}
+
+/* And above what memory devices own there. */
+static void test_window_behind_device_memory(void **state)
+{
+	static const struct device_option options[] = {
+		{ .key = "size", .type = DEVICE_OPTION_SIZE, .default_value = 3 * GIB + 2 * MIB },
+		{ .key = "block-size", .type = DEVICE_OPTION_SIZE, .default_value = 2 * MIB },
+		{ .key = "node", .type = DEVICE_OPTION_UINT },
+	};
+	static const struct device_class class = { .name = "memory",
+		                                   .is_memory = true,
+		                                   .options = options,
+		                                   .option_count = ARRAY_SIZE(options) };
+	struct fixture *fixture = *state;
+	struct vm_config *config = &fixture->pc.config;
+
+	config->device_count = 2;
+	config->devices[0].class = &class;
+	config->devices[1].class = &class;
+	check_window(fixture, 39, 5 * GIB, 13 * GIB, 32 * GIB);
+	check_window(fixture, 36, 5 * GIB, 13 * GIB, 32 * GIB);
+	check_window(fixture, 36, 55 * GIB, 63 * GIB, GIB);
+	check_window(fixture, 36, 56 * GIB, 0, 0);
 }
 
 static void read_memory(struct vm *vm, gpa_t gpa, void *buf, size_t bytes)
@@ -182,6 +207,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_test_devices, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_pci, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_window, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_window_behind_device_memory, set_up,
+		                                tear_down),
 		cmocka_unit_test_setup_teardown(test_describe, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unwinds, set_up, tear_down),
 	};

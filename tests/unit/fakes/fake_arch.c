@@ -29,6 +29,7 @@ static struct {
 	unsigned int resets[VM_CPUS_MAX];
 	unsigned int dumps;
 	bool no_msi;
+	gpa_t device_memory_gpa;
 	bool levels[FAKE_ARCH_PINS];
 	unsigned int level_sets[FAKE_ARCH_PINS];
 } fake = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -68,6 +69,7 @@ void fake_arch_reset(void)
 	lock();
 	fake.fail_armed = fake.failed = false;
 	fake.exit_hook = NULL;
+	fake.device_memory_gpa = 0;
 	memset(fake.resets, 0, sizeof(fake.resets));
 	fake.dumps = 0;
 	memset(fake.levels, 0, sizeof(fake.levels));
@@ -106,6 +108,13 @@ void fake_arch_set_exit_hook(fake_arch_exit_fn hook)
 {
 	lock();
 	fake.exit_hook = hook;
+	unlock();
+}
+
+void fake_arch_set_device_memory(gpa_t gpa)
+{
+	lock();
+	fake.device_memory_gpa = gpa;
 	unlock();
 }
 
@@ -163,6 +172,8 @@ void arch_memory_map(uint64_t size_bytes, struct arch_memory_map *ret_map)
 	ret_map->range_count = 1;
 	ret_map->ranges[0].gpa = 0;
 	ret_map->ranges[0].size_bytes = size_bytes;
+	ret_map->device_memory_gpa =
+		fake.device_memory_gpa ? fake.device_memory_gpa : align_up(size_bytes, GIB);
 }
 
 int arch_vm_create(struct vm *vm, struct error *err)

@@ -20,6 +20,10 @@ void fake_arch_set_exit_hook(fake_arch_exit_fn hook);
 
 void fake_arch_set_msi(bool has_msi); /* true after fake_arch_reset */
 
+/* Where arch_memory_map says that device memory begins; 0, as after fake_arch_reset: on the next
+ * GiB behind RAM, which begins at 0. */
+void fake_arch_set_device_memory(gpa_t gpa);
+
 unsigned int fake_arch_reset_count(unsigned int vcpu_index); /* arch_vcpu_reset */
 unsigned int fake_arch_dump_count(void);
 bool fake_arch_level(unsigned int gsi);

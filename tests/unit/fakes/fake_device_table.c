@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table of three device classes: stands in for devices/device_table.c (`fakes:
+/* A table of device classes: stands in for devices/device_table.c (`fakes:
  * fake_device_table`). */
 #include <errno.h>
 #include <string.h>
@@ -64,8 +64,30 @@ static const struct device_class balloon_class = {
 	.destroy = destroy,
 };
 
+static const struct device_option memory_options[] = {
+	{ .key = "size", .help = "region", .type = DEVICE_OPTION_SIZE },
+	{ .key = "requested-size", .help = "at first", .type = DEVICE_OPTION_SIZE },
+	{ .key = "block-size",
+	  .help = "unit",
+	  .type = DEVICE_OPTION_SIZE,
+	  .default_value = PAGE_2M_BYTES },
+	{ .key = "node", .help = "NUMA", .type = DEVICE_OPTION_UINT },
+};
+
+static const struct device_class memory_class = {
+	.name = "virtio-mem",
+	.help = "memory",
+	.option = "virtio-mem",
+	.id_prefix = "vm",
+	.is_memory = true,
+	.options = memory_options,
+	.option_count = ARRAY_SIZE(memory_options),
+	.create = create,
+	.destroy = destroy,
+};
+
 static const struct device_class *const classes[] = { &platform_class, &console_class, &rng_class,
-	                                              &balloon_class };
+	                                              &balloon_class, &memory_class };
 
 const struct device_class *const *device_classes(size_t *ret_count)
 {
