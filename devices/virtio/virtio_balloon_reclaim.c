@@ -257,9 +257,11 @@ static int check_start(const struct balloon *balloon, uint64_t keep_bytes, struc
 		return error_set(err, -ENOTSUP,
 		                 "reclaim: the guest's balloon driver does not tell statistics");
 	if (virtio_has_feature(vdev, VIRTIO_BALLOON_F_PAGE_POISON))
-		return error_set(err, -ENOTSUP,
-		                 "reclaim: this guest writes every page that it frees, which would "
-		                 "bring all of it back (leave it to free page reporting)");
+		return error_set(
+			err, -ENOTSUP,
+			"reclaim: this guest writes every page that it frees (page_poison=1 or "
+			"init_on_free=1), so what it takes back from the balloon would be "
+			"resident again (leave it to free page reporting, or set a balloon size)");
 	return 0;
 }
 
