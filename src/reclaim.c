@@ -17,8 +17,8 @@
  * memory. So reclaim_release_later puts parts off, in bitmaps (reclaim_deferred.c), until their 2
  * MiB block is complete, and complete blocks until there are 16 MiB of them: a Linux guest that
  * inflates by 1 MiB a request then costs a call for 16 MiB, and no split. Its caller says when the
- * rest has waited long enough, and what its owner takes back. What is put off is in no account
- * before it is released.
+ * rest has waited long enough, and whether parts go then that are not worth a split; and what its
+ * owner takes back. What is put off is in no account before it is released.
  *
  * A backing of huge pages (hugetlb) frees whole ones alone. There a block is the backing's page,
  * and parts wait for as long as it takes; parts of one that may not be put off (reports: the guest
@@ -42,9 +42,11 @@
 #include "reclaim_pieces.h"
 #include "reclaim_trace.h"
 
-/* What may wait: so much in complete blocks for company, so much altogether. */
+/* What may wait: so much in complete blocks for company; altogether so much, or that part of RAM.
+ */
 #define DEFERRED_COMPLETE_MAX_BYTES (16 * MIB)
 #define DEFERRED_MAX_BYTES          (64 * MIB)
+#define DEFERRED_MAX_PART           32
 
 struct reclaim {
 	struct guest_memory *memory;
@@ -226,33 +228,59 @@ static void take_deferred_run(void *ctx, gpa_t gpa, uint64_t size_bytes)
 		                   &batch->outcome);
 }
 
-/* What was put off becomes part of the batch: the complete blocks, or all that may go. */
-static void gather_deferred(struct reclaim *reclaim, bool complete_only, struct batch *batch)
+static bool block_is_huge(void *ctx, gpa_t gpa)
+{
+	struct taken *taken = ctx;
+
+	return reclaim_pieces_hold_huge(&taken->reclaim->pieces, taken->region, gpa,
+	                                taken->region->deferred.block_bytes);
+}
+
+/* What was put off becomes part of the batch, as far as it may go. */
+static void gather_deferred(struct reclaim *reclaim, enum reclaim_deferred_choice choice,
+                            struct batch *batch)
 {
 	for (size_t i = 0; i < reclaim->region_count; i++) {
 		struct taken taken = { reclaim, &reclaim->regions[i], batch };
 
-		reclaim_deferred_take(&taken.region->deferred, complete_only, take_deferred_run,
-		                      &taken);
+		reclaim_deferred_take(&taken.region->deferred, choice, take_deferred_run,
+		                      block_is_huge, &taken);
 	}
+}
+
+/* Whether more waits than may; not of what only goes in huge pages, which waits as long as it
+ * takes.
+ */
+static bool too_much_waits(const struct reclaim *reclaim)
+{
+	uint64_t waits_bytes = 0, total_bytes = 0;
+
+	for (size_t i = 0; i < reclaim->region_count; i++) {
+		const struct reclaim_region *region = &reclaim->regions[i];
+
+		total_bytes += region->size_bytes;
+		if (!has_huge_pages(region))
+			waits_bytes += region->deferred.bytes;
+	}
+	return waits_bytes >= max_u64(DEFERRED_MAX_BYTES, total_bytes / DEFERRED_MAX_PART);
 }
 
 /* When enough waits. */
 static void gather_what_waited(struct reclaim *reclaim, struct batch *batch)
 {
-	uint64_t complete_bytes = 0, bytes = 0;
+	uint64_t complete_bytes = 0;
 
 	for (size_t i = 0; i < reclaim->region_count; i++) {
-		const struct reclaim_region *region = &reclaim->regions[i];
+		const struct reclaim_deferred *deferred = &reclaim->regions[i].deferred;
 
-		complete_bytes += region->deferred.complete_blocks * region->deferred.block_bytes;
-		if (!has_huge_pages(region))
-			bytes += region->deferred.bytes;
+		complete_bytes += deferred->complete_blocks * deferred->block_bytes;
 	}
-	if (bytes >= DEFERRED_MAX_BYTES)
-		gather_deferred(reclaim, false, batch);
-	else if (complete_bytes >= DEFERRED_COMPLETE_MAX_BYTES)
-		gather_deferred(reclaim, true, batch);
+	if (complete_bytes >= DEFERRED_COMPLETE_MAX_BYTES)
+		gather_deferred(reclaim, DEFERRED_COMPLETE, batch);
+	if (too_much_waits(reclaim))
+		gather_deferred(reclaim, DEFERRED_WORTH_IT, batch);
+	if (too_much_waits(reclaim))
+		gather_deferred(reclaim, DEFERRED_ALL, batch);
 }
 
 /* --- a batch, from end to end; under both locks --- */
@@ -435,7 +463,8 @@ int reclaim_release_later(struct reclaim *reclaim, enum reclaim_source source,
 }
 
 static int release_what_waited(struct reclaim *reclaim, enum reclaim_source source,
-                               bool complete_only, struct reclaim_outcome *ret_outcome)
+                               enum reclaim_deferred_choice choice,
+                               struct reclaim_outcome *ret_outcome)
 {
 	struct batch batch;
 	int r = 0;
@@ -444,7 +473,7 @@ static int release_what_waited(struct reclaim *reclaim, enum reclaim_source sour
 	begin_batch(reclaim, source, &batch);
 	batch.range_count = reclaim->deferred_range_count;
 	reclaim->deferred_range_count = 0;
-	gather_deferred(reclaim, complete_only, &batch);
+	gather_deferred(reclaim, choice, &batch);
 	if (batch.bytes_in)
 		r = end_batch(reclaim, &batch);
 	unlock(reclaim);
@@ -455,13 +484,19 @@ static int release_what_waited(struct reclaim *reclaim, enum reclaim_source sour
 int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source,
                              struct reclaim_outcome *ret_outcome)
 {
-	return release_what_waited(reclaim, source, false, ret_outcome);
+	return release_what_waited(reclaim, source, DEFERRED_ALL, ret_outcome);
 }
 
 int reclaim_release_complete(struct reclaim *reclaim, enum reclaim_source source,
                              struct reclaim_outcome *ret_outcome)
 {
-	return release_what_waited(reclaim, source, true, ret_outcome);
+	return release_what_waited(reclaim, source, DEFERRED_COMPLETE, ret_outcome);
+}
+
+int reclaim_release_worth_it(struct reclaim *reclaim, enum reclaim_source source,
+                             struct reclaim_outcome *ret_outcome)
+{
+	return release_what_waited(reclaim, source, DEFERRED_WORTH_IT, ret_outcome);
 }
 
 /* Every page of [start, last]. */

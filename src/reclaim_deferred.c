@@ -16,6 +16,9 @@
  * apart: what is taken leaves the map. Pages of a backing that frees whole blocks alone (hugetlb)
  * never go apart, and stay in the map when they went: a block of which one page was given back to
  * its owner (forgotten), touched, and put off again is released again.
+ *
+ * A part is worth the split of a huge page when all but an eighth of its block waits. Where the
+ *host holds the block in small pages there is nothing to split, and any part is worth it.
  */
 #include "reclaim_deferred.h"
 
@@ -24,6 +27,8 @@
 #include <sys/mman.h>
 
 #include "ebb/bitmap.h"
+
+#define WORTH_A_SPLIT_BYTES (PAGE_2M_BYTES / 8 * 7)
 
 void reclaim_deferred_init(struct reclaim_deferred *deferred, gpa_t gpa, uint64_t size_bytes,
                            uint64_t block_bytes, bool whole_only)
@@ -215,6 +220,7 @@ uint64_t reclaim_deferred_forget(struct reclaim_deferred *deferred, gpa_t gpa, u
 struct taking {
 	struct reclaim_deferred *deferred;
 	reclaim_deferred_fn fn;
+	reclaim_deferred_huge_fn is_huge;
 	void *ctx;
 	gpa_t start, end; /* the run so far */
 	uint64_t bytes;
@@ -253,17 +259,38 @@ static void take_block(struct taking *taking, size_t block)
 	deferred->counts[block] = 0;
 }
 
-uint64_t reclaim_deferred_take(struct reclaim_deferred *deferred, bool complete_only,
-                               reclaim_deferred_fn fn, void *ctx)
+/* Of one block. */
+static bool is_worth_it(const struct taking *taking, size_t block)
 {
-	struct taking taking = { .deferred = deferred, .fn = fn, .ctx = ctx };
+	const struct reclaim_deferred *deferred = taking->deferred;
+	gpa_t gpa = deferred->first_gpa + block * deferred->block_bytes;
 
-	complete_only |= deferred->whole_only;
-	if (!deferred->bytes || (complete_only && !deferred->complete_blocks))
+	return deferred->counts[block] * PAGE_4K_BYTES >= WORTH_A_SPLIT_BYTES ||
+	       !taking->is_huge(taking->ctx, gpa);
+}
+
+static bool is_chosen(const struct taking *taking, enum reclaim_deferred_choice choice,
+                      size_t block)
+{
+	if (bitmap_test(taking->deferred->complete, block))
+		return true;
+	if (choice == DEFERRED_COMPLETE || !taking->deferred->counts[block])
+		return false;
+	return choice == DEFERRED_ALL || is_worth_it(taking, block);
+}
+
+uint64_t reclaim_deferred_take(struct reclaim_deferred *deferred,
+                               enum reclaim_deferred_choice choice, reclaim_deferred_fn fn,
+                               reclaim_deferred_huge_fn is_huge, void *ctx)
+{
+	struct taking taking = { .deferred = deferred, .fn = fn, .is_huge = is_huge, .ctx = ctx };
+
+	if (deferred->whole_only)
+		choice = DEFERRED_COMPLETE;
+	if (!deferred->bytes || (choice == DEFERRED_COMPLETE && !deferred->complete_blocks))
 		return 0;
 	for (size_t block = deferred->begin_block; block < deferred->end_block; block++) {
-		if (complete_only ? bitmap_test(deferred->complete, block)
-		                  : deferred->counts[block] > 0)
+		if (is_chosen(&taking, choice, block))
 			take_block(&taking, block);
 	}
 	if (taking.end > taking.start)

@@ -38,10 +38,20 @@ EBB_MUST_CHECK int reclaim_deferred_add(struct reclaim_deferred *deferred, gpa_t
 /* As above: its bits go. Returns how much of it waited. */
 uint64_t reclaim_deferred_forget(struct reclaim_deferred *deferred, gpa_t gpa, uint64_t size_bytes);
 
-/* Takes what is complete, or everything that may be taken, as ascending ranges that are apart from
- * each other. Returns how many bytes. */
+enum reclaim_deferred_choice {
+	DEFERRED_COMPLETE, /* blocks */
+	DEFERRED_WORTH_IT, /* and parts that are worth a split, or need none */
+	DEFERRED_ALL,
+};
+
 typedef void (*reclaim_deferred_fn)(void *ctx, gpa_t gpa, uint64_t size_bytes);
-uint64_t reclaim_deferred_take(struct reclaim_deferred *deferred, bool complete_only,
-                               reclaim_deferred_fn fn, void *ctx);
+/* Whether the host holds the block that begins at gpa in a huge page. */
+typedef bool (*reclaim_deferred_huge_fn)(void *ctx, gpa_t gpa);
+
+/* Takes what is chosen and may be taken, as ascending ranges that are apart from each other.
+ * Returns how many bytes. */
+uint64_t reclaim_deferred_take(struct reclaim_deferred *deferred,
+                               enum reclaim_deferred_choice choice, reclaim_deferred_fn fn,
+                               reclaim_deferred_huge_fn is_huge, void *ctx);
 
 #endif

@@ -75,6 +75,23 @@ int reclaim_host_pagemap_scan(int pagemap_fd, uintptr_t start, uintptr_t end,
 	return count;
 }
 
+int reclaim_host_pagemap_holds_huge(int pagemap_fd, uintptr_t start, uintptr_t end)
+{
+	struct reclaim_host_run run;
+	struct pagemap_scan scan = {
+		.size_bytes = sizeof(scan),
+		.start = start,
+		.end = end,
+		.runs = (uintptr_t)&run,
+		.runs_max = 1,
+		.all_of = RECLAIM_HOST_HUGE,
+		.returned = RECLAIM_HOST_HUGE,
+	};
+	int count = ioctl(pagemap_fd, PAGEMAP_SCAN_REQUEST, &scan);
+
+	return count < 0 ? -errno : count;
+}
+
 int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency)
 {
 	return mincore(hva, size_bytes, residency) ? -errno : 0;

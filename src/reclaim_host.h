@@ -23,6 +23,7 @@ struct reclaim_host_run {
 #define RECLAIM_HOST_PRESENT   (UINT64_C(1) << 3)
 #define RECLAIM_HOST_SWAPPED   (UINT64_C(1) << 4)
 #define RECLAIM_HOST_ZERO_PAGE (UINT64_C(1) << 5)
+#define RECLAIM_HOST_HUGE      (UINT64_C(1) << 6)
 
 enum reclaim_host_advice {
 	RECLAIM_HOST_DONTNEED, /* frees private anonymous memory */
@@ -52,6 +53,9 @@ EBB_MUST_CHECK int reclaim_host_pagemap_open(void);
 EBB_MUST_CHECK int reclaim_host_pagemap_scan(int pagemap_fd, uintptr_t start, uintptr_t end,
                                              struct reclaim_host_run *runs, size_t max,
                                              uintptr_t *ret_walk_end);
+
+/* Whether huge pages are mapped as such anywhere in it: 1, 0 or -errno. */
+EBB_MUST_CHECK int reclaim_host_pagemap_holds_huge(int pagemap_fd, uintptr_t start, uintptr_t end);
 
 /* One byte a 4 KiB page to residency[]: bit 0 says mapped. 0 or -errno. */
 EBB_MUST_CHECK int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency);

@@ -315,3 +315,13 @@ void reclaim_pieces_look(struct reclaim_pieces *all, const struct reclaim_region
 	(void)!residency_scan(&all->residency, start, start + size_bytes, count_run, &slice);
 	look->looked_bytes += size_bytes;
 }
+
+bool reclaim_pieces_hold_huge(struct reclaim_pieces *all, const struct reclaim_region *region,
+                              gpa_t gpa, uint64_t size_bytes)
+{
+	gpa_t from = max_u64(gpa, region->gpa);
+	gpa_t to = min_u64(gpa + size_bytes, region->gpa + region->size_bytes);
+
+	return residency_holds_huge(&all->residency, (uintptr_t)region->hva + (from - region->gpa),
+	                            (uintptr_t)region->hva + (to - region->gpa));
+}

@@ -69,6 +69,11 @@ void reclaim_pieces_flush(struct reclaim_pieces *all, struct reclaim_outcome *ou
 void reclaim_pieces_look(struct reclaim_pieces *all, const struct reclaim_region *region,
                          uint64_t offset_bytes, uint64_t size_bytes, struct reclaim_look *look);
 
+/* Whether the host holds any of [gpa, gpa + size_bytes), as far as it is the region's, in huge
+ * pages; true where it does not say. */
+bool reclaim_pieces_hold_huge(struct reclaim_pieces *all, const struct reclaim_region *region,
+                              gpa_t gpa, uint64_t size_bytes);
+
 /* Frees what is remembered of a region. */
 void reclaim_region_forget(struct reclaim_region *region);
 

@@ -113,3 +113,11 @@ int residency_scan(struct residency *residency, uintptr_t start, uintptr_t end, 
 	}
 	return r;
 }
+
+bool residency_holds_huge(struct residency *residency, uintptr_t start, uintptr_t end)
+{
+	if (residency->method == RESIDENCY_UNPROBED)
+		probe(residency);
+	return residency->method != RESIDENCY_PAGEMAP ||
+	       reclaim_host_pagemap_holds_huge(residency->pagemap_fd, start, end) != 0;
+}

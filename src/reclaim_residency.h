@@ -30,6 +30,10 @@ typedef void (*residency_run_fn)(void *ctx, uintptr_t start, uintptr_t end, bool
 EBB_MUST_CHECK int residency_scan(struct residency *residency, uintptr_t start, uintptr_t end,
                                   residency_run_fn fn, void *ctx);
 
+/* Whether [start, end) holds parts of huge pages; true where the host does not say. */
+EBB_MUST_CHECK bool residency_holds_huge(struct residency *residency, uintptr_t start,
+                                         uintptr_t end);
+
 /* Whether what a scan left out is neither mapped nor in swap; known after the first scan. */
 static inline bool residency_sees_swap(const struct residency *residency)
 {

@@ -17,11 +17,11 @@
  * How long. Whole blocks wait 0.1 s for company. Parts wait until it is worth something: on a stock
  * guest that had worked, 512 MiB of 1 GiB inflated filled all but some 13 blocks of 2 MiB while
  * requests kept coming, and as many were left in parts whether these had waited 0.1, 1 or 5 s: the
- * rest of such a block is in use, and time does not fill it. Releasing the parts splits a huge page
- * each, and its memory is not the host's before the host, short of memory, takes the page apart. So
- * parts go when processes of the host wait for memory (pressure.h), when they are asked for (a
- * reclaim run, x-ebb-set-inflate), when the driver goes, or after 60 s without a request. The
- * engine bounds them (64 MiB) and tells how many there are.
+ * rest of such a block is in use, and time does not fill it. Releasing a part splits a huge page,
+ * and its memory is not the host's before the host, short of memory, takes the page apart. So after
+ * 60 s without a request those parts go that are worth it or split nothing (reclaim.c); the others
+ * when processes of the host wait for memory (pressure.h), when they are asked for (a reclaim run,
+ * x-ebb-set-inflate), or when the driver goes. The engine bounds them and tells how many there are.
  *
  * Bounds: a chain's array of page frame numbers counts up to 16384 of them (64 MiB; Linux sends
  * 256), the rest is acknowledged and counted as refused (inflate), or makes the engine forget all
@@ -88,20 +88,26 @@ void balloon_release_deferred(void *ctx)
 	(void)reclaim_release_deferred(balloon->vdev.device.vm->reclaim, RECLAIM_INFLATE, &outcome);
 }
 
-/* No request came for a while: whole blocks go first, parts when they have waited long enough. */
+/* No request came for a while: whole blocks go first, parts that are worth it when they have waited
+ * long enough. */
 static void deferred_time_is_up(void *ctx)
 {
 	struct balloon *balloon = ctx;
+	struct reclaim *reclaim = balloon->vdev.device.vm->reclaim;
 	struct reclaim_outcome outcome;
 	struct balloon_release release;
 
 	balloon_query_release(balloon, &release);
-	if (balloon->complete_released || release.hold_ns <= COMPANY_NS) {
+	if (release.hold_ns <= COMPANY_NS) {
 		balloon_release_deferred(balloon);
 		return;
 	}
+	if (balloon->complete_released) {
+		(void)reclaim_release_worth_it(reclaim, RECLAIM_INFLATE, &outcome);
+		return;
+	}
 	balloon->complete_released = true;
-	(void)reclaim_release_complete(balloon->vdev.device.vm->reclaim, RECLAIM_INFLATE, &outcome);
+	(void)reclaim_release_complete(reclaim, RECLAIM_INFLATE, &outcome);
 	event_timer_set(balloon->deferred_timer, release.hold_ns - COMPANY_NS, 0);
 }
 

@@ -123,8 +123,8 @@ int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
  * of a part off until the rest of its block (2 MiB, or the backing's page) comes, or there is
  * enough for a call. What is put off counts nowhere (*ret_outcome too) until it is released by a
  * later call, by reclaim_release_deferred or by reclaim_release_all. Before the owner gets any of
- * it back, reclaim_forget_deferred has to say so. At most 64 MiB wait; of a backing that frees huge
- * pages alone, all that never made a whole one.
+ * it back, reclaim_forget_deferred has to say so. At most 64 MiB wait, or a 32nd of guest memory if
+ * that is more; of a backing that frees huge pages alone, all that never made a whole one.
  */
 int reclaim_release_later(struct reclaim *reclaim, enum reclaim_source source,
                           struct reclaim_range *ranges, size_t count,
@@ -137,6 +137,11 @@ int reclaim_release_deferred(struct reclaim *reclaim, enum reclaim_source source
 
 /* The same of whole blocks alone, which only wait for company. */
 int reclaim_release_complete(struct reclaim *reclaim, enum reclaim_source source,
+                             struct reclaim_outcome *ret_outcome);
+
+/* The same of whole blocks, of parts that are nearly whole ones, and of those whose memory the host
+ * does not hold in a huge page: not of those that would split one for little. */
+int reclaim_release_worth_it(struct reclaim *reclaim, enum reclaim_source source,
                              struct reclaim_outcome *ret_outcome);
 
 /*

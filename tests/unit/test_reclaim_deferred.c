@@ -77,6 +77,96 @@ static void test_no_more_than_so_much_waits(void **state)
 	assert_int_equal(fake_reclaim_host.vector_calls, 1);
 }
 
+/* What the host says of huge pages: there are none but in [gpa, gpa + size_bytes). */
+static void huge_pages_in(struct fixture *f, gpa_t gpa, uint64_t size_bytes)
+{
+	fake_reclaim_host.huge_start = span(f, gpa, size_bytes);
+	fake_reclaim_host.huge_end = span(f, gpa, size_bytes) + size_bytes;
+}
+
+static struct reclaim_outcome release_worth_it(struct fixture *f)
+{
+	struct reclaim_outcome outcome;
+
+	assert_int_equal(reclaim_release_worth_it(f->reclaim, RECLAIM_INFLATE, &outcome), 0);
+	return outcome;
+}
+
+static uint64_t waiting(struct fixture *f)
+{
+	struct reclaim_stats stats;
+
+	reclaim_query(f->reclaim, &stats);
+	return stats.deferred_bytes;
+}
+
+#define WORTH_BYTES (PAGE_2M_BYTES / 8 * 7)
+
+static void test_parts_split_no_huge_page_for_little(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, 10 * MIB);
+	huge_pages_in(f, 0, 6 * MIB);
+	later(f, 0, WORTH_BYTES - PAGE);
+	later(f, 2 * MIB + PAGE, WORTH_BYTES);
+	later(f, 4 * MIB, 2 * MIB);
+	later(f, 6 * MIB, PAGE);           /* nothing to split */
+	later(f, 8 * MIB + MIB, 2 * PAGE); /* nor here */
+	assert_int_equal(release_worth_it(f).bytes_released, WORTH_BYTES + 2 * MIB + 3 * PAGE);
+	assert_int_equal(release_calls(), 1);
+	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB);
+	assert_int_equal(resident(f, 2 * MIB, 2 * MIB), 2 * MIB - WORTH_BYTES);
+	assert_int_equal(resident(f, 6 * MIB, 4 * MIB), 4 * MIB - 3 * PAGE);
+	assert_int_equal(waiting(f), WORTH_BYTES - PAGE);
+	assert_int_equal(release_worth_it(f).bytes_released, 0);
+	/* The page that makes it worth it; the host took its huge page apart; it is asked for. */
+	later(f, PAGE_2M_BYTES - PAGE, PAGE);
+	assert_int_equal(release_worth_it(f).bytes_released, WORTH_BYTES);
+	later(f, 4 * MIB, PAGE);
+	assert_int_equal(release_worth_it(f).bytes_released, 0);
+	later(f, 6 * MIB, MIB);
+	assert_int_equal(release_deferred(f).bytes_released, MIB - PAGE);
+	assert_int_equal(waiting(f), 0);
+}
+
+/* A host that does not say where its huge pages are has them everywhere. */
+static void test_unknown_huge_pages_are_not_split(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_reclaim_host.no_pagemap_scan = true;
+	touch(f, 0, 4 * MIB);
+	later(f, 0, MIB);
+	later(f, 2 * MIB, WORTH_BYTES);
+	assert_int_equal(release_worth_it(f).bytes_released, WORTH_BYTES);
+	assert_int_equal(waiting(f), MIB);
+	fake_reclaim_host.no_pagemap_scan = false;
+	assert_int_equal(release_deferred(f).bytes_released, MIB);
+}
+
+/* At the bound, what is worth it goes first; the rest only when that was not enough. */
+static void test_the_bound_splits_no_more_than_it_must(void **state)
+{
+	struct fixture *f = *state;
+
+	touch(f, 0, LOW_BYTES);
+	huge_pages_in(f, 0, LOW_BYTES);
+	for (unsigned int block = 0; block < 24; block++)
+		later(f, block * PAGE_2M_BYTES, block % 2 ? MIB : WORTH_BYTES);
+	assert_int_equal(waiting(f), 12 * (MIB + WORTH_BYTES));
+	for (unsigned int block = 24; block < 41; block++)
+		later(f, block * PAGE_2M_BYTES, WORTH_BYTES);
+	/* 12 of 1 MiB, and 29 of 1.75 MiB, of which the last made it 64 MiB or nearly so. */
+	assert_int_equal(release_calls(), 0);
+	later(f, 41 * PAGE_2M_BYTES, WORTH_BYTES);
+	assert_int_equal(release_calls(), 1);
+	assert_int_equal(waiting(f), 12 * MIB);
+	for (unsigned int block = 42; block < 48; block++)
+		later(f, block * PAGE_2M_BYTES, MIB);
+	assert_int_equal(waiting(f), 18 * MIB);
+}
+
 static void test_waiting_twice_counts_once(void **state)
 {
 	struct fixture *f = *state;
@@ -287,7 +377,7 @@ static uint64_t waiting_bytes(const struct model *model)
 static void check_take(struct reclaim_deferred *deferred, struct model *model)
 {
 	memset(model->seen, 0, sizeof(model->seen));
-	reclaim_deferred_take(deferred, false, see_taken, model);
+	reclaim_deferred_take(deferred, DEFERRED_ALL, see_taken, NULL, model);
 	for (size_t block = 0; block < BLOCKS; block++) {
 		bool full = count_set(model, block * PAGES_A_BLOCK, PAGES_A_BLOCK) == PAGES_A_BLOCK;
 
@@ -354,6 +444,9 @@ int main(void)
 		TEST_THP(test_parts_wait_for_the_rest),
 		TEST_THP(test_complete_blocks_go_together),
 		TEST_THP(test_no_more_than_so_much_waits),
+		TEST_THP(test_parts_split_no_huge_page_for_little),
+		TEST_THP(test_unknown_huge_pages_are_not_split),
+		TEST_THP(test_the_bound_splits_no_more_than_it_must),
 		TEST_THP(test_waiting_twice_counts_once),
 		TEST(test_without_huge_pages_nothing_waits),
 		TEST_THP(test_blocks_at_a_border),

@@ -65,6 +65,15 @@ int reclaim_release_complete(struct reclaim *reclaim, enum reclaim_source source
 	return 0;
 }
 
+int reclaim_release_worth_it(struct reclaim *reclaim, enum reclaim_source source,
+                             struct reclaim_outcome *ret_outcome)
+{
+	(void)reclaim;
+	(void)source;
+	*ret_outcome = (struct reclaim_outcome){ 0 };
+	return 0;
+}
+
 int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 {
 	reclaim->stats.sources[source].requests++;

@@ -138,6 +138,15 @@ int reclaim_host_pagemap_scan(int pagemap_fd, uintptr_t start, uintptr_t end,
 	return count;
 }
 
+int reclaim_host_pagemap_holds_huge(int pagemap_fd, uintptr_t start, uintptr_t end)
+{
+	(void)pagemap_fd;
+	if (fake_reclaim_host.no_pagemap_scan)
+		return -ENOTTY;
+	return start < (uintptr_t)fake_reclaim_host.huge_end &&
+	       end > (uintptr_t)fake_reclaim_host.huge_start;
+}
+
 int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency)
 {
 	fake_reclaim_host.look_calls++;

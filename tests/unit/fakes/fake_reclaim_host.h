@@ -13,15 +13,16 @@ struct fake_reclaim_host {
 	unsigned int advice_calls[3]; /* by reclaim_host_advice */
 	unsigned int misaligned;      /* pieces that are not whole pages of page_bytes */
 	/* Steered: */
-	bool no_self;            /* before Linux 6.14 */
-	bool no_vector;          /* before Linux 6.13 */
-	bool no_pagemap;         /* no /proc */
-	bool no_pagemap_scan;    /* before Linux 6.7 */
-	size_t vector_cut;       /* each vector ends after so many elements */
-	size_t runs_max;         /* a scan returns so many runs at most */
-	unsigned int look_us;    /* what a look takes longer */
-	uint64_t resident_bytes; /* of the process; 0: it cannot be told */
-	const void *bad_hva;     /* a range that holds this page fails */
+	bool no_self;                      /* before Linux 6.14 */
+	bool no_vector;                    /* before Linux 6.13 */
+	bool no_pagemap;                   /* no /proc */
+	bool no_pagemap_scan;              /* before Linux 6.7 */
+	size_t vector_cut;                 /* each vector ends after so many elements */
+	size_t runs_max;                   /* a scan returns so many runs at most */
+	unsigned int look_us;              /* what a look takes longer */
+	uint64_t resident_bytes;           /* of the process; 0: it cannot be told */
+	const void *huge_start, *huge_end; /* what is said to be in huge pages */
+	const void *bad_hva;               /* a range that holds this page fails */
 	/* Release calls [from, from + count), counted from 0, fail with that. */
 	unsigned int fail_from, fail_count;
 	int fail_errno;
