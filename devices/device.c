@@ -45,7 +45,8 @@ int device_create(struct vm *vm, const struct device_config *config, struct erro
 
 	if (rc < 0) {
 		if (rc == -EINVAL && config->class->option) /* what the user asked of it */
-			error_prefix(err, "--%s", config->class->option);
+			error_prefix(err, config->class->id_prefix ? "--%s id=%s" : "--%s",
+			             config->class->option, config->id);
 		else
 			error_prefix(err, "%s", config->id[0] ? config->id : config->class->name);
 		return rc;

@@ -59,7 +59,7 @@ void cmdline_print_overview(FILE *stream, const struct cmdline_command *const *c
 
 /* `ebb run`: its rows, whose target is a vm_config (vm_config_init first, vm_config_complete
  * after). */
-#define CMDLINE_RUN_OPTION_COUNT 16
+#define CMDLINE_RUN_OPTION_COUNT 17
 extern const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT];
 EBB_MUST_CHECK int cmdline_run_positional(void *target, size_t index, const char *value,
                                           struct error *err);
@@ -68,6 +68,11 @@ EBB_MUST_CHECK int cmdline_run_positional(void *target, size_t index, const char
 
 EBB_MUST_CHECK int cmdline_parse_memory(void *target, const struct cmdline_option *option,
                                         const char *value, struct error *err);
+
+/* --- cmdline_numa.c: the row of --numa; target is a vm_config --- */
+
+EBB_MUST_CHECK int cmdline_parse_numa(void *target, const struct cmdline_option *option,
+                                      const char *value, struct error *err);
 
 /* --- cmdline_values.c --- */
 
@@ -114,7 +119,8 @@ EBB_MUST_CHECK int cmdline_parse_bool(const char *text, bool *ret_value);
 /* A line of help: what to type, and what it does, on the next line where that is long. */
 void cmdline_print_row(FILE *stream, const char *left, const char *help);
 
-/* Sets the device of class from "off", "on" or a list of its keys. */
+/* Sets the device of class from "off", "on" or a list of its keys; adds one where a class may have
+ * several. */
 EBB_MUST_CHECK int cmdline_parse_device(struct vm_config *config, const struct device_class *class,
                                         const char *value, struct error *err);
 void cmdline_print_device_help(FILE *stream, const struct device_class *class);

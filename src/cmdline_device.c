@@ -62,6 +62,8 @@ static const struct device_option *find_key(const struct device_class *class, co
 			return option;
 		cmdline_nearest_offer(&nearest, option->key);
 	}
+	if (class->id_prefix)
+		cmdline_nearest_offer(&nearest, "id");
 	cmdline_nearest_offer(&nearest, "off");
 	if (nearest.best)
 		error_set(err, -EINVAL, "--%s %s: unknown key (did you mean %s?)", class->option,
@@ -115,12 +117,26 @@ static int parse_number(const struct device_class *class, const struct device_op
 	                 option->key, value, low, high);
 }
 
+static int parse_id(struct device_config *device, const char *value, struct error *err)
+{
+	if (!value || strlen(value) >= DEVICE_ID_MAX || !vm_name_is_valid(value))
+		return error_set(err, -EINVAL,
+		                 "--%s id=%s: not an id (give 1 to %d letters, digits, '.', '_' or "
+		                 "'-', with no leading '.' or '-')",
+		                 device->class->option, value ? value : "", DEVICE_ID_MAX - 1);
+	strcpy(device->id, value);
+	return 0;
+}
+
 static int parse_key(struct device_config *device, char *key, char *value, struct error *err)
 {
-	const struct device_option *option = find_key(device->class, key, err);
+	const struct device_option *option;
 	uint64_t number = 0;
 	int ret;
 
+	if (device->class->id_prefix && strcmp(key, "id") == 0)
+		return parse_id(device, value, err);
+	option = find_key(device->class, key, err);
 	if (!option)
 		return -EINVAL;
 	if (option->type == DEVICE_OPTION_STRING) {
@@ -190,16 +206,20 @@ static void print_key_help(FILE *stream, const struct device_option *option)
 
 void cmdline_print_device_help(FILE *stream, const struct device_class *class)
 {
-	bool has_keys = false;
+	bool has_keys = class->id_prefix != NULL;
 	char left[64], help[128];
 
 	for (size_t i = 0; i < class->option_count; i++)
 		has_keys |= class->options[i].help != NULL;
-	snprintf(left, sizeof(left), "      --%s on|off%s", class->option,
-	         has_keys ? "|KEY[=VALUE],..." : "");
-	snprintf(help, sizeof(help), "%s (default %s)", class->help,
-	         class->on_by_default ? "on" : "off");
+	snprintf(left, sizeof(left), "      --%s %soff%s", class->option,
+	         class->id_prefix ? "" : "on|", has_keys ? "|KEY[=VALUE],..." : "");
+	snprintf(help, sizeof(help), "%s (%sdefault %s)", class->help,
+	         class->id_prefix ? "repeatable, " : "", class->on_by_default ? "on" : "off");
 	cmdline_print_row(stream, left, help);
+	if (class->id_prefix)
+		fprintf(stream,
+		        "          %-24s  what other commands call it (default %s0, %s1 ...)\n",
+		        "id=NAME", class->id_prefix, class->id_prefix);
 	for (size_t i = 0; i < class->option_count; i++) {
 		if (class->options[i].help)
 			print_key_help(stream, &class->options[i]);

@@ -231,6 +231,15 @@ const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT] = {
 	  "          thp                       huge pages, with anon and memfd (default on)",
 	  cmdline_parse_memory },
 	{ 'c', "cpus", "N", "vCPUs, 1 to 64 (default 1)", parse_cpus },
+	{ 0, "numa", "node=N[,KEY=VALUE,...]",
+	  "a NUMA node of the guest's; repeatable, numbered from 0\n"
+	  "          mem=SIZE                  its part of --mem (one node may leave it to the "
+	  "rest)\n"
+	  "          cpus=N|FIRST-LAST         its vCPUs; repeatable (default the same in each "
+	  "node;\n"
+	  "                                    with some given, node 0 has the others)\n"
+	  "          host-node=N               where the host takes its memory from (default any)",
+	  cmdline_parse_numa },
 	{ 0, "name", "NAME", "what the other commands call this guest (default ebb-PID)",
 	  parse_name },
 	{ 0, "transport", "pci|mmio", "how virtio devices are attached (default pci)",

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cmdline.h"
+#include "config_private.h"
 #include "ebb/device.h"
 
 #define MEMORY_DEFAULT_BYTES (512 * MIB)
@@ -36,14 +37,19 @@ struct device_config *vm_config_device(struct vm_config *config, const struct de
 	while (index < config->device_count &&
 	       class_order(config->devices[index].class) < class_order(class))
 		index++;
-	if (index < config->device_count && config->devices[index].class == class)
+	if (!class->id_prefix && index < config->device_count &&
+	    config->devices[index].class == class)
 		return &config->devices[index];
+	while (index < config->device_count && config->devices[index].class == class)
+		index++;
 	if (config->device_count == VM_DEVICES_MAX)
 		return NULL;
 	memmove(&config->devices[index + 1], &config->devices[index],
 	        (config->device_count - index) * sizeof(config->devices[0]));
 	config->device_count++;
 	device_config_init(&config->devices[index], class->name);
+	if (class->id_prefix)
+		config->devices[index].id[0] = '\0'; /* vm_config_complete finds one */
 	return &config->devices[index];
 }
 
@@ -173,6 +179,10 @@ int vm_config_complete(struct vm_config *config, unsigned int pid, struct error 
 		                 "--initrd %s: the built-in selftest takes none (give --kernel)",
 		                 config->initrd_paths[0]);
 	ret = complete_console(config, err);
+	if (!ret)
+		ret = config_complete_numa(config, err);
+	if (!ret)
+		ret = config_complete_devices(config, err);
 	if (ret)
 		return ret;
 	if (!config->name[0])

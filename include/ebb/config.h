@@ -36,8 +36,8 @@ struct device_property {
 /* One device to create. Keys that are not given take the option table's default. */
 struct device_config {
 	const struct device_class *class;
-	char id[DEVICE_ID_MAX]; /* unique in the VM; the class name, with a number where there are
-	                           several */
+	char id[DEVICE_ID_MAX]; /* unique in the VM: the class's name, or of a class with id_prefix
+	                           what the user says, or that and a number */
 	struct device_property properties[DEVICE_PROPERTIES_MAX];
 	size_t property_count;
 };
@@ -52,9 +52,10 @@ struct memory_config {
 #define NUMA_HOST_NODE_ANY UINT32_MAX
 
 struct numa_node_config {
-	uint64_t mem_bytes; /* of boot memory, in order of nodes; may be 0 */
-	uint64_t cpus;      /* a bit a vCPU */
-	uint32_t host_node; /* its memory comes from there alone, or NUMA_HOST_NODE_ANY */
+	bool given, mem_given; /* said, not concluded; of no matter once complete */
+	uint64_t mem_bytes;    /* of boot memory, in order of nodes; may be 0 */
+	uint64_t cpus;         /* a bit a vCPU */
+	uint32_t host_node;    /* its memory comes from there alone, or NUMA_HOST_NODE_ANY */
 };
 
 struct numa_config {       /* complete: mem_bytes add up to boot memory, each vCPU is in one node */
@@ -93,12 +94,12 @@ struct vm_config {
 void vm_config_init(struct vm_config *config);
 
 /*
- * The device of this class, added in the order of device_classes if it is not there. NULL: the
- * table of VM_DEVICES_MAX is full.
+ * The device of this class, added in the order of device_classes if it is not there; of a class
+ * with id_prefix a new one, behind those that are there. NULL: the table of VM_DEVICES_MAX is full.
  */
 struct device_config *vm_config_device(struct vm_config *config, const struct device_class *class);
 
-/* Drops the devices of this class. */
+/* Drops all devices of this class. */
 void vm_config_remove_device(struct vm_config *config, const struct device_class *class);
 
 /*

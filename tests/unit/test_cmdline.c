@@ -201,6 +201,36 @@ static void devices_follow_their_classes(void **state)
 	assert_true(device_config_bool(&config.devices[0], "free-page-reporting"));
 }
 
+static void some_devices_may_be_several(void **state)
+{
+	struct vm_config config;
+	struct line line;
+
+	(void)state;
+	/* In the order of the line; who has no id gets the next number that is free. */
+	parse_ok(&line,
+	         "--virtio-mem size=1G --virtio-mem id=vm0,size=2,requested-size=2M "
+	         "--virtio-mem size=8G,block-size=4M --balloon off",
+	         &config);
+	assert_int_equal(config.device_count, 3);
+	assert_string_equal(config.devices[0].id, "vm1");
+	assert_string_equal(config.devices[1].id, "vm0");
+	assert_string_equal(config.devices[2].id, "vm2");
+	assert_int_equal(device_config_number(&config.devices[0], "size"), GIB);
+	assert_int_equal(device_config_number(&config.devices[0], "requested-size"), 0);
+	assert_int_equal(device_config_number(&config.devices[0], "block-size"), 2 * MIB);
+	assert_int_equal(device_config_number(&config.devices[1], "requested-size"), 2 * MIB);
+	assert_int_equal(device_config_number(&config.devices[2], "block-size"), 4 * MIB);
+	parse_ok(&line, "--virtio-mem id=a,size=1G --virtio-mem off --virtio-mem size=4M", &config);
+	assert_int_equal(config.device_count, 2);
+	assert_string_equal(config.devices[1].id, "vm0");
+	/* A block is a huge page at least. */
+	parse_ok(&line, "-m 2G,backing=hugetlb,page-size=1G --virtio-mem size=4G", &config);
+	assert_int_equal(device_config_number(&config.devices[1], "block-size"), GIB);
+	parse_ok(&line, "--numa node=0 --numa node=1,mem=0 --virtio-mem size=4G,node=1", &config);
+	assert_int_equal(device_config_number(&config.devices[1], "node"), 1);
+}
+
 static void mistakes_name_option_value_and_limit(void **state)
 {
 	static const struct {
@@ -280,6 +310,27 @@ static void mistakes_name_option_value_and_limit(void **state)
 		{ "--balloon label=", "--balloon label: no value (give label=VALUE)" },
 		{ "--balloon free-page-reporting=maybe", "--balloon free-page-reporting=maybe: "
 		                                         "cannot be read (give on or off)" },
+		{ "--virtio-mem id=", "--virtio-mem id=: not an id (give 1 to 31 letters, digits, "
+		                      "'.', '_' or '-', with no leading '.' or '-')" },
+		{ "--virtio-mem id=a/b,size=1G",
+		  "--virtio-mem id=a/b: not an id (give 1 to 31 letters, digits, '.', '_' or '-', "
+		  "with no leading '.' or '-')" },
+		{ "--virtio-mem id=12345678901234567890123456789012,size=1G",
+		  "--virtio-mem id=12345678901234567890123456789012: not an id (give 1 to 31 "
+		  "letters, digits, '.', '_' or '-', with no leading '.' or '-')" },
+		{ "--balloon id=x", "--balloon id: unknown key (see ebb help run)" },
+		{ "--virtio-mem ids=x", "--virtio-mem ids: unknown key (did you mean id?)" },
+		{ "--virtio-mem on", "--virtio-mem id=vm0: no size (give size=SIZE)" },
+		{ "--virtio-mem id=x,requested-size=1G",
+		  "--virtio-mem id=x: no size (give size=SIZE)" },
+		{ "--virtio-mem id=a,size=1G --virtio-mem id=a,size=1G",
+		  "--virtio-mem id=a: another device has that id (choose another)" },
+		{ "--virtio-mem id=virtio-balloon,size=1G",
+		  "--virtio-mem id=virtio-balloon: a kind of device is called that (choose another "
+		  "id)" },
+		{ "--numa mem=1G", "--numa: no node (give node=N,...)" },
+		{ "--numa node=0,mem=1G --numa node=1",
+		  "--numa node=0 mem=1G: more than all memory (--mem is 512M)" },
 		{ "a b", "b: one word too many (usage: ebb run [OPTIONS] [KERNEL])" },
 		{ "-k a b", "--kernel b: one kernel is named already: a" },
 		{ "-i x", "--initrd x: the built-in selftest takes none (give --kernel)" },
@@ -318,6 +369,28 @@ static void too_many_initrds_are_refused(void **state)
 	assert_string_equal(err.message, "--initrd g: one too many (the limit is 16)");
 }
 
+static void too_many_devices_are_refused(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct vm_config config;
+	char text[512] = "--balloon off";
+	struct line line;
+
+	(void)state;
+	for (size_t i = 0; i < 14; i++)
+		strcat(text, " --virtio-mem size=1G");
+	parse_ok(&line, text, &config);
+	assert_int_equal(config.device_count, 14);
+	assert_string_equal(config.devices[13].id, "vm13");
+	vm_config_init(&config);
+	config.device_count = VM_DEVICES_MAX;
+	strcpy(text, "size=1G");
+	assert_int_equal(cmdline_parse_device(&config, device_class_find("virtio-mem"), text, &err),
+	                 -EINVAL);
+	assert_string_equal(err.message,
+	                    "--virtio-mem size=1G: too many devices (the limit is 32)");
+}
+
 static void help_comes_from_the_tables(void **state)
 {
 	static const char *const expected[] = {
@@ -328,6 +401,10 @@ static void help_comes_from_the_tables(void **state)
 		"free-page-reporting       report (default on)\n",
 		"target=SIZE               size (default 0)\n",
 		"      --rng on|off            ",
+		"      --virtio-mem off|KEY[=VALUE],...\n",
+		"memory (repeatable, default off)\n",
+		"id=NAME                   what other commands call it (default vm0, vm1 ...)\n",
+		"      --numa node=N[,KEY=VALUE,...]\n",
 		"random numbers (default off)\n",
 		"\nMore.\n",
 	};
@@ -463,6 +540,8 @@ int main(void)
 		cmocka_unit_test(words_may_stand_in_any_order),
 		cmocka_unit_test(memory_has_backings),
 		cmocka_unit_test(devices_follow_their_classes),
+		cmocka_unit_test(some_devices_may_be_several),
+		cmocka_unit_test(too_many_devices_are_refused),
 		cmocka_unit_test(mistakes_name_option_value_and_limit),
 		cmocka_unit_test(too_many_initrds_are_refused),
 		cmocka_unit_test(help_comes_from_the_tables),

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of vm_config_complete that have a file of their own. Pure. */
+#ifndef CONFIG_PRIVATE_H
+#define CONFIG_PRIVATE_H
+
+#include "ebb/config.h"
+
+/* config_numa.c: nodes without a gap, memory and vCPUs of each. After memory's size is known. */
+EBB_MUST_CHECK int config_complete_numa(struct vm_config *config, struct error *err);
+
+/* config_devices.c: ids, and what memory devices ask for. After the nodes are known. */
+EBB_MUST_CHECK int config_complete_devices(struct vm_config *config, struct error *err);
+
+#endif
