@@ -349,7 +349,7 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 	pthread_attr_setsigmask_np(&attributes, &blocked);
 	thread->pause = true;
 	thread->reset = true;
-	/* Under the lock: vcpu_is_current looks at the id, the thread itself may be who asks. */
+	/* Under the lock: is_current looks at the id, the thread itself may be who asks. */
 	pthread_mutex_lock(&thread->lock);
 	result = pthread_create(&thread->thread, &attributes, thread_main, vcpu);
 	thread->started = !result;
@@ -420,16 +420,29 @@ void vcpu_request_reset(struct vcpu *vcpu)
 	pthread_mutex_unlock(&thread->lock);
 }
 
-void vcpu_idle_if_current(struct vcpu *vcpu)
+static bool is_current(struct vcpu *vcpu)
 {
 	struct vcpu_thread *thread = vcpu->thread;
-	bool is_current;
+	bool result;
 
 	pthread_mutex_lock(&thread->lock);
-	is_current = thread->started && pthread_equal(thread->thread, pthread_self());
+	result = thread->started && pthread_equal(thread->thread, pthread_self());
 	pthread_mutex_unlock(&thread->lock);
-	if (is_current)
+	return result;
+}
+
+void vcpu_idle_if_current(struct vcpu *vcpu)
+{
+	if (is_current(vcpu))
 		make_idle(vcpu);
+}
+
+struct vcpu *vcpu_current(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		if (is_current(vm->vcpus[i]))
+			return vm->vcpus[i];
+	return NULL;
 }
 
 void vcpu_destroy(struct vcpu *vcpu)

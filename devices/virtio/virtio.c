@@ -351,13 +351,28 @@ uint32_t virtio_config_generation(struct virtio_device *vdev)
 	return generation;
 }
 
-void virtio_config_update(struct virtio_device *vdev, size_t offset, const void *data,
+/* Under the lock. */
+static void change_config(struct virtio_device *vdev, size_t offset, const void *data,
                           size_t size_bytes)
 {
 	assert(range_contains(0, vdev->info->config_size_bytes, offset, size_bytes));
-	pthread_mutex_lock(&vdev->lock);
 	memcpy(&vdev->config[offset], data, size_bytes);
 	vdev->config_changed = true;
+}
+
+void virtio_config_store(struct virtio_device *vdev, size_t offset, const void *data,
+                         size_t size_bytes)
+{
+	pthread_mutex_lock(&vdev->lock);
+	change_config(vdev, offset, data, size_bytes);
+	pthread_mutex_unlock(&vdev->lock);
+}
+
+void virtio_config_update(struct virtio_device *vdev, size_t offset, const void *data,
+                          size_t size_bytes)
+{
+	pthread_mutex_lock(&vdev->lock);
+	change_config(vdev, offset, data, size_bytes);
 	/* Under the lock, or the driver could reset the device in between. */
 	if (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		vdev->transport->ops->notify_config(vdev->transport);

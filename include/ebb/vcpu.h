@@ -77,4 +77,7 @@ void vcpu_request_reset(struct vcpu *vcpu);
  * a reset. */
 void vcpu_idle_if_current(struct vcpu *vcpu);
 
+/* The vCPU of vm whose own thread calls; NULL: it is another. */
+struct vcpu *vcpu_current(struct vm *vm);
+
 #endif

@@ -145,6 +145,10 @@ void virtio_queue_flush(struct virtio_device *vdev, unsigned int queue_index);
 void virtio_config_update(struct virtio_device *vdev, size_t offset, const void *data,
                           size_t size_bytes);
 
+/* The same of what changes by the driver's own request, which is told in its answer. */
+void virtio_config_store(struct virtio_device *vdev, size_t offset, const void *data,
+                         size_t size_bytes);
+
 /* The driver broke VIRTIO: DEVICE_NEEDS_RESET, a metric, one rate-limited line. Any thread, without
  * the lock. */
 void virtio_device_broken(struct virtio_device *vdev, const char *format, ...) EBB_PRINTF(2, 3);

@@ -482,6 +482,54 @@ static void test_idle(void **state)
 	vcpu_destroy(vcpu);
 }
 
+static int run_touch(unsigned long vcpu_id, struct kvm_run *run, bool *ret_completes)
+{
+	(void)ret_completes;
+	if (metric_read(&script.runs) > vcpu_id)
+		return FAKE_KVM_BLOCK;
+	metric_increment(&script.runs);
+	fill_mmio(run, true, vcpu_id, 1);
+	return 0;
+}
+
+static void note_vcpu(void *ctx, uint64_t offset, const void *data, unsigned int size_bytes)
+{
+	(void)ctx;
+	(void)data;
+	(void)size_bytes;
+	script.data[offset] = (uint8_t)(vcpu_current(&vm)->index + 1);
+	metric_increment(&script.writes);
+}
+
+/* Who accesses a device can be told. */
+static void test_current(void **state)
+{
+	static const struct bus_ops note_ops = { .write = note_vcpu };
+	struct vcpu *vcpus[2] = { NULL, NULL };
+
+	(void)state;
+	assert_int_equal(bus_add(vm.mmio, 0, 2, &note_ops, NULL, "note"), 0);
+	fake_kvm_set_run_hook(run_touch);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(vcpu_create(&vm, i, &vcpus[i], NULL), 0);
+		assert_int_equal(vcpu_start(vcpus[i], NULL), 0);
+		vcpu_wait_paused(vcpus[i]);
+	}
+	vm.vcpus = vcpus;
+	vm.vcpu_count = 2;
+	assert_null(vcpu_current(&vm));
+	for (unsigned int i = 0; i < 2; i++) {
+		vcpu_resume(vcpus[i]);
+		wait_for(&script.writes, i + 1);
+		assert_int_equal(script.data[i], i + 1);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		pause_vcpu(vcpus[i]);
+	vm.vcpu_count = 0;
+	for (unsigned int i = 0; i < 2; i++)
+		vcpu_destroy(vcpus[i]);
+}
+
 static void test_resets(void **state)
 {
 	struct vcpu *vcpu;
@@ -584,6 +632,7 @@ int main(void)
 		TEST(test_pause_mixed),
 		TEST(test_completes_before_pause),
 		TEST(test_idle),
+		TEST(test_current),
 		TEST(test_resets),
 		TEST(test_reset_fails),
 		TEST(test_fatal),

@@ -448,6 +448,24 @@ static void driver_is_told_of_config_changes_when_it_runs(void **state)
 	tear_down(&f);
 }
 
+static void what_the_driver_asked_for_itself_changes_silently(void **state)
+{
+	struct fixture f;
+	uint32_t before;
+	uint8_t data;
+
+	(void)state;
+	set_up(&f);
+	assert_true(fake_driver_start(&f.driver, 0, 1, 8));
+	before = virtio_config_generation(f.vdev);
+	virtio_config_store(f.vdev, 3, "d", 1);
+	assert_int_equal(fake_transport.config_notifications, 0);
+	virtio_config_read(f.vdev, 3, &data, 1);
+	assert_int_equal(data, 'd');
+	assert_int_equal(virtio_config_generation(f.vdev), before + 1);
+	tear_down(&f);
+}
+
 /* --- hostile drivers --- */
 
 static void restart(void *ctx, struct hostile_queue *ret_queue)
@@ -575,6 +593,7 @@ int main(void)
 		cmocka_unit_test(config_space_is_bounded),
 		cmocka_unit_test(generation_moves_when_a_change_is_read),
 		cmocka_unit_test(driver_is_told_of_config_changes_when_it_runs),
+		cmocka_unit_test(what_the_driver_asked_for_itself_changes_silently),
 		cmocka_unit_test(config_change_during_a_reset_is_silent),
 		cmocka_unit_test(hostile_chains_need_a_reset),
 		cmocka_unit_test(vm_reset_is_a_reset),
