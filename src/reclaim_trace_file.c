@@ -6,6 +6,9 @@
  * of batches tells what one batch did, or several that had to share it; a row called "sample" tells
  * what the process had resident at that time, by the kernel's word, and is 0 in all else, so that
  * sums over all rows are sums over batches.
+ *
+ * Regular files and pipes take a trace. Opening one is given 2 s, on a thread of its own, because
+ * the user's request comes in on the main loop and the file may be on a network that is gone.
  */
 #include "reclaim_trace_file.h"
 
@@ -14,9 +17,14 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "deadline_call.h"
+
+#define OPEN_MAX_NS (2 * NS_PER_S)
 
 /* Of both formats, in order; the refusals' are behind them. */
 static const char *const column_names[] = {
@@ -77,31 +85,88 @@ static int explain(int r, const char *path, struct error *err)
 	if (r == -EEXIST)
 		return error_set(err, r, "reclaim trace %s: is there already (give a new file)",
 		                 path);
+	if (r == -EINVAL)
+		return error_set(err, r, "reclaim trace %s: is neither a file nor a pipe", path);
+	if (r == -ETIMEDOUT)
+		return error_set(err, r,
+		                 "reclaim trace %s: the host hangs in opening it; left behind",
+		                 path);
 	return error_set_errno(err, r, "cannot write reclaim trace %s", path);
 }
 
-/* O_NONBLOCK: a pipe that nobody empties must not hold anyone. Regular files take no notice. */
+static bool takes_a_trace(const struct stat *status)
+{
+	return S_ISREG(status->st_mode) || S_ISFIFO(status->st_mode);
+}
+
+/* What is there is looked at first: to open a device can have effects. O_NONBLOCK: a pipe that
+ * nobody empties must not hold anyone. Regular files take no notice. */
+static int open_file(const char *path, bool overwrite, struct reclaim_trace_file *file)
+{
+	int flags = O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK;
+	struct stat status;
+
+	if (overwrite && stat(path, &status) == 0 && !takes_a_trace(&status))
+		return S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
+	file->fd = open(path, flags | (overwrite ? O_TRUNC : O_EXCL) | O_CLOEXEC, 0644);
+	if (file->fd < 0)
+		return -errno;
+	if (fstat(file->fd, &status) < 0 || !takes_a_trace(&status))
+		return -EINVAL;
+	file->regular = S_ISREG(status.st_mode);
+	return write_head(file);
+}
+
+struct opening {
+	bool overwrite;
+	struct reclaim_trace_file file;
+	int r;
+	char path[];
+};
+
+static void open_and_begin(void *ctx)
+{
+	struct opening *opening = ctx;
+
+	opening->r = open_file(opening->path, opening->overwrite, &opening->file);
+	if (opening->r < 0 && opening->file.fd >= 0) {
+		reclaim_trace_file_cut(&opening->file);
+		reclaim_trace_file_close(&opening->file);
+	}
+}
+
+/* It hung, and came back after all. */
+static void discard_opening(void *ctx)
+{
+	struct opening *opening = ctx;
+
+	if (!opening->r)
+		reclaim_trace_file_close(&opening->file);
+	free(opening);
+}
+
 int reclaim_trace_file_open(const char *path, bool overwrite, struct reclaim_trace_file *ret_file,
                             struct error *err)
 {
-	int flags = O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK;
-	struct reclaim_trace_file file = { .json = ends_with(path, ".jsonl") ||
-		                                   ends_with(path, ".json") };
-	struct stat status;
+	size_t path_bytes = strlen(path) + 1;
+	struct opening *opening = calloc(1, sizeof(*opening) + path_bytes);
 	int r;
 
-	file.fd = open(path, flags | (overwrite ? O_TRUNC : O_EXCL) | O_CLOEXEC, 0644);
-	if (file.fd < 0)
-		return explain(-errno, path, err);
-	file.regular = fstat(file.fd, &status) == 0 && S_ISREG(status.st_mode);
-	r = write_head(&file);
-	if (r < 0) {
-		reclaim_trace_file_cut(&file);
-		reclaim_trace_file_close(&file);
+	if (!opening)
+		return explain(-ENOMEM, path, err);
+	opening->overwrite = overwrite;
+	opening->file.fd = -1;
+	opening->file.json = ends_with(path, ".jsonl") || ends_with(path, ".json");
+	memcpy(opening->path, path, path_bytes);
+	r = deadline_call(open_and_begin, discard_opening, opening, OPEN_MAX_NS);
+	if (r == -ETIMEDOUT)
 		return explain(r, path, err);
-	}
-	*ret_file = file;
-	return 0;
+	if (!r)
+		r = opening->r;
+	if (!r)
+		*ret_file = opening->file;
+	free(opening);
+	return r < 0 ? explain(r, path, err) : 0;
 }
 
 void reclaim_trace_file_close(struct reclaim_trace_file *file)

@@ -31,8 +31,8 @@ struct reclaim_trace_file {
 
 /*
  * Opens path and writes the head. It may exist where overwrite is true, and is emptied; else
- * -EEXIST. JSON lines where it ends in .jsonl or .json. A pipe needs its reader first (-ENXIO).
- * -errno with a message.
+ * -EEXIST. JSON lines where it ends in .jsonl or .json. A pipe needs its reader first (-ENXIO);
+ * devices and sockets are refused (-EINVAL). Waits 2 s at most (-ETIMEDOUT). -errno with a message.
  */
 EBB_MUST_CHECK int reclaim_trace_file_open(const char *path, bool overwrite,
                                            struct reclaim_trace_file *ret_file, struct error *err);

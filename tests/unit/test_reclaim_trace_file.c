@@ -8,10 +8,14 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "../../src/reclaim_trace_file.h"
@@ -177,10 +181,50 @@ static void what_cannot_be_written_is_told_at_once(void **state)
 	(void)state;
 	assert_int_equal(reclaim_trace_file_open("/nowhere/at/all", true, &file, &err), -ENOENT);
 	assert_non_null(strstr(err.message, "/nowhere/at/all"));
-	assert_int_equal(reclaim_trace_file_open("/dev/full", true, &file, &err), -ENOSPC);
+	assert_int_equal(reclaim_trace_file_open(folder, true, &file, &err), -EISDIR);
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_int_equal(reclaim_trace_file_open(path, true, &file, &err), -ENXIO);
 	assert_non_null(strstr(err.message, "without a reader"));
+}
+
+/* No device is even opened. */
+static void only_files_and_pipes_take_a_trace(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct reclaim_trace_file file;
+	struct error err = ERROR_INIT;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_int_equal(reclaim_trace_file_open("/dev/null", true, &file, &err), -EINVAL);
+	assert_string_equal(err.message, "reclaim trace /dev/null: is neither a file nor a pipe");
+	strcpy(address.sun_path, path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(reclaim_trace_file_open(path, true, &file, &err), -EINVAL);
+	close(fd);
+}
+
+/* The disk does not even take the head: no descriptor stays behind, and nothing of it. */
+static void a_head_that_does_not_fit(void **state)
+{
+	struct rlimit limit, small;
+	struct reclaim_trace_file file;
+	struct error err = ERROR_INIT;
+	int before, after;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	small = (struct rlimit){ .rlim_cur = 10, .rlim_max = limit.rlim_max };
+	before = dup(0);
+	close(before);
+	setrlimit(RLIMIT_FSIZE, &small);
+	assert_int_equal(reclaim_trace_file_open(path, true, &file, &err), -ENOSPC);
+	setrlimit(RLIMIT_FSIZE, &limit);
+	after = dup(0);
+	close(after);
+	assert_int_equal(after, before);
+	file_is("");
 }
 
 /* A reader that does not read gets no more, and holds nobody. */
@@ -228,6 +272,8 @@ int main(void)
 		TEST(a_file_that_is_there_is_emptied_only_when_asked),
 		TEST(a_link_is_no_new_file),
 		TEST(what_cannot_be_written_is_told_at_once),
+		TEST(only_files_and_pipes_take_a_trace),
+		TEST(a_head_that_does_not_fit),
 		TEST(a_full_pipe_is_no_wait),
 		TEST(a_torn_row_is_cut_off),
 	};
