@@ -104,6 +104,16 @@ uint64_t balloon_actual_bytes(const struct balloon *balloon)
 	return min_u64(pages * PAGE_4K_BYTES, balloon->ram_bytes);
 }
 
+uint64_t balloon_ram_bytes(struct balloon *balloon)
+{
+	uint64_t ram_bytes;
+
+	pthread_mutex_lock(&balloon->vdev.lock);
+	ram_bytes = balloon->ram_bytes;
+	pthread_mutex_unlock(&balloon->vdev.lock);
+	return ram_bytes;
+}
+
 /* Under the device lock. */
 static void tell_actual(struct balloon *balloon)
 {
@@ -279,6 +289,23 @@ static void balloon_reset(struct device *device)
 	set_target_pages(balloon, balloon->start_target_pages);
 }
 
+/* What is plugged the balloon may take too. Here and not where it is asked, as that is under the
+ * device lock, below guest memory's. */
+static void balloon_memory_changed(struct vm_listener *listener, enum vm_event event,
+                                   uint64_t value)
+{
+	struct balloon *balloon = container_of(listener, struct balloon, listener);
+	uint64_t ram_bytes;
+
+	(void)value;
+	if (event != VM_EVENT_MEMORY_DEVICE_SIZE_CHANGE)
+		return;
+	ram_bytes = gmem_total_bytes(balloon->vdev.device.vm->memory);
+	pthread_mutex_lock(&balloon->vdev.lock);
+	balloon->ram_bytes = ram_bytes;
+	pthread_mutex_unlock(&balloon->vdev.lock);
+}
+
 static const struct virtio_device_ops balloon_ops = {
 	.activate = balloon_activate,
 	.deactivate = balloon_deactivate,
@@ -315,19 +342,19 @@ void balloon_query(struct balloon *balloon, struct balloon_status *ret_status)
 	pthread_mutex_unlock(&vdev->lock);
 }
 
-static int check_target(const struct balloon *balloon, uint64_t target_bytes, struct error *err)
+static int check_target(uint64_t ram_bytes, uint64_t target_bytes, struct error *err)
 {
-	if (target_bytes < balloon->ram_bytes)
+	if (target_bytes < ram_bytes)
 		return 0;
 	return error_set(err, -EINVAL,
 	                 "target %llu MiB: all of the guest's memory (give less than %llu MiB)",
 	                 (unsigned long long)(target_bytes / MIB),
-	                 (unsigned long long)(balloon->ram_bytes / MIB));
+	                 (unsigned long long)(ram_bytes / MIB));
 }
 
 int balloon_set_target(struct balloon *balloon, uint64_t target_bytes, struct error *err)
 {
-	int r = check_target(balloon, target_bytes, err);
+	int r = check_target(balloon_ram_bytes(balloon), target_bytes, err);
 
 	if (r < 0)
 		return r;
@@ -359,6 +386,7 @@ static void balloon_destroy(struct device *device)
 		return;
 	balloon = container_of(device, struct balloon, vdev.device);
 	device->vm->balloon = NULL;
+	vm_unlisten(&balloon->listener);
 	/* Before the lock that it takes goes; only a driver posts it from now on, and deactivate
 	 * ends that. */
 	event_work_cancel(&balloon->interval_changed);
@@ -421,7 +449,7 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 	                balloon);
 	balloon_run_init(balloon, vm->reclaim_loop);
 	event_work_init(&balloon->another_turn, vm->reclaim_loop, run_another_turn, balloon);
-	r = check_target(balloon, target_bytes, err);
+	r = check_target(balloon->ram_bytes, target_bytes, err);
 	if (!r && device_config_bool(config, "lazy"))
 		r = reclaim_set_lazy(vm->reclaim, true, err);
 	if (r < 0)
@@ -431,6 +459,8 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 		goto free_balloon;
 	config_store(balloon, BALLOON_CONFIG_OFFSET(num_pages), balloon->target_pages);
 	balloon->vdev.device.reset = balloon_reset;
+	balloon->listener.event = balloon_memory_changed;
+	vm_listen(vm, &balloon->listener);
 	vm->balloon = balloon;
 	*ret_device = &balloon->vdev.device;
 	return 0;

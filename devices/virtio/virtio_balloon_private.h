@@ -73,10 +73,11 @@ struct balloon_hint { /* virtio_balloon_hint.c's */
 struct balloon {
 	struct virtio_device vdev;
 	struct balloon_hint hint;
-	uint64_t ram_bytes;
+	struct vm_listener listener;
 	uint32_t start_target_pages; /* what a reset goes back to */
 	pthread_mutex_t target_lock; /* one new target at a time; taken before the device lock */
 	/* Under the device lock: */
+	uint64_t ram_bytes;    /* what the guest has, plugged memory included */
 	uint32_t target_pages; /* what the user wants */
 	uint32_t asked_pages;  /* num_pages: the same, but for a run on its way */
 	uint64_t stats[BALLOON_STATS_MAX];
@@ -114,6 +115,9 @@ void balloon_ask_for_another_turn(struct balloon *balloon, unsigned int queue_in
 
 /* Under the device lock; any field of struct virtio_balloon_config. */
 uint32_t balloon_config_load(const struct balloon *balloon, size_t offset);
+
+/* What the guest has, plugged memory included. Takes the device lock. */
+uint64_t balloon_ram_bytes(struct balloon *balloon);
 
 /* Under the device lock; by the driver's word, at most RAM. */
 uint64_t balloon_actual_bytes(const struct balloon *balloon);

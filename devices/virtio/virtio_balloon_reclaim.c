@@ -271,9 +271,9 @@ int balloon_run_start(struct balloon *balloon, uint64_t keep_bytes, uint64_t *re
 	struct balloon_run *run = &balloon->run;
 	int r;
 
+	pthread_mutex_lock(&balloon->vdev.lock);
 	if (keep_bytes == BALLOON_KEEP_DEFAULT)
 		keep_bytes = min_u64(run_default_keep(balloon->ram_bytes), balloon->ram_bytes);
-	pthread_mutex_lock(&balloon->vdev.lock);
 	r = check_start(balloon, keep_bytes, err);
 	if (!r) {
 		run->status = (struct balloon_run_status){

@@ -115,6 +115,30 @@ static void test_target_and_actual(void **state)
 	assert_int_equal(status(f).target_bytes, RAM_BYTES - PAGE);
 }
 
+static void test_plugged_memory_is_the_balloons_too(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct fixture *f = *state;
+
+	start(f, ALL);
+	assert_int_equal(gmem_add_region(f->vm.memory, GIB, 32 * MIB, NULL, &err), 0);
+	assert_int_equal(balloon_set_target(f->vm.balloon, RAM_BYTES, &err), -EINVAL);
+	fake_vm_tell(VM_EVENT_RECLAIM_ENDED, 0); /* another event */
+	assert_int_equal(balloon_set_target(f->vm.balloon, RAM_BYTES, &err), -EINVAL);
+	fake_vm_tell(VM_EVENT_MEMORY_DEVICE_SIZE_CHANGE, 0);
+	assert_int_equal(balloon_set_target(f->vm.balloon, RAM_BYTES + 32 * MIB, &err), -EINVAL);
+	assert_int_equal(balloon_set_target(f->vm.balloon, RAM_BYTES + 16 * MIB, &err), 0);
+	write_config(f, CONFIG(actual), (RAM_BYTES + 8 * MIB) / PAGE);
+	assert_int_equal(status(f).actual_bytes, RAM_BYTES + 8 * MIB);
+	assert_int_equal(fake_vm.event_values[VM_EVENT_BALLOON_CHANGE], 24 * MIB);
+	/* Unplugged: the driver's word is bounded by what is left, the user's stands. */
+	assert_int_equal(gmem_remove_region(f->vm.memory, GIB), 0);
+	fake_vm_tell(VM_EVENT_MEMORY_DEVICE_SIZE_CHANGE, 0);
+	assert_int_equal(status(f).actual_bytes, RAM_BYTES);
+	assert_int_equal(status(f).target_bytes, RAM_BYTES + 16 * MIB);
+	assert_int_equal(balloon_set_target(f->vm.balloon, RAM_BYTES, &err), -EINVAL);
+}
+
 static void test_driver_cannot_write_the_target(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -288,6 +312,7 @@ int main(void)
 		TEST(test_queue_numbers_follow_features),
 		TEST(test_queue_without_a_role),
 		TEST(test_target_and_actual),
+		TEST(test_plugged_memory_is_the_balloons_too),
 		TEST(test_driver_cannot_write_the_target),
 		TEST(test_reset_empties_the_balloon),
 		TEST(test_reset_forgets_early_claims),
