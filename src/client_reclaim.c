@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "client_private.h"
@@ -50,13 +53,48 @@ static const char *explain_end(const char *end)
 	return end;
 }
 
-static void show_progress(struct client_connection *watcher)
+/*
+ * What a terminal shows while a run goes. A signal that ends the command waits until the line is
+ * wiped, and then takes its course, as whoever started the command may have to know.
+ */
+struct progress {
+	bool shown, watches;
+	struct client_connection watcher; /* a second connection, to look with */
+	int signal_fd;                    /* -1: signals are not looked at */
+	sigset_t old_signals;
+};
+
+static void start_progress(struct progress *progress, const char *name,
+                           struct client_connection *connection)
+{
+	sigset_t ending;
+
+	*progress = (struct progress){ .shown = isatty(STDOUT_FILENO), .signal_fd = -1 };
+	if (!progress->shown)
+		return;
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGTERM);
+	sigaddset(&ending, SIGHUP);
+	sigaddset(&ending, SIGQUIT);
+	progress->signal_fd = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (progress->signal_fd >= 0) {
+		pthread_sigmask(SIG_BLOCK, &ending, &progress->old_signals);
+		connection->end_fd = &progress->signal_fd;
+	}
+	progress->watches = !client_connect(name, &progress->watcher, NULL);
+	if (progress->watches)
+		progress->watcher.end_fd = connection->end_fd;
+}
+
+static void show_progress(struct progress *progress)
 {
 	char taken[CLIENT_SIZE_TEXT_MAX], goal[CLIENT_SIZE_TEXT_MAX], text[128];
 	uint64_t taken_bytes, goal_bytes;
 	json_t *run;
 
-	if (client_command(watcher, "x-ebb-query-reclaim-run", NULL, &run, NULL))
+	if (!progress->watches ||
+	    client_command(&progress->watcher, "x-ebb-query-reclaim-run", NULL, &run, NULL))
 		return;
 	taken_bytes = client_number(run, "taken_bytes");
 	goal_bytes = client_number(run, "goal_bytes");
@@ -66,8 +104,20 @@ static void show_progress(struct client_connection *watcher)
 	json_decref(run);
 }
 
-/* watcher: a second connection to look with meanwhile, or NULL. */
-static int wait_for_run(struct client_connection *connection, struct client_connection *watcher,
+static void end_progress(struct progress *progress, struct client_connection *connection)
+{
+	if (!progress->shown)
+		return;
+	if (progress->watches)
+		client_disconnect(&progress->watcher);
+	connection->end_fd = NULL;
+	if (progress->signal_fd >= 0) {
+		pthread_sigmask(SIG_SETMASK, &progress->old_signals, NULL);
+		close(progress->signal_fd);
+	}
+}
+
+static int wait_for_run(struct client_connection *connection, struct progress *progress,
                         json_t **ret_result, struct error *err)
 {
 	json_t *reply;
@@ -79,11 +129,13 @@ static int wait_for_run(struct client_connection *connection, struct client_conn
 		ret = client_wait_reply(connection, POLL_MS, &reply, &ignored);
 		if (ret && ret != -ETIMEDOUT)
 			*err = ignored;
-		if (ret == -ETIMEDOUT && watcher)
-			show_progress(watcher);
+		if (ret == -ETIMEDOUT)
+			show_progress(progress);
 	}
-	if (watcher)
+	if (progress->shown) {
 		printf("\r\033[K");
+		fflush(stdout);
+	}
 	if (ret == -ETIMEDOUT)
 		error_set(err, ret, "the guest's ebb does not answer (waited %d s)",
 		          REPLY_TIMEOUT_MS / 1000);
@@ -111,9 +163,8 @@ static int report(const char *name, const json_t *run, struct error *err)
 static int reclaim(const struct client_arguments *arguments, struct client_connection *connection,
                    struct error *err)
 {
-	struct client_connection watcher;
+	struct progress progress;
 	json_t *keep = NULL, *run;
-	bool watches = false;
 	int ret;
 
 	if (arguments->keep_given)
@@ -123,15 +174,19 @@ static int reclaim(const struct client_arguments *arguments, struct client_conne
 		err);
 	if (ret)
 		return ret;
-	if (isatty(STDOUT_FILENO))
-		watches = !client_connect(arguments->name, &watcher, NULL);
-	ret = wait_for_run(connection, watches ? &watcher : NULL, &run, err);
-	if (watches)
-		client_disconnect(&watcher);
-	if (ret)
-		return ret;
-	ret = report(arguments->name, run, err);
-	json_decref(run);
+	start_progress(&progress, arguments->name, connection);
+	ret = wait_for_run(connection, &progress, &run, err);
+	if (ret == -ECANCELED) {
+		/* ebb cancels a run whose client hangs up. */
+		printf("%s: cancelled, the guest takes its memory back\n", arguments->name);
+		fflush(stdout);
+		ret = error_set(err, -EREMOTEIO, "reclaim: ended early: %s",
+		                explain_end("cancelled"));
+	} else if (!ret) {
+		ret = report(arguments->name, run, err);
+		json_decref(run);
+	}
+	end_progress(&progress, connection);
 	return ret;
 }
 

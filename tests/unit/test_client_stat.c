@@ -3,7 +3,6 @@
 /* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
 /* `ebb stat`: for eyes and as JSON. */
 #include <pthread.h>
-#include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -175,67 +174,27 @@ static void watching_ends_with_the_guest(void **state)
 	assert_null(strchr(run.output, '\033'));
 }
 
-struct terminal {
-	int fd; /* the master */
-	char output[CLIENT_OUTPUT_MAX_BYTES];
-	size_t size_bytes;
-};
-
-static void *read_terminal(void *ctx)
-{
-	struct terminal *terminal = ctx;
-	ssize_t count;
-
-	while ((count = read(terminal->fd, terminal->output + terminal->size_bytes,
-	                     sizeof(terminal->output) - 1 - terminal->size_bytes)) > 0)
-		terminal->size_bytes += (size_t)count;
-	return NULL;
-}
-
-/* On a terminal, with stdout there. */
-static int watch_on(struct terminal *terminal)
-{
-	const struct winsize size = { .ws_row = 24, .ws_col = 60 };
-	char *argv[] = { (char[]){ "stat" }, (char[]){ "guest" }, (char[]){ "--watch=0.05" },
-		         NULL };
-	int slave, saved = dup(STDOUT_FILENO), status;
-	struct error err = ERROR_INIT;
-	pthread_t ender, reader;
-
-	fflush(stdout);
-	assert_int_equal(openpty(&terminal->fd, &slave, NULL, NULL, &size), 0);
-	dup2(slave, STDOUT_FILENO);
-	close(slave);
-	assert_int_equal(pthread_create(&ender, NULL, end_after_a_while, &server), 0);
-	assert_int_equal(pthread_create(&reader, NULL, read_terminal, terminal), 0);
-	status = client_stat_command.run(&client_stat_command, 3, argv, &err);
-	fflush(stdout);
-	dup2(saved, STDOUT_FILENO);
-	close(saved);
-	pthread_join(ender, NULL);
-	pthread_join(reader, NULL);
-	close(terminal->fd);
-	return status;
-}
-
 /* Drawn in place on a screen of its own, which goes with all that was changed for it; the last one
  * stays. */
 static void watching_on_a_terminal_leaves_it_as_it_was(void **state)
 {
-	static struct terminal terminal;
 	const char *second, *left;
+	pthread_t ender;
 
 	(void)state;
-	assert_int_equal(watch_on(&terminal), 0);
-	assert_int_equal(strncmp(terminal.output, "\033[?1049h\033[?25l\033[H", 17), 0);
-	second = strstr(terminal.output + 17, "\033[H");
+	assert_int_equal(pthread_create(&ender, NULL, end_after_a_while, &server), 0);
+	client_run_on_terminal(&run, &client_stat_command, "guest --watch=0.05");
+	pthread_join(ender, NULL);
+	assert_int_equal(run.status, 0);
+	assert_int_equal(strncmp(run.output, "\033[?1049h\033[?25l\033[H", 17), 0);
+	second = strstr(run.output + 17, "\033[H");
 	assert_non_null(second);
-	assert_null(strstr(terminal.output, "\033[2J")); /* which would flicker */
+	assert_null(strstr(run.output, "\033[2J")); /* which would flicker */
 	left = strstr(second, "\033[?25h\033[?1049l");
 	assert_non_null(left);
 	assert_non_null(strstr(left, "64.0 MiB RAM"));
 	assert_null(strstr(left, "\033[H"));
-	assert_string_equal(terminal.output + terminal.size_bytes - 17, "guest has ended\r\n");
+	assert_string_equal(run.output + strlen(run.output) - 17, "guest has ended\r\n");
 }
 
 static void watching_as_json_is_an_object_a_line(void **state)

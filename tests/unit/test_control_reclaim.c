@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: control_server control_guest user_folder fake_vm fake_balloon fake_reclaim */
-/* fakes: fake_kvm fake_arch fake_device_table */
+/* fakes: client_fixture control_server control_guest user_folder fake_vm fake_balloon */
+/* fakes: fake_reclaim fake_kvm fake_arch fake_device_table */
 /* Memory return on command over the socket: the answer that comes later, and who gets it. */
 #include <errno.h>
 #include <setjmp.h>
@@ -17,23 +17,7 @@
 #include <jansson.h>
 
 #include "../../src/client_private.h"
-#include "control_server.h"
-
-static struct control_server server;
-
-static int set_up(void **state)
-{
-	(void)state;
-	control_server_start(&server);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	control_server_stop(&server);
-	return 0;
-}
+#include "client_fixture.h"
 
 static void open_client(struct client_connection *connection)
 {
@@ -81,19 +65,6 @@ static void expect_none(struct client_connection *connection)
 	free(text);
 }
 
-static void end_run(void *ctx)
-{
-	struct balloon_run_status *run = &server.guest.balloon.run;
-
-	(void)ctx;
-	run->phase = BALLOON_RUN_IDLE;
-	run->end = BALLOON_RUN_DONE;
-	run->resident_before_bytes = 60 * MIB;
-	run->resident_after_bytes = 20 * MIB;
-	run->duration_ns = 1500 * NS_PER_MS;
-	fake_vm_tell(VM_EVENT_RECLAIM_ENDED, 40 * MIB);
-}
-
 #define RECLAIM "{\"execute\": \"x-ebb-reclaim\", \"id\": 7}"
 
 static void the_answer_comes_with_the_end(void **state)
@@ -114,7 +85,7 @@ static void the_answer_comes_with_the_end(void **state)
 	/* The end of somebody else's run is not this one's. */
 	control_server_tell(&server, VM_EVENT_RECLAIM_ENDED, 1);
 	expect_none(&client);
-	control_server_call(&server, end_run, NULL);
+	assert_true(control_server_end_run(&server, BALLOON_RUN_DONE));
 	expect_reply(&client, "\"returned_bytes\":41943040,\"end\":\"done\"},\"id\":7}");
 	expect_reply(&client, "{\"return\":{\"name\":\"guest\"}}");
 	assert_int_equal(server.guest.balloon.run_cancelled, 0);
@@ -170,7 +141,7 @@ static void who_hangs_up_cancels(void **state)
 	}
 	assert_int_equal(server.guest.balloon.run_cancelled, 1);
 	/* Its end finds nobody. */
-	control_server_call(&server, end_run, NULL);
+	assert_true(control_server_end_run(&server, BALLOON_RUN_DONE));
 	/* One that did not ask cancels nothing. */
 	open_client(&client);
 	client_disconnect(&client);
@@ -189,7 +160,7 @@ static void an_end_of_input_does_not(void **state)
 	control_server_settle(&server);
 	expect_none(&client);
 	assert_int_equal(server.guest.balloon.run_cancelled, 0);
-	control_server_call(&server, end_run, NULL);
+	assert_true(control_server_end_run(&server, BALLOON_RUN_DONE));
 	expect_reply(&client, "\"end\":\"done\"");
 	assert_int_equal(client_wait_end(&client, 5000), 0);
 	client_disconnect(&client);

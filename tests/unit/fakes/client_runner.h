@@ -17,4 +17,9 @@ struct client_run {
 void client_run(struct client_run *run, const struct cmdline_command *command, const char *words,
                 const char *input);
 
+/* The same with stdout a terminal of 60 columns and 24 lines, and stdin as it is. run->output
+ * grows as the command writes. */
+void client_run_on_terminal(struct client_run *run, const struct cmdline_command *command,
+                            const char *words);
+
 #endif

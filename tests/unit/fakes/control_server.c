@@ -81,6 +81,36 @@ void control_server_flood(struct control_server *server, enum vm_event event, ui
 	event_loop_call(server->guest.vm.main_loop, tell, &told);
 }
 
+struct run_ending {
+	struct control_server *server;
+	enum balloon_run_end end;
+	bool went;
+};
+
+static void end_run(void *ctx)
+{
+	struct run_ending *ending = ctx;
+	struct balloon_run_status *run = &ending->server->guest.balloon.run;
+
+	ending->went = run->phase != BALLOON_RUN_IDLE;
+	if (!ending->went)
+		return;
+	run->phase = BALLOON_RUN_IDLE;
+	run->end = ending->end;
+	run->resident_before_bytes = 60 * MIB;
+	run->resident_after_bytes = 20 * MIB;
+	run->duration_ns = 1500 * NS_PER_MS;
+	fake_vm_tell(VM_EVENT_RECLAIM_ENDED, 40 * MIB);
+}
+
+bool control_server_end_run(struct control_server *server, enum balloon_run_end end)
+{
+	struct run_ending ending = { .server = server, .end = end };
+
+	event_loop_call(server->guest.vm.main_loop, end_run, &ending);
+	return ending.went;
+}
+
 static void nothing(void *ctx)
 {
 	(void)ctx;
