@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RSDP, XSDT, FADT, FACS, MADT, MCFG. (ACPI 6.5, chapter 5; PCI Firmware Specification 3.3, 4.1.2.)
+/* RSDP, XSDT, FADT, FACS, MADT, MCFG; SRAT and SLIT are in acpi_numa.c. (ACPI 6.5, chapter 5; PCI
+ * Firmware Specification 3.3, 4.1.2.)
  */
 /*
  * DOC: The tables
@@ -7,7 +8,9 @@
  *   RSDP ─> RSDT (32-bit guests, test kernels) ─┬─> FADT ─> FACS, DSDT (dsdt.asl)
  *      └──> XSDT ───────────────────────────────┼─> MADT
  *                                               ├─> SSDT (ssdt.c)
- *                                               └─> MCFG (with a PCI host bridge)
+ *                                               ├─> MCFG (with a PCI host bridge)
+ *                                               ├─> SRAT (with nodes or device memory)
+ *                                               └─> SLIT (with several nodes)
  *
  * A PC with fixed hardware, not "hardware-reduced": PM1a, the PM timer, a power button, S5, a reset
  * register, SCI on GSI 9. Boot flags: there is no VGA and no keyboard, there is a CMOS RTC. The
@@ -27,7 +30,7 @@
 #define RSDP_BYTES    36
 #define FACS_BYTES    64
 #define FACS_ALIGNED  64
-#define TABLES_MAX    4
+#define TABLES_MAX    6
 
 /* 5.2.3.2: generic address of a port register. */
 static void put_port(struct acpi_writer *writer, uint64_t port, uint8_t size_bytes)
@@ -247,6 +250,10 @@ int acpi_build(const struct acpi_config *config, gpa_t gpa, uint8_t *buf, size_t
 	tables[count++] = acpi_write_ssdt(&writer, config);
 	if (config->has_pci)
 		tables[count++] = write_mcfg(&writer);
+	if (config->numa)
+		tables[count++] = acpi_write_srat(&writer, config);
+	if (config->numa && config->numa->node_count > 1)
+		tables[count++] = acpi_write_slit(&writer, config);
 	rsdt = write_root(&writer, "RSDT", 4, tables, count);
 	xsdt = write_root(&writer, "XSDT", 8, tables, count);
 	if (writer.overflow)

@@ -4,6 +4,7 @@
 #define ARCH_X86_ACPI_H
 
 #include "ebb/error.h"
+#include "ebb/numa.h"
 #include "ebb/types.h"
 
 #define ACPI_VIRTIO_MMIO_MAX 32
@@ -11,8 +12,9 @@
 struct acpi_config {
 	unsigned int cpu_count;
 	bool has_pci;
-	gpa_t mmio64_gpa;      /* the 64-bit PCI window */
-	uint64_t mmio64_bytes; /* 0: none */
+	gpa_t mmio64_gpa;            /* the 64-bit PCI window */
+	uint64_t mmio64_bytes;       /* 0: none */
+	const struct numa_map *numa; /* NULL: no SRAT. SLIT with several nodes. */
 	size_t virtio_mmio_count;
 	struct {
 		gpa_t gpa; /* below 4 GiB */

@@ -32,4 +32,8 @@ void acpi_table_end(struct acpi_writer *writer, size_t table);
 /* ssdt.c: what differs from VM to VM, as AML. Returns the table's offset. */
 size_t acpi_write_ssdt(struct acpi_writer *writer, const struct acpi_config *config);
 
+/* acpi_numa.c: with config->numa. Return the tables' offsets. */
+size_t acpi_write_srat(struct acpi_writer *writer, const struct acpi_config *config);
+size_t acpi_write_slit(struct acpi_writer *writer, const struct acpi_config *config);
+
 #endif

@@ -9,11 +9,12 @@
 #include "ebb/device.h"
 #include "ebb/device_memory.h"
 #include "ebb/guest_memory.h"
+#include "ebb/numa.h"
 #include "ebb/virtio.h"
 #include "layout.h"
 #include "x86.h"
 
-/* With 64 CPUs and 32 virtio-mmio devices they have 6 KiB. */
+/* With 64 CPUs, 32 virtio-mmio devices and 16 nodes they have 10 KiB. */
 #define ACPI_TABLES_MAX_BYTES (16 * KIB)
 
 _Static_assert(ACPI_TABLES_MAX_BYTES <= X86_ACPI_BYTES, "they lie below 1 MiB");
@@ -145,6 +146,13 @@ static void describe_device(const struct device *device, struct acpi_config *con
 	config->virtio_mmio_count++;
 }
 
+/* Of memory that comes later Linux learns from the SRAT alone: how far addresses go, by which it
+ * decides on bounce buffers for devices that reach 4 GiB. */
+static bool needs_srat(const struct vm_config *config, const struct numa_map *map)
+{
+	return config->numa.node_count || map->ranges[map->range_count - 1].is_device_memory;
+}
+
 int x86_platform_describe(struct vm *vm, struct error *err)
 {
 	struct acpi_config config = {
@@ -153,10 +161,16 @@ int x86_platform_describe(struct vm *vm, struct error *err)
 		.mmio64_gpa = vm->arch->pci_layout.mmio64_gpa,
 		.mmio64_bytes = vm->arch->pci_layout.mmio64_bytes,
 	};
-	uint8_t *tables = malloc(ACPI_TABLES_MAX_BYTES);
+	uint8_t *tables;
+	struct numa_map map;
 	size_t bytes;
-	int rc;
+	int rc = numa_map(vm->config, &map, err);
 
+	if (rc)
+		return rc;
+	if (needs_srat(vm->config, &map))
+		config.numa = &map;
+	tables = malloc(ACPI_TABLES_MAX_BYTES);
 	if (!tables)
 		return error_set_errno(err, -ENOMEM, "ACPI tables");
 	list_for_each (node, &vm->devices)

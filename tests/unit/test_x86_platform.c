@@ -179,6 +179,46 @@ static void test_describe(void **state)
 	assert_non_null(memmem(tables, sizeof(tables), "MCFG", 4));
 }
 
+static bool has_table(struct vm *vm, const char *signature)
+{
+	static uint8_t tables[16384];
+
+	memset(tables, 0, sizeof(tables));
+	assert_int_equal(gmem_write(vm->memory, 0xe0000, tables, sizeof(tables)), 0);
+	assert_int_equal(x86_platform_describe(vm, NULL), 0);
+	read_memory(vm, 0xe0000, tables, sizeof(tables));
+	return memmem(tables, sizeof(tables), signature, 4) != NULL;
+}
+
+/* Nodes are told when the user wants them, or when memory may come. */
+static void test_describe_nodes(void **state)
+{
+	static const struct device_option options[] = {
+		{ .key = "size", .type = DEVICE_OPTION_SIZE, .default_value = GIB },
+		{ .key = "block-size", .type = DEVICE_OPTION_SIZE, .default_value = 2 * MIB },
+		{ .key = "node", .type = DEVICE_OPTION_UINT },
+	};
+	static const struct device_class class = { .name = "memory",
+		                                   .is_memory = true,
+		                                   .options = options,
+		                                   .option_count = ARRAY_SIZE(options) };
+	struct fixture *fixture = *state;
+	struct vm_config *config = &fixture->pc.config;
+	struct vm *vm = &fixture->pc.vm;
+
+	assert_int_equal(x86_platform_create(vm, NULL), 0);
+	assert_false(has_table(vm, "SRAT") || has_table(vm, "SLIT"));
+	config->device_count = 1;
+	config->devices[0].class = &class;
+	assert_true(has_table(vm, "SRAT") && !has_table(vm, "SLIT"));
+	config->numa.node_count = 2;
+	config->numa.nodes[0].mem_bytes = config->memory.size_bytes;
+	assert_true(has_table(vm, "SRAT") && has_table(vm, "SLIT"));
+	config->device_count = 0;
+	config->numa.node_count = 1;
+	assert_true(has_table(vm, "SRAT") && !has_table(vm, "SLIT"));
+}
+
 /* A step that fails leaves what the caller's teardown takes. */
 static void test_unwinds(void **state)
 {
@@ -210,6 +250,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_window_behind_device_memory, set_up,
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(test_describe, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_describe_nodes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unwinds, set_up, tear_down),
 	};
 
