@@ -27,9 +27,10 @@
 #define PCI_ECAM_BYTES     MIB
 #define INTX_SLOTS         4 /* then the swizzle repeats */
 #define INTX_PINS          4
-#define CELLS_MAX \
-	(INTX_SLOTS * INTX_PINS * 8 > 2 * VM_CPUS_MAX ? INTX_SLOTS * INTX_PINS * 8 \
-	                                              : 2 * VM_CPUS_MAX)
+#define CELLS_MAX          (NUMA_NODES_MAX * NUMA_NODES_MAX * 3) /* of the distances */
+
+_Static_assert(CELLS_MAX >= INTX_SLOTS * INTX_PINS * 8 && CELLS_MAX >= 2 * VM_CPUS_MAX,
+               "an interrupt map and the harts' interrupts need less");
 
 struct writer {
 	const struct fdt_config *config;
@@ -150,6 +151,58 @@ static void put_interrupt(struct writer *writer, uint32_t source)
 
 /* --- nodes --- */
 
+/* Nodes of the machine, not of the tree (Linux, Documentation/devicetree/bindings/numa.txt). */
+static void put_numa_node(struct writer *writer, unsigned int node)
+{
+	if (writer->config->numa)
+		put_u32(writer, "numa-node-id", node);
+}
+
+static void write_distances(struct writer *writer)
+{
+	const uint32_t count = (uint32_t)writer->config->numa->node_count;
+	struct cells matrix = { .count = 0 };
+
+	for (uint32_t from = 0; from < count; from++) {
+		for (uint32_t to = 0; to < count; to++) {
+			add_cell(&matrix, from);
+			add_cell(&matrix, to);
+			add_cell(&matrix, from == to ? NUMA_DISTANCE_LOCAL : NUMA_DISTANCE_REMOTE);
+		}
+	}
+	begin(writer, "distance-map");
+	put_string(writer, "compatible", "numa-distance-map-v1");
+	put_cells(writer, "distance-matrix", &matrix);
+	end(writer);
+}
+
+static void write_memory(struct writer *writer, gpa_t gpa, uint64_t size_bytes, unsigned int node)
+{
+	begin_at(writer, "memory", gpa);
+	put_string(writer, "device_type", "memory");
+	put_reg(writer, gpa, size_bytes);
+	put_numa_node(writer, node);
+	end(writer);
+}
+
+/* Device memory is none of it: what has it tells its driver. */
+static void write_memories(struct writer *writer)
+{
+	const struct numa_map *map = writer->config->numa;
+
+	if (!map) {
+		write_memory(writer, RISCV_RAM_GPA, writer->config->ram_bytes, 0);
+		return;
+	}
+	for (size_t i = 0; i < map->range_count; i++) {
+		const struct numa_range *range = &map->ranges[i];
+
+		if (!range->is_device_memory)
+			write_memory(writer, range->gpa, range->size_bytes, range->node);
+	}
+	write_distances(writer);
+}
+
 static void write_cpu(struct writer *writer, unsigned int index)
 {
 	const struct isa *isa = writer->config->isa;
@@ -160,6 +213,7 @@ static void write_cpu(struct writer *writer, unsigned int index)
 	put_string(writer, "compatible", "riscv");
 	put_string(writer, "status", "okay");
 	put_u32(writer, "reg", index);
+	put_numa_node(writer, writer->config->numa ? writer->config->numa->cpu_nodes[index] : 0);
 	isa_string(isa, text);
 	put_string(writer, "riscv,isa", text);
 	put_string(writer, "riscv,isa-base", "rv64i");
@@ -373,10 +427,7 @@ int fdt_build(const struct fdt_config *config, void *buf, size_t max_bytes, size
 	put_string(&writer, "model", "ebb");
 	put_address_cells(&writer, 2, 2);
 	write_chosen(&writer);
-	begin_at(&writer, "memory", RISCV_RAM_GPA);
-	put_string(&writer, "device_type", "memory");
-	put_reg(&writer, RISCV_RAM_GPA, config->ram_bytes);
-	end(&writer);
+	write_memories(&writer);
 	begin(&writer, "reserved-memory"); /* Linux remarks on one that is missing */
 	put_address_cells(&writer, 2, 2);
 	put_empty(&writer, "ranges");

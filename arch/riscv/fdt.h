@@ -4,6 +4,7 @@
 #define ARCH_RISCV_FDT_H
 
 #include "ebb/list.h"
+#include "ebb/numa.h"
 #include "ebb/pci.h"
 #include "ebb/types.h"
 
@@ -14,6 +15,7 @@
 struct fdt_config {
 	unsigned int cpu_count;
 	uint64_t ram_bytes;
+	const struct numa_map *numa; /* NULL: the guest is not told of nodes */
 	const struct isa *isa;
 	const char *params; /* the kernel's command line */
 	gpa_t initrd_gpa;

@@ -9,6 +9,7 @@
 
 #include "ebb/device.h"
 #include "ebb/guest_memory.h"
+#include "ebb/numa.h"
 #include "ebb/virtio.h"
 #include "fdt.h"
 #include "layout.h"
@@ -141,12 +142,17 @@ int riscv_platform_describe(struct vm *vm, struct error *err)
 		.pci = vm->pci ? &arch->pci_layout : NULL,
 		.devices = &vm->devices,
 	};
+	struct numa_map map;
 	int rc = join_params(vm->config, params, err);
 	size_t bytes;
 	uint8_t *fdt;
 
+	if (!rc)
+		rc = numa_map(vm->config, &map, err);
 	if (rc)
 		return rc;
+	if (vm->config->numa.node_count)
+		config.numa = &map;
 	fdt = malloc(RISCV_FDT_BYTES);
 	if (!fdt)
 		return error_set_errno(err, -ENOMEM, "FDT");

@@ -297,13 +297,52 @@ static void test_without(void **state)
 	assert_false(has("/aliases:"));
 }
 
+static struct numa_map two_nodes(void)
+{
+	return (struct numa_map){
+		.node_count = 2,
+		.range_count = 4,
+		.ranges = { { RISCV_RAM_GPA, GIB, 0, false },
+		            { RISCV_RAM_GPA + GIB, 1280 * MIB, 1, false },
+		            { UINT64_C(0x140000000), 8 * GIB, 0, true },
+		            { UINT64_C(0x340000000), 8 * GIB, 1, true } },
+		.cpu_nodes = { 1, 0, 1 },
+	};
+}
+
+static void test_numa(void **state)
+{
+	const struct numa_map map = two_nodes();
+
+	(void)state;
+	build();
+	assert_false(has("/memory@80000000:numa-node-id"));
+	assert_false(has("/cpus/cpu@0:numa-node-id"));
+	assert_false(has("/distance-map:"));
+	t.config.numa = &map;
+	build();
+	assert_is("/memory@80000000:reg", 0, 0x80000000, 0, 0x40000000);
+	assert_is("/memory@80000000:numa-node-id", 0);
+	assert_text("/memory@c0000000:device_type", "memory");
+	assert_is("/memory@c0000000:reg", 0, 0xc0000000, 0, 0x50000000);
+	assert_is("/memory@c0000000:numa-node-id", 1);
+	assert_false(has("/memory@140000000:"));
+	assert_is("/cpus/cpu@0:numa-node-id", 1);
+	assert_is("/cpus/cpu@1:numa-node-id", 0);
+	assert_is("/cpus/cpu@2:numa-node-id", 1);
+	assert_text("/distance-map:compatible", "numa-distance-map-v1");
+	assert_is("/distance-map:distance-matrix", 0, 0, 10, 0, 1, 20, 1, 0, 20, 1, 1, 10);
+}
+
 /* The most that a machine has fits into the room that is kept, and less room is an error. */
 static void test_room(void **state)
 {
 	uint8_t *blob = malloc(RISCV_FDT_BYTES);
+	struct numa_map map = { .node_count = NUMA_NODES_MAX, .range_count = NUMA_NODES_MAX };
 	size_t bytes = 0;
 
 	(void)state;
+	t.config.numa = &map;
 	t.isa.extensions[0] = UINT64_MAX;
 	t.isa.cboz_block_bytes = 64;
 	t.config.cpu_count = VM_CPUS_MAX;
@@ -349,6 +388,7 @@ static void assert_dtc_is_silent(const char *what)
 static void test_dtc(void **state)
 {
 	static const unsigned int cpu_counts[] = { 1, 16, VM_CPUS_MAX };
+	const struct numa_map map = two_nodes();
 	char what[64];
 
 	(void)state;
@@ -367,7 +407,11 @@ static void test_dtc(void **state)
 		build();
 		assert_dtc_is_silent(what);
 	}
+	t.config.numa = &map;
+	build();
+	assert_dtc_is_silent("a machine with two nodes");
 	list_remove(&t.serial.node);
+	t.config.numa = NULL;
 	t.config.pci = NULL;
 	t.config.initrd_bytes = 0;
 	t.config.seed = NULL;
@@ -382,7 +426,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		with_config(test_machine),       with_config(test_cpus),    with_config(test_plic),
 		with_config(test_aia),           with_config(test_without), with_config(test_room),
-		with_config(test_interrupt_map), with_config(test_dtc),
+		with_config(test_interrupt_map), with_config(test_numa),    with_config(test_dtc),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
