@@ -19,38 +19,25 @@
  * nest: glibc's default reader-writer lock prefers readers, so a nested reader never waits behind a
  * writer.
  *
+ * Areas (guest_memory_area.c) reserve their addresses once, and put chunks of them into the table
+ * and take them out again. Whoever looks something up sees a region, of which a chunk may have
+ * blocks that are not there.
+ *
  * Limits: GMEM_REGIONS_MAX regions. No region is ever resized: add and remove whole ones.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ebb/guest_memory.h"
-#include "ebb/metrics.h"
-#include "guest_memory_backing.h"
+#include "guest_memory_table.h"
 
 #define GUARD_BYTES PAGE_4K_BYTES
+#define SLOTS_FIRST 4
 
-struct slot {
-	struct gmem_region region;
-	struct backing_file *file; /* NULL: anonymous */
-	void *reservation;
-	size_t reservation_bytes;
-};
-
-struct guest_memory {
-	pthread_mutex_t change_lock;
-	struct list listeners;
-	struct list files; /* struct backing_file */
-	pthread_rwlock_t table_lock;
-	size_t slot_count;
-	struct slot slots[GMEM_REGIONS_MAX]; /* ascending gpa, apart from each other */
-	struct metric_counter generation;
-	struct gmem_watcher *watcher; /* NULL: none; table_lock */
-};
+/* Each may cost two mappings of the 65530 that vm.max_map_count grants: half of them. */
+#define RUNS_MAX 16384
 
 int guest_memory_create(struct guest_memory **ret_memory, struct error *err)
 {
@@ -64,6 +51,8 @@ int guest_memory_create(struct guest_memory **ret_memory, struct error *err)
 		goto destroy_change_lock;
 	list_init(&memory->listeners);
 	list_init(&memory->files);
+	list_init(&memory->areas);
+	memory->runs_max = RUNS_MAX;
 	metric_add(&memory->generation, 1);
 	*ret_memory = memory;
 	return 0;
@@ -77,6 +66,8 @@ free_memory:
 
 static void unmap(struct slot *slot)
 {
+	if (!slot->reservation)
+		return;
 	munmap(slot->reservation, slot->reservation_bytes);
 	backing_file_put(slot->file);
 }
@@ -87,6 +78,9 @@ void guest_memory_destroy(struct guest_memory *memory)
 		return;
 	for (size_t i = 0; i < memory->slot_count; i++)
 		unmap(&memory->slots[i]);
+	free(memory->slots);
+	list_for_each_safe (node, &memory->areas)
+		area_destroy(container_of(node, struct gmem_area, node));
 	pthread_rwlock_destroy(&memory->table_lock);
 	pthread_mutex_destroy(&memory->change_lock);
 	free(memory);
@@ -131,20 +125,26 @@ static bool reserve(struct slot *slot, uint64_t alignment)
 	return true;
 }
 
+int table_reserve(struct slot *slot, struct error *err)
+{
+	if (reserve(slot, PAGE_1G_BYTES) ||
+	    (slot->region.page_bytes <= PAGE_2M_BYTES && reserve(slot, PAGE_2M_BYTES)))
+		return 0;
+	return error_set(err, -ENOMEM,
+	                 "--mem: the host has no address space for the %llu MiB of guest "
+	                 "memory at 0x%llx (ask for less, or raise `ulimit -v`)",
+	                 (unsigned long long)(slot->region.size_bytes / MIB),
+	                 (unsigned long long)slot->region.gpa);
+}
+
 /* Undoes itself but for the file. */
 static int map(struct slot *slot, const struct gmem_backing *backing, struct error *err)
 {
-	struct gmem_region *region = &slot->region;
-	int result;
+	int result = table_reserve(slot, err);
 
-	if (!reserve(slot, PAGE_1G_BYTES) &&
-	    (region->page_bytes > PAGE_2M_BYTES || !reserve(slot, PAGE_2M_BYTES)))
-		return error_set(err, -ENOMEM,
-		                 "--mem: the host has no address space for the %llu MiB of guest "
-		                 "memory at 0x%llx (ask for less, or raise `ulimit -v`)",
-		                 (unsigned long long)(region->size_bytes / MIB),
-		                 (unsigned long long)region->gpa);
-	result = backing_map(region, backing, err);
+	if (result < 0)
+		return result;
+	result = backing_map(&slot->region, backing, err);
 	if (result < 0)
 		munmap(slot->reservation, slot->reservation_bytes);
 	return result;
@@ -152,8 +152,7 @@ static int map(struct slot *slot, const struct gmem_backing *backing, struct err
 
 /* --- the table; lock held --- */
 
-/* The index of the first region with gpa above the given one. */
-static size_t upper_bound(const struct guest_memory *memory, gpa_t gpa)
+size_t table_upper_bound(const struct guest_memory *memory, gpa_t gpa)
 {
 	size_t low = 0, high = memory->slot_count;
 
@@ -168,61 +167,75 @@ static size_t upper_bound(const struct guest_memory *memory, gpa_t gpa)
 	return low;
 }
 
-static const struct gmem_region *find(const struct guest_memory *memory, gpa_t gpa)
+const struct slot *table_find(const struct guest_memory *memory, gpa_t gpa)
 {
-	size_t index = upper_bound(memory, gpa);
-	const struct gmem_region *region;
+	size_t index = table_upper_bound(memory, gpa);
+	const struct slot *slot;
 
 	if (!index)
 		return NULL;
-	region = &memory->slots[index - 1].region;
-	return gpa - region->gpa < region->size_bytes ? region : NULL;
+	slot = &memory->slots[index - 1];
+	return gpa - slot->region.gpa < slot->region.size_bytes ? slot : NULL;
 }
 
-/* Whether neighbouring regions hold the whole range. */
-static bool holds(const struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
+uint64_t table_run(const struct slot *slot, gpa_t gpa, uint64_t size_bytes, bool *ret_there)
 {
-	while (size_bytes) {
-		const struct gmem_region *region = find(memory, gpa);
-		uint64_t part;
+	const struct gmem_region *region = &slot->region;
 
-		if (!region)
-			return false;
-		part = min_u64(size_bytes, region->size_bytes - (gpa - region->gpa));
-		gpa += part;
-		size_bytes -= part;
-	}
-	return true;
-}
-
-static void insert(struct guest_memory *memory, const struct slot *slot)
-{
-	size_t index;
-
-	pthread_rwlock_wrlock(&memory->table_lock);
-	index = upper_bound(memory, slot->region.gpa);
-	memmove(&memory->slots[index + 1], &memory->slots[index],
-	        (memory->slot_count - index) * sizeof(memory->slots[0]));
-	memory->slots[index] = *slot;
-	memory->slot_count++;
-	metric_increment(&memory->generation);
-	pthread_rwlock_unlock(&memory->table_lock);
+	size_bytes = min_u64(size_bytes, region->size_bytes - (gpa - region->gpa));
+	if (slot->area)
+		return table_area_run(slot->area, gpa, size_bytes, ret_there);
+	*ret_there = true;
+	return size_bytes;
 }
 
 /* --- changes; change_lock held --- */
+
+int table_make_room(struct guest_memory *memory)
+{
+	size_t slots_max = memory->slots_max ? 2 * memory->slots_max : SLOTS_FIRST;
+	struct slot *slots;
+
+	if (memory->slot_count == GMEM_REGIONS_MAX)
+		return -ENOSPC;
+	if (memory->slot_count < memory->slots_max)
+		return 0;
+	pthread_rwlock_wrlock(&memory->table_lock);
+	slots = reallocarray(memory->slots, slots_max, sizeof(*slots));
+	if (slots) {
+		memory->slots = slots;
+		memory->slots_max = slots_max;
+	}
+	pthread_rwlock_unlock(&memory->table_lock);
+	return slots ? 0 : -ENOMEM;
+}
+
+bool table_overlaps(const struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
+{
+	for (size_t i = 0; i < memory->slot_count; i++) {
+		const struct gmem_region *region = &memory->slots[i].region;
+
+		if (ranges_overlap(region->gpa, region->size_bytes, gpa, size_bytes))
+			return true;
+	}
+	list_for_each (node, &memory->areas) {
+		const struct gmem_region *whole =
+			&container_of(node, struct gmem_area, node)->whole;
+
+		if (ranges_overlap(whole->gpa, whole->size_bytes, gpa, size_bytes))
+			return true;
+	}
+	return false;
+}
 
 static int check_new(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
 {
 	if (!size_bytes || !is_aligned(gpa | size_bytes, PAGE_4K_BYTES) ||
 	    gpa + (size_bytes - 1) < gpa)
 		return -EINVAL;
-	for (size_t i = 0; i < memory->slot_count; i++) {
-		const struct gmem_region *region = &memory->slots[i].region;
-
-		if (ranges_overlap(region->gpa, region->size_bytes, gpa, size_bytes))
-			return -EEXIST;
-	}
-	return memory->slot_count == GMEM_REGIONS_MAX ? -ENOSPC : 0;
+	if (table_overlaps(memory, gpa, size_bytes))
+		return -EEXIST;
+	return table_make_room(memory);
 }
 
 static int tell_added(struct guest_memory *memory, const struct gmem_region *region)
@@ -249,9 +262,31 @@ static int tell_added(struct guest_memory *memory, const struct gmem_region *reg
 	return result;
 }
 
-/* The region's file, and what follows from it. */
-static int choose_backing(struct guest_memory *memory, struct slot *slot,
-                          const struct gmem_backing *backing, struct error *err)
+static void insert(struct guest_memory *memory, const struct slot *slot)
+{
+	size_t index;
+
+	pthread_rwlock_wrlock(&memory->table_lock);
+	index = table_upper_bound(memory, slot->region.gpa);
+	memmove(&memory->slots[index + 1], &memory->slots[index],
+	        (memory->slot_count - index) * sizeof(memory->slots[0]));
+	memory->slots[index] = *slot;
+	memory->slot_count++;
+	metric_increment(&memory->generation);
+	pthread_rwlock_unlock(&memory->table_lock);
+}
+
+int table_add(struct guest_memory *memory, const struct slot *slot)
+{
+	int result = tell_added(memory, &slot->region);
+
+	if (result >= 0)
+		insert(memory, slot);
+	return result;
+}
+
+int table_choose_backing(struct list *files, const struct gmem_backing *backing, struct slot *slot,
+                         struct error *err)
 {
 	struct gmem_region *region = &slot->region;
 	int result;
@@ -263,7 +298,7 @@ static int choose_backing(struct guest_memory *memory, struct slot *slot,
 	region->fd = -1;
 	if (backing->kind == GMEM_ANON)
 		return 0;
-	result = backing_file_get(&memory->files, backing, region->size_bytes, &slot->file,
+	result = backing_file_get(files, backing, region->size_bytes, &slot->file,
 	                          &region->file_offset, err);
 	if (result < 0)
 		return result;
@@ -290,7 +325,7 @@ static int add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_byte
 		return error_set_errno(err, result,
 		                       "guest memory: region of 0x%llx bytes at 0x%llx",
 		                       (unsigned long long)size_bytes, (unsigned long long)gpa);
-	result = choose_backing(memory, &slot, backing, err);
+	result = table_choose_backing(&memory->files, backing, &slot, err);
 	if (result < 0)
 		return result;
 	result = map(&slot, backing, err);
@@ -298,15 +333,13 @@ static int add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_byte
 		backing_file_put(slot.file);
 		return result;
 	}
-	result = tell_added(memory, &slot.region);
-	if (result < 0) {
-		unmap(&slot);
-		return error_set_errno(
-			err, result, "guest memory: the host does not take %llu MiB at 0x%llx",
-			(unsigned long long)(size_bytes / MIB), (unsigned long long)gpa);
-	}
-	insert(memory, &slot);
-	return 0;
+	result = table_add(memory, &slot);
+	if (result >= 0)
+		return 0;
+	unmap(&slot);
+	return error_set_errno(err, result,
+	                       "guest memory: the host does not take %llu MiB at 0x%llx",
+	                       (unsigned long long)(size_bytes / MIB), (unsigned long long)gpa);
 }
 
 int gmem_add_region(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes,
@@ -328,7 +361,7 @@ static bool extract(struct guest_memory *memory, gpa_t gpa, struct slot *ret_slo
 	size_t index;
 
 	pthread_rwlock_wrlock(&memory->table_lock);
-	index = upper_bound(memory, gpa);
+	index = table_upper_bound(memory, gpa);
 	found = index && memory->slots[index - 1].region.gpa == gpa;
 	if (found) {
 		*ret_slot = memory->slots[index - 1];
@@ -341,19 +374,32 @@ static bool extract(struct guest_memory *memory, gpa_t gpa, struct slot *ret_slo
 	return found;
 }
 
+bool table_remove(struct guest_memory *memory, gpa_t gpa, struct slot *ret_slot)
+{
+	if (!extract(memory, gpa, ret_slot))
+		return false;
+	list_for_each_reverse_safe (node, &memory->listeners) {
+		struct gmem_listener *listener = container_of(node, struct gmem_listener, node);
+
+		listener->region_removed(listener, &ret_slot->region);
+	}
+	return true;
+}
+
+static bool is_chunk(const struct guest_memory *memory, gpa_t gpa)
+{
+	const struct slot *slot = table_find(memory, gpa);
+
+	return slot && slot->area;
+}
+
 int gmem_remove_region(struct guest_memory *memory, gpa_t gpa)
 {
 	struct slot slot;
 	int result = -ENOENT;
 
 	pthread_mutex_lock(&memory->change_lock);
-	if (extract(memory, gpa, &slot)) {
-		list_for_each_reverse_safe (node, &memory->listeners) {
-			struct gmem_listener *listener =
-				container_of(node, struct gmem_listener, node);
-
-			listener->region_removed(listener, &slot.region);
-		}
+	if (!is_chunk(memory, gpa) && table_remove(memory, gpa, &slot)) {
 		unmap(&slot);
 		result = 0;
 	}
@@ -367,7 +413,8 @@ int gmem_reserve(struct guest_memory *memory)
 
 	gmem_lock_shared(memory);
 	for (size_t i = 0; !result && i < memory->slot_count; i++)
-		result = backing_reserve(&memory->slots[i].region);
+		if (!memory->slots[i].area)
+			result = backing_reserve(&memory->slots[i].region);
 	gmem_unlock_shared(memory);
 	return result;
 }
@@ -393,194 +440,27 @@ int gmem_add_listener(struct guest_memory *memory, struct gmem_listener *listene
 	return result;
 }
 
+void gmem_hold_changes(struct guest_memory *memory)
+{
+	pthread_mutex_lock(&memory->change_lock);
+}
+
+void gmem_allow_changes(struct guest_memory *memory)
+{
+	pthread_mutex_unlock(&memory->change_lock);
+}
+
+void gmem_limit_runs(struct guest_memory *memory, size_t max)
+{
+	if (max < memory->runs_max)
+		memory->runs_max = max;
+}
+
 void gmem_remove_listener(struct guest_memory *memory, struct gmem_listener *listener)
 {
 	pthread_mutex_lock(&memory->change_lock);
 	list_remove(&listener->node);
 	pthread_mutex_unlock(&memory->change_lock);
-}
-
-/* --- access --- */
-
-typedef void (*part_fn)(uint8_t *hva, uint8_t *buf, size_t size_bytes);
-
-static void copy_out(uint8_t *hva, uint8_t *buf, size_t size_bytes)
-{
-	memcpy(buf, hva, size_bytes);
-}
-
-static void copy_in(uint8_t *hva, uint8_t *buf, size_t size_bytes)
-{
-	memcpy(hva, buf, size_bytes);
-}
-
-static int copy(struct guest_memory *memory, gpa_t gpa, uint8_t *buf, size_t size_bytes,
-                part_fn part_copy)
-{
-	int result = -EFAULT;
-
-	gmem_lock_shared(memory);
-	if (holds(memory, gpa, size_bytes)) {
-		while (size_bytes) {
-			const struct gmem_region *region = find(memory, gpa);
-			uint64_t offset = gpa - region->gpa;
-			uint64_t part = min_u64(size_bytes, region->size_bytes - offset);
-
-			part_copy(region->hva + offset, buf, part);
-			gpa += part;
-			buf += part;
-			size_bytes -= part;
-		}
-		result = 0;
-	}
-	gmem_unlock_shared(memory);
-	return result;
-}
-
-int gmem_read(struct guest_memory *memory, gpa_t gpa, void *buf, size_t size_bytes)
-{
-	return copy(memory, gpa, buf, size_bytes, copy_out);
-}
-
-int gmem_write(struct guest_memory *memory, gpa_t gpa, const void *buf, size_t size_bytes)
-{
-	int result;
-
-	gmem_lock_shared(memory);
-	/* copy_in reads buf only. */
-	result = copy(memory, gpa, (uint8_t *)(uintptr_t)buf, size_bytes, copy_in);
-	if (!result)
-		gmem_note_write(memory, gpa, size_bytes);
-	gmem_unlock_shared(memory);
-	return result;
-}
-
-int gmem_watch_writes(struct guest_memory *memory, struct gmem_watcher *watcher)
-{
-	int result = 0;
-
-	pthread_rwlock_wrlock(&memory->table_lock);
-	if (memory->watcher)
-		result = -EBUSY;
-	else
-		memory->watcher = watcher;
-	pthread_rwlock_unlock(&memory->table_lock);
-	return result;
-}
-
-void gmem_unwatch_writes(struct guest_memory *memory, struct gmem_watcher *watcher)
-{
-	pthread_rwlock_wrlock(&memory->table_lock);
-	if (memory->watcher == watcher)
-		memory->watcher = NULL;
-	pthread_rwlock_unlock(&memory->table_lock);
-}
-
-/* Under the shared lock. */
-void gmem_note_write(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
-{
-	if (memory->watcher)
-		memory->watcher->written(memory->watcher, gpa, size_bytes);
-}
-
-/* Reads a part that one region holds. */
-static int load_part(uint8_t *hva, int fd, uint64_t file_offset, uint64_t size_bytes)
-{
-	while (size_bytes) {
-		ssize_t got = pread(fd, hva, size_bytes, (off_t)file_offset);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (!got)
-			return -EIO;
-		hva += got;
-		file_offset += (uint64_t)got;
-		size_bytes -= (uint64_t)got;
-	}
-	return 0;
-}
-
-int gmem_load_file(struct guest_memory *memory, gpa_t gpa, int fd, uint64_t file_offset,
-                   uint64_t size_bytes)
-{
-	int result = -EFAULT;
-
-	if (file_offset > INT64_MAX || size_bytes > INT64_MAX - file_offset)
-		return -EINVAL;
-	gmem_lock_shared(memory);
-	if (holds(memory, gpa, size_bytes)) {
-		result = 0;
-		while (size_bytes && !result) {
-			const struct gmem_region *region = find(memory, gpa);
-			uint64_t offset = gpa - region->gpa;
-			uint64_t part = min_u64(size_bytes, region->size_bytes - offset);
-
-			gmem_note_write(memory, gpa, part);
-			result = load_part(region->hva + offset, fd, file_offset, part);
-			gpa += part;
-			file_offset += part;
-			size_bytes -= part;
-		}
-	}
-	gmem_unlock_shared(memory);
-	return result;
-}
-
-void gmem_clear(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
-{
-	static const uint8_t zeroes[PAGE_4K_BYTES];
-
-	while (size_bytes) {
-		uint64_t part = min_u64(size_bytes, PAGE_4K_BYTES - gpa % PAGE_4K_BYTES);
-		const struct gmem_region *region;
-		bool keeps;
-
-		gmem_lock_shared(memory);
-		region = find(memory, gpa);
-		keeps = region && (region->kind == GMEM_FILE || region->locked);
-		gmem_unlock_shared(memory);
-		if (keeps)
-			(void)!gmem_write(memory, gpa, zeroes, part);
-		gpa += part;
-		size_bytes -= part;
-	}
-}
-
-void *gmem_span(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
-{
-	const struct gmem_region *region = find(memory, gpa);
-
-	if (!size_bytes || !region ||
-	    !range_contains(region->gpa, region->size_bytes, gpa, size_bytes))
-		return NULL;
-	return region->hva + (gpa - region->gpa);
-}
-
-/*
- * Any change of a mapping's protection makes the kernel tell the MMU notifiers, and KVM drops what
- * it mapped. The detour is over more rights, never fewer: with fewer, a vCPU or a device of ours
- * that touched the page meanwhile would fault for good.
- */
-int gmem_flush_page(struct guest_memory *memory, gpa_t gpa)
-{
-	const struct gmem_region *region;
-	int ret = 0;
-
-	gmem_lock_shared(memory);
-	region = find(memory, gpa);
-	if (!region) {
-		ret = -EFAULT;
-	} else {
-		uint8_t *page = region->hva + align_down(gpa - region->gpa, region->page_bytes);
-
-		if (mprotect(page, region->page_bytes, PROT_READ | PROT_WRITE | PROT_EXEC) ||
-		    mprotect(page, region->page_bytes, PROT_READ | PROT_WRITE))
-			ret = -errno;
-	}
-	gmem_unlock_shared(memory);
-	return ret;
 }
 
 size_t gmem_list_regions(struct guest_memory *memory, struct gmem_region *regions, size_t max)
@@ -601,7 +481,10 @@ uint64_t gmem_total_bytes(struct guest_memory *memory)
 
 	gmem_lock_shared(memory);
 	for (size_t i = 0; i < memory->slot_count; i++)
-		total_bytes += memory->slots[i].region.size_bytes;
+		if (!memory->slots[i].area)
+			total_bytes += memory->slots[i].region.size_bytes;
+	list_for_each (node, &memory->areas)
+		total_bytes += container_of(node, struct gmem_area, node)->plugged_bytes;
 	gmem_unlock_shared(memory);
 	return total_bytes;
 }

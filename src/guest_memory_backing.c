@@ -14,6 +14,13 @@
  *	          guest wrote. A file of hugetlbfs has huge pages.
  *
  * Locked memory is locked as it is touched, unless all of it is there from the start.
+ *
+ * Areas (guest_memory_area.c) are mapped without rights and without a reservation. A block that is
+ * plugged gets rights, and what of advice and locks is wanted; huge pages are reserved and put
+ *there at once, for a guest that faults when the pool is empty would be killed. A block that is
+ * unplugged loses its rights and, when its pages are gone, is mapped anew: so mappings that are
+ *alike join again, and their number follows the runs of plugged blocks whatever the guest did
+ *before.
  */
 #include "guest_memory_backing.h"
 
@@ -279,18 +286,23 @@ static int map_file(const struct gmem_region *region, const struct gmem_backing 
 }
 
 /* Mapping is what reserves, for the file; the reservation stays when the mapping goes. */
-int backing_reserve(const struct gmem_region *region)
+static int reserve(const struct gmem_region *region, uint64_t offset_bytes, uint64_t size_bytes)
 {
 	void *mapping;
 
 	if (region->page_bytes == PAGE_4K_BYTES)
 		return 0;
-	mapping = mmap(NULL, region->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd,
-	               (off_t)region->file_offset);
+	mapping = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd,
+	               (off_t)(region->file_offset + offset_bytes));
 	if (mapping == MAP_FAILED)
 		return -errno;
-	munmap(mapping, region->size_bytes);
+	munmap(mapping, size_bytes);
 	return 0;
+}
+
+int backing_reserve(const struct gmem_region *region)
+{
+	return reserve(region, 0, region->size_bytes);
 }
 
 static int fill(const struct gmem_region *region, struct error *err)
@@ -348,4 +360,91 @@ int backing_map(const struct gmem_region *region, const struct gmem_backing *bac
 	if (!result && backing->lock)
 		result = lock_pages(region, backing->prealloc, err);
 	return result;
+}
+
+/* --- areas --- */
+
+/* Over what is there, which a failure leaves: kernels before 6.12 may have unmapped it by then, and
+ * nothing else must come to lie there. */
+static int map_without_rights(const struct gmem_region *area, uint64_t offset_bytes,
+                              uint64_t size_bytes)
+{
+	int flags = MAP_FIXED | MAP_NORESERVE, result = 0;
+
+	flags |= area->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	for (unsigned int attempt = 0; attempt < 2; attempt++) {
+		if (mmap(area->hva + offset_bytes, size_bytes, PROT_NONE, flags, area->fd,
+		         area->fd < 0 ? 0 : (off_t)(area->file_offset + offset_bytes)) !=
+		    MAP_FAILED)
+			return 0;
+		result = -errno;
+	}
+	return result;
+}
+
+int backing_area_map(const struct gmem_region *area)
+{
+	return area->fd < 0 ? 0 : map_without_rights(area, 0, area->size_bytes);
+}
+
+int backing_vacate(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	return map_without_rights(area, offset_bytes, size_bytes) < 0 ? -ENOMEM : 0;
+}
+
+static bool allow(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	return mprotect(area->hva + offset_bytes, size_bytes, PROT_READ | PROT_WRITE) == 0;
+}
+
+static bool populate(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	if (madvise(area->hva + offset_bytes, size_bytes, MADV_POPULATE_WRITE) == 0)
+		return true;
+	/* Linux before 5.14: what a file has room for is there, if not mapped yet. */
+	return errno == EINVAL && area->fd >= 0 &&
+	       fallocate(area->fd, 0, (off_t)(area->file_offset + offset_bytes),
+	                 (off_t)size_bytes) == 0;
+}
+
+int backing_plug(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes,
+                 bool prealloc)
+{
+	uint8_t *hva = area->hva + offset_bytes;
+
+	prealloc |= area->page_bytes > PAGE_4K_BYTES;
+	if (reserve(area, offset_bytes, size_bytes) < 0)
+		return -ENOMEM;
+	if (!allow(area, offset_bytes, size_bytes))
+		goto vacate;
+	if (area->thp)
+		madvise(hva, size_bytes, MADV_HUGEPAGE); /* as backing_map has it */
+	if (prealloc && !populate(area, offset_bytes, size_bytes))
+		goto vacate;
+	if (!area->locked || mlock2(hva, size_bytes, prealloc ? 0 : MLOCK_ONFAULT) == 0)
+		return 0;
+
+vacate:
+	(void)!backing_vacate(area, offset_bytes, size_bytes);
+	return -ENOMEM;
+}
+
+int backing_unplug(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	if (mprotect(area->hva + offset_bytes, size_bytes, PROT_NONE) == 0)
+		return 0;
+	(void)!allow(area, offset_bytes, size_bytes); /* what it did of several mappings */
+	return -ENOMEM;
+}
+
+int backing_plug_again(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	if (!allow(area, offset_bytes, size_bytes))
+		goto forbid;
+	if (!area->locked || mlock2(area->hva + offset_bytes, size_bytes, MLOCK_ONFAULT) == 0)
+		return 0;
+
+forbid:
+	(void)!mprotect(area->hva + offset_bytes, size_bytes, PROT_NONE);
+	return -ENOMEM;
 }

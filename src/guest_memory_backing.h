@@ -34,4 +34,28 @@ EBB_MUST_CHECK int backing_map(const struct gmem_region *region, const struct gm
 /* Huge pages: what of them is neither there nor reserved is reserved. 0 or -errno. */
 EBB_MUST_CHECK int backing_reserve(const struct gmem_region *region);
 
+/* --- an area, as one region; offsets and sizes are whole blocks in it --- */
+
+/* Maps it without any rights, if it has a file. 0 or -errno. */
+EBB_MUST_CHECK int backing_area_map(const struct gmem_region *area);
+
+/*
+ * Blocks become memory, which was vacated. 0, or -ENOMEM with the place as it was; of a file, the
+ * host may have given some pages.
+ */
+EBB_MUST_CHECK int backing_plug(const struct gmem_region *area, uint64_t offset_bytes,
+                                uint64_t size_bytes, bool prealloc);
+
+/* Nothing reaches the blocks any more, and what they hold stays; and back. 0, or -ENOMEM with all
+ * as it was. */
+EBB_MUST_CHECK int backing_unplug(const struct gmem_region *area, uint64_t offset_bytes,
+                                  uint64_t size_bytes);
+EBB_MUST_CHECK int backing_plug_again(const struct gmem_region *area, uint64_t offset_bytes,
+                                      uint64_t size_bytes);
+
+/* The place of unplugged blocks becomes as backing_area_map left it: what was advised, locked and
+ * private there is gone. 0, or -ENOMEM with all as it was. */
+EBB_MUST_CHECK int backing_vacate(const struct gmem_region *area, uint64_t offset_bytes,
+                                  uint64_t size_bytes);
+
 #endif

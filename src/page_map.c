@@ -15,18 +15,31 @@ struct part {
 
 struct page_map {
 	size_t count;
-	struct part parts[GMEM_REGIONS_MAX]; /* ascending */
+	struct part parts[]; /* ascending */
 };
+
+/* All regions, as they are at one moment. */
+static struct gmem_region *list_all(struct guest_memory *memory, size_t *ret_count)
+{
+	struct gmem_region *regions;
+	size_t count;
+
+	gmem_lock_shared(memory);
+	count = gmem_list_regions(memory, NULL, 0);
+	regions = calloc(count + 1, sizeof(*regions));
+	if (regions)
+		*ret_count = gmem_list_regions(memory, regions, count);
+	gmem_unlock_shared(memory);
+	return regions;
+}
 
 int page_map_create(struct guest_memory *memory, struct page_map **ret_map)
 {
-	struct gmem_region *regions = calloc(GMEM_REGIONS_MAX, sizeof(*regions));
-	struct page_map *map = calloc(1, sizeof(*map));
-	bool complete = regions && map;
 	size_t count = 0;
+	struct gmem_region *regions = list_all(memory, &count);
+	struct page_map *map = calloc(1, sizeof(*map) + count * sizeof(map->parts[0]));
+	bool complete = regions && map;
 
-	if (complete)
-		count = gmem_list_regions(memory, regions, GMEM_REGIONS_MAX);
 	for (size_t i = 0; complete && i < count; i++) {
 		struct part *part = &map->parts[map->count++];
 

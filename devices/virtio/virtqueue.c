@@ -34,6 +34,10 @@
 
 #define CHAIN_BYTES_MAX (UINT64_C(1) << 32)
 
+/* Borders of regions may split a descriptor: so many in a chain of 4 GiB, in chunks of at least 128
+ * MiB and some regions more. */
+#define SPLITS_MAX 64
+
 struct virtqueue {
 	struct guest_memory *memory;
 	uint16_t size_max;
@@ -99,8 +103,7 @@ int virtqueue_create(struct guest_memory *memory, uint16_t size_max, struct virt
 		return -ENOMEM;
 	vq->memory = memory;
 	vq->size_max = size_max;
-	/* Each region boundary may split a descriptor. */
-	vq->segments_max = size_max + GMEM_REGIONS_MAX;
+	vq->segments_max = size_max + SPLITS_MAX;
 	vq->segments = calloc(vq->segments_max, sizeof(*vq->segments));
 	vq->segment_gpas = calloc(vq->segments_max, sizeof(*vq->segment_gpas));
 	vq->indirect = calloc(size_max, sizeof(*vq->indirect));
@@ -218,28 +221,6 @@ static struct vring_desc load_descriptor(const struct vring_desc *from)
 	return descriptor;
 }
 
-/* A host pointer to the part of [gpa, gpa + *size_bytes) that lies in one region; NULL: gpa is
- * outside. */
-static void *span_prefix(struct virtqueue *vq, gpa_t gpa, uint64_t *size_bytes)
-{
-	void *hva = gmem_span(vq->memory, gpa, *size_bytes);
-	struct gmem_region regions[GMEM_REGIONS_MAX];
-	size_t count;
-
-	if (hva)
-		return hva;
-	count = min_u64(gmem_list_regions(vq->memory, regions, GMEM_REGIONS_MAX), GMEM_REGIONS_MAX);
-	for (size_t i = 0; i < count; i++) {
-		const struct gmem_region *region = &regions[i];
-
-		if (!range_contains(region->gpa, region->size_bytes, gpa, 1))
-			continue;
-		*size_bytes = min_u64(*size_bytes, region->gpa + region->size_bytes - gpa);
-		return region->hva + (gpa - region->gpa);
-	}
-	return NULL;
-}
-
 /* Adds a buffer to the chain, a segment for each region that it lies in. */
 static int add_buffer(struct virtqueue *vq, struct virtq_chain *chain,
                       const struct vring_desc *descriptor)
@@ -255,7 +236,7 @@ static int add_buffer(struct virtqueue *vq, struct virtq_chain *chain,
 	while (left_bytes) {
 		unsigned int index = chain->readable_count + chain->writable_count;
 		uint64_t part_bytes = left_bytes;
-		void *hva = span_prefix(vq, gpa, &part_bytes);
+		void *hva = gmem_span_prefix(vq->memory, gpa, &part_bytes);
 
 		if (!hva || index == vq->segments_max)
 			return -EPROTO;

@@ -25,7 +25,7 @@
 
 struct guest_memory;
 
-#define GMEM_REGIONS_MAX 64
+#define GMEM_REGIONS_MAX 4096 /* chunks of areas among them */
 
 enum gmem_kind {
 	GMEM_ANON,    /* private anonymous, MAP_NORESERVE */
@@ -62,6 +62,10 @@ struct gmem_listener { /* owned by the listener, linked while registered */
 	struct list node;
 	int (*region_added)(struct gmem_listener *listener, const struct gmem_region *region);
 	void (*region_removed)(struct gmem_listener *listener, const struct gmem_region *region);
+	/* NULL: not of interest. Blocks of a chunk become memory; as region_added, but for the way
+	 * back: a plug that fails later is not told. */
+	int (*blocks_plugged)(struct gmem_listener *listener, const struct gmem_region *chunk,
+	                      gpa_t gpa, uint64_t size_bytes);
 };
 
 EBB_MUST_CHECK int guest_memory_create(struct guest_memory **ret_memory, struct error *err);
@@ -99,7 +103,8 @@ void gmem_remove_area(struct gmem_area *area);
 /*
  * Whole blocks, none of them plugged, that read as zeroes then. All or nothing: -EINVAL (not
  * those), -ENOSPC and -ENOMEM (the host has not got them: the pool of huge pages, what prealloc and
- * lock ask for, mappings), -errno of a listener. Any thread, without the shared lock.
+ * lock ask for, mappings), -errno of a listener. Of a file, what the host gave before it failed
+ * goes by reclaim_release(RECLAIM_UNPLUG). Any thread, without the shared lock.
  */
 EBB_MUST_CHECK int gmem_plug(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes);
 
@@ -111,13 +116,27 @@ EBB_MUST_CHECK int gmem_plug(struct gmem_area *area, gpa_t gpa, uint64_t size_by
 EBB_MUST_CHECK int gmem_unplug(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes);
 EBB_MUST_CHECK int gmem_plug_again(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes);
 
-/* Takes chunks with nothing plugged out of the table, after the release. As gmem_plug. */
+/* Takes chunks with nothing plugged out of the table and makes the place of unplugged blocks as
+ * new, after the release; gmem_plug_again has nothing to give back then. As gmem_plug. */
 void gmem_trim(struct gmem_area *area);
 
 /* Of [gpa, gpa + size_bytes): the bytes from gpa on that are all plugged, or all not; *ret_plugged
  * says which. Outside of the area: 0. */
 uint64_t gmem_area_run(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes, bool *ret_plugged);
 uint64_t gmem_area_plugged_bytes(struct gmem_area *area);
+
+/* Of [gpa, gpa + size_bytes): the bytes from gpa on that are all memory, or all not; it may end
+ * where a region does. */
+uint64_t gmem_run(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes, bool *ret_there);
+
+/* While held, nothing is added, removed, plugged or unplugged; taken before the table's lock. A
+ * listener is called with it held. */
+void gmem_hold_changes(struct guest_memory *memory);
+void gmem_allow_changes(struct guest_memory *memory);
+
+/* At most so many runs of plugged blocks, counted in each chunk, of all areas together: -ENOSPC and
+ * -ENOMEM of gmem_plug and gmem_unplug. Only ever less. While changes are held. */
+void gmem_limit_runs(struct guest_memory *memory, size_t max);
 
 /*
  * Huge pages that were released left their reservation in the host's pool: reserves all of guest
@@ -134,7 +153,8 @@ void gmem_remove_listener(struct guest_memory *memory, struct gmem_listener *lis
 void gmem_lock_shared(struct guest_memory *memory);
 void gmem_unlock_shared(struct guest_memory *memory);
 
-/* Changes with every region added or removed; never 0. Cached spans are stale when it differs. */
+/* Changes with every region added or removed and every block plugged or unplugged; never 0. Cached
+ * spans are stale when it differs. */
 uint64_t gmem_generation(const struct guest_memory *memory);
 
 /* Copies across neighbouring regions. -EFAULT, with nothing copied, when any byte is outside. */
@@ -158,6 +178,9 @@ void gmem_clear(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes);
  * then). */
 void *gmem_span(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes);
 
+/* The same of the part from gpa on that one region holds: *size_bytes, in and out. NULL: none. */
+void *gmem_span_prefix(struct guest_memory *memory, gpa_t gpa, uint64_t *size_bytes);
+
 /*
  * One watcher hears of each write to guest memory by ebb (vCPUs' are KVM's to see), under the
  * shared lock, on the writer's thread, before that is given back. Who writes through gmem_span or
@@ -179,8 +202,11 @@ void gmem_note_write(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes
  */
 EBB_MUST_CHECK int gmem_flush_page(struct guest_memory *memory, gpa_t gpa);
 
-/* Copies the regions, in ascending gpa, to regions[0..max); returns how many there are in all. */
+/* Copies the regions, in ascending gpa, to regions[0..max); returns how many there are in all.
+ * Chunks are among them, with block_bytes: what of them is there says gmem_run. */
 size_t gmem_list_regions(struct guest_memory *memory, struct gmem_region *regions, size_t max);
+
+/* Regions whole, and of areas what is plugged. */
 uint64_t gmem_total_bytes(struct guest_memory *memory);
 
 #endif

@@ -53,3 +53,44 @@ int backing_map(const struct gmem_region *region, const struct gmem_backing *bac
 		return error_set(err, -ENOMEM, "the fake backing");
 	return 0;
 }
+
+/* --- areas --- */
+
+static int map_fixed(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes,
+                     int protection)
+{
+	int flags = MAP_FIXED | MAP_NORESERVE;
+
+	flags |= area->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	return mmap(area->hva + offset_bytes, size_bytes, protection, flags, area->fd,
+	            area->fd < 0 ? 0 : (off_t)offset_bytes) == MAP_FAILED
+	               ? -ENOMEM
+	               : 0;
+}
+
+int backing_area_map(const struct gmem_region *area)
+{
+	return map_fixed(area, 0, area->size_bytes, PROT_NONE);
+}
+
+int backing_plug(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes,
+                 bool prealloc)
+{
+	(void)prealloc;
+	return map_fixed(area, offset_bytes, size_bytes, PROT_READ | PROT_WRITE);
+}
+
+int backing_unplug(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	return mprotect(area->hva + offset_bytes, size_bytes, PROT_NONE) ? -ENOMEM : 0;
+}
+
+int backing_plug_again(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	return mprotect(area->hva + offset_bytes, size_bytes, PROT_READ | PROT_WRITE) ? -ENOMEM : 0;
+}
+
+int backing_vacate(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	return map_fixed(area, offset_bytes, size_bytes, PROT_NONE);
+}

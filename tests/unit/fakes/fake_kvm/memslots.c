@@ -5,7 +5,7 @@
 
 #include "private.h"
 
-#define SLOTS_MAX 64
+#define SLOTS_MAX 4096
 
 static struct {
 	struct fake_memslot slots[SLOTS_MAX];
