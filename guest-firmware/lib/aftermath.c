@@ -2,6 +2,8 @@
 /* Before a reset, and behind it. */
 #include "balloon.h"
 #include "memory.h"
+#include "memory_device.h"
+#include "mmio.h"
 #include "pci.h"
 #include "report.h"
 #include "virtio.h"
@@ -12,6 +14,7 @@
 
 #define MARKER        0x0ddba11c0ffee000ull
 #define BALLOON_PAGES 256
+#define MEM_BLOCKS    4
 
 static volatile uint64_t *marker(uint64_t marker_gpa, unsigned int offset)
 {
@@ -49,6 +52,21 @@ static void use_rng(void)
 	CHECK("before: a request", virtq_transfer(&rng.queues[0], &buffer, 1, NULL));
 }
 
+/* Where there is a memory device. */
+static void plug_memory(void)
+{
+	static struct virtio_device mem;
+	struct virtio_mem_config config;
+
+	if (!mem_start(0, &mem))
+		return;
+	mem_config(&mem, &config);
+	CHECK_EQUAL("before: plugged", mem_plug(&mem, config.addr, MEM_BLOCKS),
+	            VIRTIO_MEM_RESP_ACK);
+	mmio_write64(config.addr, MARKER);
+	mmio_write64(config.addr + MEM_BLOCKS * config.block_size - 8, MARKER);
+}
+
 void aftermath_make(uint64_t marker_gpa)
 {
 	unsigned int offset;
@@ -57,6 +75,7 @@ void aftermath_make(uint64_t marker_gpa)
 		*marker(marker_gpa, offset) = MARKER + offset;
 	fill_balloon();
 	use_rng();
+	plug_memory();
 }
 
 static void check_msix(void)
@@ -71,6 +90,24 @@ static void check_msix(void)
 			       !(pci_read(bdf, msix + PCI_MSIX_CONTROL, 2) & PCI_MSIX_ENABLE));
 	}
 	report_section("after: MSI-X is off");
+}
+
+static void check_memory(void)
+{
+	struct virtio_mem_config config;
+	struct virtio_device mem;
+
+	if (!virtio_find(VIRTIO_ID_MEM, 0, &mem))
+		return;
+	CHECK_EQUAL("after: nothing is plugged", mem_plugged_bytes(&mem), 0);
+	if (!CHECK("after: memory device comes up", mem_start(0, &mem)))
+		return;
+	mem_config(&mem, &config);
+	CHECK_EQUAL("after: plugged memory is gone", mmio_read64(config.addr), MEM_UNPLUGGED);
+	CHECK_EQUAL("after: plug", mem_plug(&mem, config.addr, MEM_BLOCKS), VIRTIO_MEM_RESP_ACK);
+	CHECK("after: plugged memory is empty",
+	      !mmio_read64(config.addr) &&
+	              !mmio_read64(config.addr + MEM_BLOCKS * config.block_size - 8));
 }
 
 static void check_virtio(void)
@@ -102,4 +139,5 @@ void aftermath_check(uint64_t marker_gpa, bool keeps_memory)
 		CHECK_EQUAL("after: pages that kept what the first boot wrote", kept, 0);
 	check_msix();
 	check_virtio();
+	check_memory();
 }

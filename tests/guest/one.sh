@@ -4,6 +4,8 @@
 #
 # FOLDER/NAME.stanza sets the keys of tests/guest/run as variables, FOLDER/NAME.arguments has ebb's arguments, one a line, @/FILE for
 # a file in FOLDER. Prints one line of verdict and, where it failed, why. Status 0 passed, 1 failed, 2 skipped.
+# A guest program with "harness" on its command line talks to us (guest-firmware/lib/harness.h): a console line "harness: REQUEST;" is
+# answered with a line that has a number.
 # EBB is the program, VERBOSE=1 shows the console, TIMEOUT_FACTOR stretches time limits.
 
 set -u
@@ -16,6 +18,7 @@ trap 'rm -rf "$work"; [ -z "$pool_before" ] || echo "$pool_before" >$pool' EXIT
 # shellcheck source=/dev/null
 . "$folder/$name.stanza"
 limit=$((timeout * ${TIMEOUT_FACTOR:-1}))
+harness=$(grep -Ex '(.* )?harness( .*)?' "$folder/$name.arguments")
 
 verdict() {
 	echo "$1 guest/$name$2"
@@ -65,6 +68,7 @@ missing_need() {
 		*) echo "unknown need $need" && return ;;
 		esac
 	done
+	[ -z "$harness" ] || command -v jq >/dev/null || { echo "no jq to answer the guest with" && return; }
 	[ -n "$without" ] || return
 	! all_may_use_userfaultfd || { echo "vm.unprivileged_userfaultfd is 1, so anyone may use it" && return; }
 	unprivileged true 2>/dev/null || echo "no user and mount namespace of one's own"
@@ -90,11 +94,68 @@ ask() {
 	"${EBB:-ebb}" qmp "guest-$$" "$qmp" >"$work/answer" 2>&1
 }
 
+# resident_kib: what ebb has of memory that is no file's.
+resident_kib() {
+	sed -n 's/^Rss\(Anon\|Shmem\): *//p; s/^HugetlbPages: *//p' "/proc/$1/status" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# The most that is resident, in a file, from now on until the guest is over.
+watch_resident() {
+	most=0
+	while [ ! -e "$work/over" ]; do
+		now=$(resident_kib "$1" 2>/dev/null) || break
+		[ "$now" -le "$most" ] || { most=$now && echo "$most" >"$work/peak.new" && mv "$work/peak.new" "$work/peak"; }
+		sleep 0.01
+	done
+}
+
+# answer REQUEST: one number.
+answer() {
+	pid=$("${EBB:-ebb}" stat "guest-$$" --json 2>/dev/null | jq .pid)
+	case $1 in
+	"mem "*)
+		# shellcheck disable=SC2086 # words
+		"${EBB:-ebb}" mem "guest-$$" ${1#mem } >>"$work/answer" 2>&1
+		echo $?
+		;;
+	"stat "*) "${EBB:-ebb}" stat "guest-$$" --json 2>>"$work/answer" | jq -r "${1#stat }" 2>>"$work/answer" ;;
+	memory) resident_kib "$pid" ;;
+	watch)
+		rm -f "$work/peak"
+		watch_resident "$pid" >/dev/null &
+		echo 0
+		;;
+	peak) cat "$work/peak" ;;
+	*) echo "unknown request $1" >>"$work/answer" ;;
+	esac
+}
+
+# Answers what the guest asks, until it is over.
+converse() {
+	asked=0
+	while [ ! -e "$work/over" ]; do
+		request=$(tr -d '\r' <"$work/console" | sed -n 's/^harness: \(.*\);$/\1/p' | sed -n "$((asked + 1))p")
+		if [ -n "$request" ]; then
+			asked=$((asked + 1))
+			number=$(answer "$request")
+			echo "$request = $number" >>"$work/answer"
+			echo "${number:-none}"
+		else
+			sleep 0.02
+		fi
+	done
+}
+
+# What ebb has as its input.
+input() {
+	if [ -n "$harness" ]; then converse; else type_input; fi
+}
+
 why=$(missing_need)
 [ -z "$why" ] || verdict SKIP ": $why"
 case " $needs " in *" hugetlb "*) huge_pages 32 || verdict SKIP ": no pool of 32 huge pages of 2 MiB, and no leave to make one" ;; esac
 set -- run --timeout "$limit"
-[ -z "$qmp" ] || set -- "$@" --name "guest-$$"
+[ -z "$qmp$harness" ] || set -- "$@" --name "guest-$$"
 while IFS= read -r word; do
 	case $word in
 	@/*) word=$folder/${word#@/} ;;
@@ -110,10 +171,14 @@ if [ -n "$qmp" ]; then
 	ask &
 	asker=$!
 fi
+: >"$work/console"
 # ebb's own time limit comes first; the outer one only catches an ebb that hangs
 # shellcheck disable=SC2094 # the one who types waits for what the other writes
-type_input | ${without:+unprivileged} timeout -k 5 $((limit + 15)) "${EBB:-ebb}" "$@" >"$work/console" 2>"$work/errors"
-got=$?
+input | {
+	${without:+unprivileged} timeout -k 5 $((limit + 15)) "${EBB:-ebb}" "$@" >"$work/console" 2>"$work/errors"
+	echo $? >"$work/over"
+}
+got=$(cat "$work/over")
 taken=$(($(now_ms) - begun))
 [ -z "$asker" ] || { kill "$asker" 2>/dev/null || wait "$asker"; }
 tr -d '\r' <"$work/console" >"$work/text"
@@ -138,5 +203,5 @@ verdict FAIL ": $why"
 	tail -n 12 "$work/text"
 } | sed 's/^/    /'
 head -n 5 "$work/errors" | sed 's/^/    stderr: /'
-[ -z "$qmp" ] || sed 's/^/    answer: /' "$work/answer"
+[ ! -s "$work/answer" ] || tail -n 12 "$work/answer" | sed 's/^/    answer: /'
 exit 1
