@@ -28,6 +28,7 @@
 #include "ebb/kvm.h"
 #include "ebb/machine.h"
 #include "ebb/memslot.h"
+#include "ebb/numa.h"
 #include "ebb/reclaim.h"
 #include "ebb/vm.h"
 
@@ -175,6 +176,8 @@ static int build_memory(struct machine *machine, struct error *err)
 	for (size_t i = 0; !ret && i < map.range_count; i++)
 		ret = gmem_add_region(vm->memory, map.ranges[i].gpa, map.ranges[i].size_bytes,
 		                      &backing, err);
+	if (!ret)
+		ret = numa_bind_memory(machine->config, vm->memory, err);
 	if (!ret && backing.kind == GMEM_HUGETLB && !backing.lock)
 		log_info(vm->log,
 		         "huge pages that the guest gives back are free for others; if the "

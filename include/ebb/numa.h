@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's NUMA nodes as the architecture describes them: which memory and which vCPUs each has.
- * Pure. */
+/* The guest's NUMA nodes as the architecture describes them: which memory and which vCPUs each has;
+ * and where the host has their memory. */
 #ifndef EBB_NUMA_H
 #define EBB_NUMA_H
 
@@ -8,6 +8,8 @@
 #include "ebb/config.h"
 #include "ebb/error.h"
 #include "ebb/types.h"
+
+struct guest_memory;
 
 /* What the guest is told of the way from a node to itself and to another: what firmware says where
  * it knows no better (ACPI 6.5, 5.2.17, has 10 as the unit). */
@@ -33,10 +35,21 @@ struct numa_map {
 };
 
 /*
- * Of a configuration that vm_config_complete let pass; without --numa all is in node 0. -EINVAL
- * with a message: device memory does not fit into 64 bits.
+ * Pure. Of a configuration that vm_config_complete let pass; without --numa all is in node 0.
+ * -EINVAL with a message: device memory does not fit into 64 bits.
  */
 EBB_MUST_CHECK int numa_map(const struct vm_config *config, struct numa_map *ret_map,
                             struct error *err);
+
+/*
+ * Of what guest memory is there, each part whose node has a host_node comes from that node alone,
+ * also what is there already. Set-up, once regions are there. -EINVAL: the host has no such node;
+ * -ENOTSUP: it has no NUMA; -errno of the host. With a message.
+ */
+EBB_MUST_CHECK int numa_bind_memory(const struct vm_config *config, struct guest_memory *memory,
+                                    struct error *err);
+
+/* The same of [hva, hva + size_bytes), whole pages; move: also what is there already. -errno. */
+EBB_MUST_CHECK int numa_bind(void *hva, uint64_t size_bytes, uint32_t host_node, bool move);
 
 #endif
