@@ -172,7 +172,7 @@ $(eval $(call flavour,$(UNIT_DIR),$(CC),$(UNIT_FLAGS)))
 $(foreach test,$(TESTS),$(eval $(call unit_test,$(UNIT_DIR),$(test),$(UNIT_FLAGS))))
 endif
 
-.PHONY: release-table unit unit-build tsan replay fuzz-build fuzz guest figures host lint check run
+.PHONY: release-table unit unit-build tsan replay fuzz-build fuzz guest figures host kernel-riscv lint check run
 unit-build: $(addprefix $(UNIT_DIR)/,$(TESTS))
 unit: unit-build
 	@ARCH=$(ARCH) RUNNER="$(UNIT_RUNNER)" tests/unit/run $(UNIT_DIR) $(TESTS)
@@ -203,6 +203,11 @@ release-table: $(BUILD_DIR)/release_table
 
 host: all static firmware
 	@BUILD=$(BUILD) tests/host/run --arch $(ARCH)
+
+# A guest kernel that Debian has not: riscv64 with virtio-mem. Scenarios 60 to 62 use it where SLOW=1 or their names ask for them.
+kernel-riscv:
+	@.ci/setup riscv kernel
+	@BUILD=$(BUILD) tests/host/kernel-riscv
 
 lint: $(BUILD_DIR)/libebb.a
 	@tests/lint/run $(BUILD_DIR)
@@ -263,6 +268,7 @@ help:
 	'make release-table what the memory-return engine really frees, on each backing' \
 	'make figures       what a start costs: system calls, memory, sizes' \
 	'make host          Debian guests under a real KVM: native, or nested in an emulator' \
+	'make kernel-riscv  a riscv64 guest kernel with virtio-mem, out of Debian linux-source (a quarter of an hour, once)' \
 	'make plot          TRACE=FILE: a picture of a reclaim trace, as PNG and SVG' \
 	'make lint          layering, writable globals, headers, style' \
 	'make deps          install the Debian packages that all of this needs' \
