@@ -260,7 +260,7 @@ static int plug(struct gmem_area *area, const struct blocks *blocks, bool again)
 	result = again ? backing_plug_again(&area->whole, offset, size_bytes)
 	               : backing_plug(&area->whole, offset, size_bytes, area->prealloc);
 	if (result < 0)
-		goto drop_chunks;
+		goto keep_chunks;
 	result = tell_plugged(area, offset, end);
 	if (result < 0)
 		goto unplug;
@@ -270,6 +270,12 @@ static int plug(struct gmem_area *area, const struct blocks *blocks, bool again)
 unplug:
 	(void)!(again ? backing_unplug(&area->whole, offset, size_bytes)
 	              : backing_vacate(&area->whole, offset, size_bytes));
+keep_chunks:
+	/* What a file has got by now is for the reclaim engine to take, until the next trim. */
+	if (area->file) {
+		mark_stale(area, blocks);
+		return result;
+	}
 drop_chunks:
 	drop_empty_chunks(area, offset, end);
 	return result;

@@ -38,9 +38,7 @@
 
 #include "ebb/event_loop.h"
 #include "reclaim_batch.h"
-#include "reclaim_look.h"
-#include "reclaim_pieces.h"
-#include "reclaim_trace.h"
+#include "reclaim_private.h"
 
 /* What may wait: so much in complete blocks for company; altogether so much, or that part of RAM.
  */
@@ -48,26 +46,10 @@
 #define DEFERRED_MAX_BYTES          (64 * MIB)
 #define DEFERRED_MAX_PART           32
 
-struct reclaim {
-	struct guest_memory *memory;
-	struct gmem_listener listener;
-	pthread_mutex_t lock;                            /* the batch lock: everything below */
-	struct reclaim_region regions[GMEM_REGIONS_MAX]; /* ascending */
-	size_t region_count;
-	unsigned int inhibit_count;
-	struct reclaim_source_stats stats[RECLAIM_SOURCE_COUNT];
-	struct metric_histogram latency[RECLAIM_SOURCE_COUNT];
-	uint64_t deferred_range_count; /* came since something deferred was last released */
-	uint32_t poison_value;         /* see reclaim_set_poison */
-	bool lazy;                     /* see reclaim_set_lazy */
-	struct reclaim_trace *trace;   /* NULL: none */
-	struct reclaim_trace_stats trace_stats; /* of the last one */
-	struct reclaim_pieces pieces;
-};
-
 struct batch {
 	int64_t start_ns;
 	uint64_t range_count, bytes_in, deferred_bytes;
+	bool may_put_off;
 	struct reclaim_outcome outcome;
 };
 
@@ -95,66 +77,28 @@ const char *reclaim_refusal_name(enum reclaim_refusal refusal)
 
 /* --- regions --- */
 
-static bool has_huge_pages(const struct reclaim_region *region)
-{
-	return region->page_bytes > PAGE_4K_BYTES;
-}
-
-static struct reclaim_region make_region(const struct gmem_region *added)
-{
-	struct reclaim_region region = {
-		.gpa = added->gpa,
-		.size_bytes = added->size_bytes,
-		.hva = added->hva,
-		.kind = added->kind,
-		.page_bytes = added->page_bytes,
-		.locked = added->locked,
-	};
-	uint64_t block_bytes = PAGE_2M_BYTES;
-
-	if (has_huge_pages(&region))
-		block_bytes = region.page_bytes;
-	else if (added->kind == GMEM_ANON && !added->thp)
-		block_bytes = 0; /* nothing to be gained */
-	reclaim_refault_init(&region.refault, added->size_bytes);
-	reclaim_deferred_init(&region.deferred, added->gpa, added->size_bytes, block_bytes,
-	                      has_huge_pages(&region));
-	return region;
-}
-
 static int on_region_added(struct gmem_listener *listener, const struct gmem_region *added)
 {
 	struct reclaim *reclaim = container_of(listener, struct reclaim, listener);
-	size_t at;
+	int r;
 
 	pthread_mutex_lock(&reclaim->lock);
-	if (reclaim->region_count == GMEM_REGIONS_MAX) {
-		pthread_mutex_unlock(&reclaim->lock);
-		return -ENOSPC;
-	}
-	for (at = reclaim->region_count; at > 0 && reclaim->regions[at - 1].gpa > added->gpa; at--)
-		reclaim->regions[at] = reclaim->regions[at - 1];
-	reclaim->regions[at] = make_region(added);
-	reclaim->region_count++;
+	r = reclaim_regions_add(&reclaim->regions, added);
 	pthread_mutex_unlock(&reclaim->lock);
-	return 0;
+	return r;
 }
 
 static void on_region_removed(struct gmem_listener *listener, const struct gmem_region *removed)
 {
 	struct reclaim *reclaim = container_of(listener, struct reclaim, listener);
-	size_t at = 0;
+	size_t at;
 
 	pthread_mutex_lock(&reclaim->lock);
-	while (at < reclaim->region_count && reclaim->regions[at].gpa != removed->gpa)
-		at++;
-	if (at < reclaim->region_count) {
+	at = reclaim_regions_find(&reclaim->regions, removed->gpa);
+	if (at < reclaim->regions.count && reclaim->regions.all[at].gpa == removed->gpa) {
 		if (reclaim->pieces.refill)
-			refill_forget(reclaim->pieces.refill, reclaim->regions[at].hva);
-		reclaim_region_forget(&reclaim->regions[at]);
-		reclaim->region_count--;
-		memmove(&reclaim->regions[at], &reclaim->regions[at + 1],
-		        (reclaim->region_count - at) * sizeof(reclaim->regions[0]));
+			refill_forget(reclaim->pieces.refill, removed->hva);
+		reclaim_regions_remove(&reclaim->regions, at);
 	}
 	pthread_mutex_unlock(&reclaim->lock);
 }
@@ -186,8 +130,7 @@ void reclaim_destroy(struct reclaim *reclaim)
 	if (!reclaim)
 		return;
 	gmem_remove_listener(reclaim->memory, &reclaim->listener);
-	for (size_t i = 0; i < reclaim->region_count; i++)
-		reclaim_region_forget(&reclaim->regions[i]);
+	reclaim_regions_drop(&reclaim->regions);
 	reclaim_pieces_fini(&reclaim->pieces);
 	(void)reclaim_trace_stop(reclaim->trace, &reclaim->trace_stats);
 	pthread_mutex_destroy(&reclaim->lock);
@@ -221,11 +164,21 @@ static void take_deferred_run(void *ctx, gpa_t gpa, uint64_t size_bytes)
 	struct batch *batch = taken->batch;
 
 	batch->bytes_in += size_bytes;
-	if (taken->reclaim->inhibit_count)
+	if (taken->reclaim->inhibit_count) {
 		reclaim_refuse(&batch->outcome, RECLAIM_REFUSED_INHIBITED, size_bytes);
-	else
-		reclaim_pieces_add(&taken->reclaim->pieces, taken->region, gpa, size_bytes,
-		                   &batch->outcome);
+		return;
+	}
+	/* Blocks that are unplugged, and not released yet, are for whoever unplugs them. */
+	for (uint64_t run_bytes; size_bytes; gpa += run_bytes, size_bytes -= run_bytes) {
+		bool is_there;
+
+		run_bytes = gmem_run(taken->reclaim->memory, gpa, size_bytes, &is_there);
+		if (is_there)
+			reclaim_pieces_add(&taken->reclaim->pieces, taken->region, gpa, run_bytes,
+			                   &batch->outcome);
+		else
+			reclaim_refuse(&batch->outcome, RECLAIM_REFUSED_OUTSIDE, run_bytes);
+	}
 }
 
 static bool block_is_huge(void *ctx, gpa_t gpa)
@@ -240,8 +193,8 @@ static bool block_is_huge(void *ctx, gpa_t gpa)
 static void gather_deferred(struct reclaim *reclaim, enum reclaim_deferred_choice choice,
                             struct batch *batch)
 {
-	for (size_t i = 0; i < reclaim->region_count; i++) {
-		struct taken taken = { reclaim, &reclaim->regions[i], batch };
+	for (size_t i = 0; i < reclaim->regions.count; i++) {
+		struct taken taken = { reclaim, &reclaim->regions.all[i], batch };
 
 		reclaim_deferred_take(&taken.region->deferred, choice, take_deferred_run,
 		                      block_is_huge, &taken);
@@ -253,13 +206,12 @@ static void gather_deferred(struct reclaim *reclaim, enum reclaim_deferred_choic
  */
 static bool too_much_waits(const struct reclaim *reclaim)
 {
-	uint64_t waits_bytes = 0, total_bytes = 0;
+	uint64_t waits_bytes = 0, total_bytes = gmem_total_bytes(reclaim->memory);
 
-	for (size_t i = 0; i < reclaim->region_count; i++) {
-		const struct reclaim_region *region = &reclaim->regions[i];
+	for (size_t i = 0; i < reclaim->regions.count; i++) {
+		const struct reclaim_region *region = &reclaim->regions.all[i];
 
-		total_bytes += region->size_bytes;
-		if (!has_huge_pages(region))
+		if (!reclaim_region_has_huge_pages(region))
 			waits_bytes += region->deferred.bytes;
 	}
 	return waits_bytes >= max_u64(DEFERRED_MAX_BYTES, total_bytes / DEFERRED_MAX_PART);
@@ -270,8 +222,8 @@ static void gather_what_waited(struct reclaim *reclaim, struct batch *batch)
 {
 	uint64_t complete_bytes = 0;
 
-	for (size_t i = 0; i < reclaim->region_count; i++) {
-		const struct reclaim_deferred *deferred = &reclaim->regions[i].deferred;
+	for (size_t i = 0; i < reclaim->regions.count; i++) {
+		const struct reclaim_deferred *deferred = &reclaim->regions.all[i].deferred;
 
 		complete_bytes += deferred->complete_blocks * deferred->block_bytes;
 	}
@@ -321,38 +273,83 @@ static void release_now(struct reclaim *reclaim, struct reclaim_region *region, 
 	reclaim_refuse(&batch->outcome, refusal, to - from - size_bytes);
 }
 
+/* What was there before a block was unplugged is nobody's: nothing of it waits, was released for
+ * anyone or is to read as anything. */
+static void release_unplugged(struct reclaim *reclaim, struct reclaim_region *region, gpa_t gpa,
+                              uint64_t size_bytes, struct batch *batch)
+{
+	reclaim_deferred_forget(&region->deferred, gpa, size_bytes);
+	release_now(reclaim, region, gpa, gpa + size_bytes, batch);
+}
+
+/* A range that is all there, in one region. */
+static void split_memory(struct reclaim *reclaim, struct reclaim_region *region, gpa_t from,
+                         gpa_t to, struct batch *batch)
+{
+	if (region->locked)
+		reclaim_refuse(&batch->outcome, RECLAIM_REFUSED_LOCKED, to - from);
+	else if (!batch->may_put_off || !put_off(region, from, to - from, batch))
+		release_now(reclaim, region, from, to, batch);
+}
+
+/* A range in one region: for unplug what of it is not plugged, for others what is. Returns how many
+ * bytes it was for. */
+static uint64_t split_region(struct reclaim *reclaim, struct reclaim_region *region, gpa_t from,
+                             gpa_t to, struct batch *batch)
+{
+	const bool unplug = reclaim->pieces.source == RECLAIM_UNPLUG;
+	uint64_t inside_bytes = 0;
+
+	for (uint64_t run_bytes; from < to; from += run_bytes) {
+		bool is_there = true;
+
+		run_bytes = to - from;
+		if (region->block_bytes)
+			run_bytes = gmem_run(reclaim->memory, from, run_bytes, &is_there);
+		if (is_there == unplug)
+			continue;
+		inside_bytes += run_bytes;
+		if (unplug)
+			release_unplugged(reclaim, region, from, run_bytes, batch);
+		else
+			split_memory(reclaim, region, from, from + run_bytes, batch);
+	}
+	return inside_bytes;
+}
+
 /* Cuts a merged range at the borders of regions; what no region holds is refused. */
-static void split(struct reclaim *reclaim, const struct reclaim_range *range, bool may_put_off,
-                  struct batch *batch)
+static void split(struct reclaim *reclaim, const struct reclaim_range *range, struct batch *batch)
 {
 	gpa_t start = range->gpa, end = start + range->size_bytes;
 	uint64_t inside_bytes = 0;
 
-	for (size_t i = 0; i < reclaim->region_count; i++) {
-		struct reclaim_region *region = &reclaim->regions[i];
-		gpa_t from = max_u64(start, region->gpa);
-		gpa_t to = min_u64(end, region->gpa + region->size_bytes);
+	for (size_t i = reclaim_regions_find(&reclaim->regions, start); i < reclaim->regions.count;
+	     i++) {
+		struct reclaim_region *region = &reclaim->regions.all[i];
 
-		if (from >= to)
-			continue;
-		inside_bytes += to - from;
-		if (region->locked)
-			reclaim_refuse(&batch->outcome, RECLAIM_REFUSED_LOCKED, to - from);
-		else if (!may_put_off || !put_off(region, from, to - from, batch))
-			release_now(reclaim, region, from, to, batch);
+		if (region->gpa >= end)
+			break;
+		inside_bytes += split_region(reclaim, region, max_u64(start, region->gpa),
+		                             min_u64(end, region->gpa + region->size_bytes), batch);
 	}
 	reclaim_refuse(&batch->outcome, RECLAIM_REFUSED_OUTSIDE, range->size_bytes - inside_bytes);
 }
 
+/* What nobody can reach any more goes whatever the user said of memory in use. */
+static bool is_inhibited(const struct reclaim *reclaim)
+{
+	return reclaim->inhibit_count && reclaim->pieces.source != RECLAIM_UNPLUG;
+}
+
 static void gather(struct reclaim *reclaim, struct reclaim_range *ranges, size_t count,
-                   bool may_put_off, struct batch *batch)
+                   struct batch *batch)
 {
 	struct reclaim_outcome *outcome = &batch->outcome;
 	struct reclaim_batch_totals totals;
 	size_t merged = reclaim_batch_normalise(ranges, count, &totals);
 
 	batch->range_count += count;
-	if (reclaim->inhibit_count) {
+	if (is_inhibited(reclaim)) {
 		reclaim_refuse(outcome, RECLAIM_REFUSED_INHIBITED, totals.bytes_in);
 		batch->bytes_in = totals.bytes_in;
 		return;
@@ -361,7 +358,7 @@ static void gather(struct reclaim *reclaim, struct reclaim_range *ranges, size_t
 	reclaim_refuse(outcome, RECLAIM_REFUSED_UNALIGNED, totals.bytes_clipped);
 	outcome->bytes_absent = totals.bytes_repeated;
 	for (size_t i = 0; i < merged; i++)
-		split(reclaim, &ranges[i], may_put_off, batch);
+		split(reclaim, &ranges[i], batch);
 	batch->bytes_in = totals.bytes_in - batch->deferred_bytes;
 }
 
@@ -415,13 +412,13 @@ static int end_batch(struct reclaim *reclaim, struct batch *batch)
 	return reclaim->pieces.first_error;
 }
 
-static void lock(struct reclaim *reclaim)
+void reclaim_lock(struct reclaim *reclaim)
 {
 	gmem_lock_shared(reclaim->memory);
 	pthread_mutex_lock(&reclaim->lock);
 }
 
-static void unlock(struct reclaim *reclaim)
+void reclaim_unlock(struct reclaim *reclaim)
 {
 	pthread_mutex_unlock(&reclaim->lock);
 	gmem_unlock_shared(reclaim->memory);
@@ -433,11 +430,11 @@ int reclaim_release(struct reclaim *reclaim, enum reclaim_source source,
 	struct batch batch;
 	int r;
 
-	lock(reclaim);
+	reclaim_lock(reclaim);
 	begin_batch(reclaim, source, &batch);
-	gather(reclaim, ranges, count, false, &batch);
+	gather(reclaim, ranges, count, &batch);
 	r = end_batch(reclaim, &batch);
-	unlock(reclaim);
+	reclaim_unlock(reclaim);
 	*ret_outcome = batch.outcome;
 	return r;
 }
@@ -449,15 +446,16 @@ int reclaim_release_later(struct reclaim *reclaim, enum reclaim_source source,
 	struct batch batch;
 	int r = 0;
 
-	lock(reclaim);
+	reclaim_lock(reclaim);
 	begin_batch(reclaim, source, &batch);
 	batch.range_count = reclaim->deferred_range_count;
-	gather(reclaim, ranges, count, true, &batch);
+	batch.may_put_off = true;
+	gather(reclaim, ranges, count, &batch);
 	gather_what_waited(reclaim, &batch);
 	reclaim->deferred_range_count = batch.bytes_in ? 0 : batch.range_count;
 	if (batch.bytes_in)
 		r = end_batch(reclaim, &batch);
-	unlock(reclaim);
+	reclaim_unlock(reclaim);
 	*ret_outcome = batch.outcome;
 	return r;
 }
@@ -469,14 +467,14 @@ static int release_what_waited(struct reclaim *reclaim, enum reclaim_source sour
 	struct batch batch;
 	int r = 0;
 
-	lock(reclaim);
+	reclaim_lock(reclaim);
 	begin_batch(reclaim, source, &batch);
 	batch.range_count = reclaim->deferred_range_count;
 	reclaim->deferred_range_count = 0;
 	gather_deferred(reclaim, choice, &batch);
 	if (batch.bytes_in)
 		r = end_batch(reclaim, &batch);
-	unlock(reclaim);
+	reclaim_unlock(reclaim);
 	*ret_outcome = batch.outcome;
 	return r;
 }
@@ -506,14 +504,15 @@ static uint64_t forget_range(struct reclaim *reclaim, gpa_t start, gpa_t last)
 
 	start = align_down(start, PAGE_4K_BYTES);
 	last |= PAGE_4K_BYTES - 1;
-	for (size_t i = 0; i < reclaim->region_count; i++) {
-		struct reclaim_region *region = &reclaim->regions[i];
+	for (size_t i = reclaim_regions_find(&reclaim->regions, start); i < reclaim->regions.count;
+	     i++) {
+		struct reclaim_region *region = &reclaim->regions.all[i];
 		gpa_t from = max_u64(start, region->gpa);
 		gpa_t to = min_u64(last, region->gpa + region->size_bytes - 1);
 
-		if (from < to)
-			waited_bytes +=
-				reclaim_deferred_forget(&region->deferred, from, to - from + 1);
+		if (from >= to)
+			break;
+		waited_bytes += reclaim_deferred_forget(&region->deferred, from, to - from + 1);
 	}
 	return waited_bytes;
 }
@@ -540,35 +539,55 @@ uint64_t reclaim_forget_all_deferred(struct reclaim *reclaim)
 	uint64_t waited_bytes = 0;
 
 	pthread_mutex_lock(&reclaim->lock);
-	for (size_t i = 0; i < reclaim->region_count; i++) {
-		waited_bytes += reclaim->regions[i].deferred.bytes;
-		reclaim_deferred_drop(&reclaim->regions[i].deferred);
+	for (size_t i = 0; i < reclaim->regions.count; i++) {
+		waited_bytes += reclaim->regions.all[i].deferred.bytes;
+		reclaim_deferred_drop(&reclaim->regions.all[i].deferred);
 	}
 	reclaim->deferred_range_count = 0;
 	pthread_mutex_unlock(&reclaim->lock);
 	return waited_bytes;
 }
 
+/* All of a region that is there. */
+static void gather_region(struct reclaim *reclaim, struct reclaim_region *region,
+                          struct batch *batch)
+{
+	gpa_t gpa = region->gpa, end = gpa + region->size_bytes;
+
+	for (uint64_t run_bytes; gpa < end; gpa += run_bytes) {
+		bool is_there;
+
+		run_bytes = gmem_run(reclaim->memory, gpa, end - gpa, &is_there);
+		if (!is_there)
+			continue;
+		batch->range_count++;
+		batch->bytes_in += run_bytes;
+		if (is_inhibited(reclaim))
+			reclaim_refuse(&batch->outcome, RECLAIM_REFUSED_INHIBITED, run_bytes);
+		else
+			split_memory(reclaim, region, gpa, gpa + run_bytes, batch);
+	}
+}
+
 int reclaim_release_all(struct reclaim *reclaim, enum reclaim_source source)
 {
-	struct reclaim_range ranges[GMEM_REGIONS_MAX];
 	struct batch batch;
 	int r;
 
-	lock(reclaim);
-	for (size_t i = 0; i < reclaim->region_count; i++)
-		ranges[i] = (struct reclaim_range){ reclaim->regions[i].gpa,
-			                            reclaim->regions[i].size_bytes };
+	reclaim_lock(reclaim);
 	begin_batch(reclaim, source, &batch);
-	gather(reclaim, ranges, reclaim->region_count, false, &batch);
+	for (size_t i = 0; i < reclaim->regions.count; i++)
+		gather_region(reclaim, &reclaim->regions.all[i], &batch);
 	r = end_batch(reclaim, &batch);
-	for (size_t i = 0; i < reclaim->region_count; i++) {
-		reclaim_deferred_drop(&reclaim->regions[i].deferred); /* it went with the rest */
+	for (size_t i = 0; i < reclaim->regions.count; i++) {
+		struct reclaim_region *region = &reclaim->regions.all[i];
+
+		reclaim_deferred_drop(&region->deferred); /* it went with the rest */
 		if (source == RECLAIM_RESET)
-			reclaim_region_forget(&reclaim->regions[i]);
+			reclaim_region_forget(region);
 	}
 	reclaim->deferred_range_count = 0;
-	unlock(reclaim);
+	reclaim_unlock(reclaim);
 	return r;
 }
 
@@ -595,8 +614,8 @@ int reclaim_set_lazy(struct reclaim *reclaim, bool lazy, struct error *err)
 	int r = 0;
 
 	pthread_mutex_lock(&reclaim->lock);
-	for (size_t i = 0; i < reclaim->region_count; i++)
-		if (lazy && reclaim->regions[i].kind != GMEM_ANON)
+	for (size_t i = 0; i < reclaim->regions.count; i++)
+		if (lazy && reclaim->regions.all[i].kind != GMEM_ANON)
 			r = -EOPNOTSUPP;
 	if (!r)
 		reclaim->lazy = lazy;
@@ -610,10 +629,10 @@ int reclaim_set_lazy(struct reclaim *reclaim, bool lazy, struct error *err)
 
 static bool can_refill_something(const struct reclaim *reclaim)
 {
-	for (size_t i = 0; i < reclaim->region_count; i++)
-		if (reclaim_region_can_refill(&reclaim->regions[i]))
+	for (size_t i = 0; i < reclaim->regions.count; i++)
+		if (reclaim_region_can_refill(&reclaim->regions.all[i]))
 			return true;
-	return reclaim->region_count == 0;
+	return reclaim->regions.count == 0;
 }
 
 int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_value, struct error *err)
@@ -645,108 +664,6 @@ void reclaim_allow(struct reclaim *reclaim)
 	assert(reclaim->inhibit_count > 0);
 	reclaim->inhibit_count--;
 	pthread_mutex_unlock(&reclaim->lock);
-}
-
-/* --- asking --- */
-
-static size_t slices_of(const struct reclaim_region *region)
-{
-	return (size_t)(align_up(region->size_bytes, RECLAIM_LOOK_SLICE_BYTES) /
-	                RECLAIM_LOOK_SLICE_BYTES);
-}
-
-/* Regions may come and go between two slices: one that is not there any more is no loss. */
-static void look_at_slice(struct reclaim *reclaim, size_t slice, struct reclaim_look *look)
-{
-	size_t i = 0;
-
-	while (i < reclaim->region_count && slice >= slices_of(&reclaim->regions[i]))
-		slice -= slices_of(&reclaim->regions[i++]);
-	if (i < reclaim->region_count) {
-		const struct reclaim_region *region = &reclaim->regions[i];
-		uint64_t offset_bytes = slice * RECLAIM_LOOK_SLICE_BYTES;
-
-		reclaim_pieces_look(
-			&reclaim->pieces, region, offset_bytes,
-			min_u64(region->size_bytes - offset_bytes, RECLAIM_LOOK_SLICE_BYTES), look);
-	}
-}
-
-/* As far as time allows. Returns how much there is. */
-static uint64_t look_around(struct reclaim *reclaim, struct reclaim_look *ret_look)
-{
-	int64_t end_ns = monotonic_ns() + RECLAIM_LOOK_MAX_NS;
-	uint64_t total_bytes = 0;
-	size_t count = 0, step;
-
-	*ret_look = (struct reclaim_look){ 0 };
-	lock(reclaim);
-	for (size_t i = 0; i < reclaim->region_count; i++) {
-		count += slices_of(&reclaim->regions[i]);
-		total_bytes += reclaim->regions[i].size_bytes;
-	}
-	unlock(reclaim);
-	step = reclaim_look_step(count);
-	for (size_t i = 0; i < count && (i == 0 || monotonic_ns() < end_ns); i++) {
-		lock(reclaim);
-		look_at_slice(reclaim, i * step % count, ret_look);
-		unlock(reclaim);
-	}
-	return total_bytes;
-}
-
-/* Where not all could be looked at: the kernel's word on the process, a MiB or two too much. */
-static uint64_t resident_of(const struct reclaim_look *look, uint64_t total_bytes)
-{
-	uint64_t process_bytes;
-
-	if (look->looked_bytes >= total_bytes || reclaim_host_resident_bytes(&process_bytes) < 0)
-		return reclaim_look_extrapolate(look->resident_bytes, look->looked_bytes,
-		                                total_bytes);
-	return min_u64(process_bytes, total_bytes);
-}
-
-void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
-{
-	struct reclaim_look look;
-	int64_t start_ns = monotonic_ns();
-	uint64_t total_bytes = look_around(reclaim, &look);
-
-	*ret_stats = (struct reclaim_stats){
-		.resident_bytes = resident_of(&look, total_bytes),
-		.looked_bytes = look.looked_bytes,
-		.total_bytes = total_bytes,
-		.look_ns = (uint64_t)(monotonic_ns() - start_ns),
-	};
-	lock(reclaim);
-	for (size_t i = 0; i < reclaim->region_count; i++)
-		ret_stats->deferred_bytes += reclaim->regions[i].deferred.bytes;
-	if (reclaim->pieces.refill)
-		refill_query(reclaim->pieces.refill, &ret_stats->refill);
-	ret_stats->trace = reclaim->trace_stats;
-	if (reclaim->trace)
-		reclaim_trace_query(reclaim->trace, &ret_stats->trace);
-	for (size_t i = 0; i < RECLAIM_SOURCE_COUNT; i++) {
-		struct reclaim_source_stats *stats = &ret_stats->sources[i];
-
-		*stats = reclaim->stats[i];
-		stats->refault_bytes = reclaim->pieces.refaults.bytes[i] +
-		                       reclaim_look_extrapolate(look.back.bytes[i],
-		                                                look.looked_bytes, total_bytes);
-		ret_stats->refault_bytes += stats->refault_bytes;
-		stats->latency_p50_ns = metric_histogram_percentile(&reclaim->latency[i], 50);
-		stats->latency_p99_ns = metric_histogram_percentile(&reclaim->latency[i], 99);
-		stats->latency_max_ns = metric_histogram_max(&reclaim->latency[i]);
-	}
-	unlock(reclaim);
-}
-
-uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
-{
-	struct reclaim_look look;
-	uint64_t total_bytes = look_around(reclaim, &look);
-
-	return resident_of(&look, total_bytes);
 }
 
 /* --- the trace --- */

@@ -41,6 +41,19 @@ ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements, si
 	return done < 0 ? -errno : done;
 }
 
+int reclaim_host_punch(int fd, uint64_t file_offset, uint64_t size_bytes)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)file_offset,
+	                 (off_t)size_bytes)
+	               ? -errno
+	               : 0;
+}
+
+int reclaim_host_munlock(void *hva, size_t size_bytes)
+{
+	return munlock(hva, size_bytes) ? -errno : 0;
+}
+
 int reclaim_host_pidfd_open(void)
 {
 	long fd = syscall(SYS_pidfd_open, getpid(), 0);

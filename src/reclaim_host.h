@@ -40,6 +40,11 @@ EBB_MUST_CHECK int reclaim_host_madvise(void *hva, size_t size_bytes,
 EBB_MUST_CHECK ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements,
                                                     size_t count, enum reclaim_host_advice advice);
 
+/* A hole in a file, which frees its pages, mapped or not. 0 or -errno. */
+EBB_MUST_CHECK int reclaim_host_punch(int fd, uint64_t file_offset, uint64_t size_bytes);
+
+EBB_MUST_CHECK int reclaim_host_munlock(void *hva, size_t size_bytes);
+
 /* A descriptor of this process, or -errno. */
 EBB_MUST_CHECK int reclaim_host_pidfd_open(void);
 

@@ -11,7 +11,8 @@
  * What is left is released (reclaim_call.c) by the call that frees on its backing:
  *
  *	private anonymous   MADV_DONTNEED; MADV_FREE when it is to go lazily
- *	memfd, file         MADV_REMOVE, which punches a hole (DONTNEED frees nothing there)
+ *	memfd, file         MADV_REMOVE, which punches a hole (DONTNEED frees nothing there); the
+ *	                    hole itself where the mapping has no rights (RECLAIM_UNPLUG)
  *	hugetlb             the same, of whole pages alone: the kernel accepts parts and frees
  *nothing
  *
@@ -39,14 +40,6 @@ void reclaim_pieces_fini(struct reclaim_pieces *all)
 	refill_destroy(all->refill);
 }
 
-/* --- regions --- */
-
-void reclaim_region_forget(struct reclaim_region *region)
-{
-	reclaim_refault_drop(&region->refault);
-	reclaim_deferred_drop(&region->deferred);
-}
-
 /* The call that frees what a piece holds. */
 static enum reclaim_host_advice advice_of(const struct reclaim_pieces *all,
                                           const struct reclaim_piece *piece)
@@ -66,7 +59,8 @@ static void note_going(struct reclaim_pieces *all, struct reclaim_region *region
 	size_t count = (end - start) / PAGE_4K_BYTES;
 
 	reclaim_refault_count(&region->refault, first, count, &all->refaults);
-	if (all->lazy) /* they stay for now, and are no refaults when they are seen */
+	/* They stay for now, and are no refaults when they are seen; or nobody's, if they are. */
+	if (all->lazy || all->source == RECLAIM_UNPLUG)
 		reclaim_refault_forget(&region->refault, first, count);
 	else
 		reclaim_refault_released(&region->refault, all->source, first, count);
@@ -124,7 +118,9 @@ static size_t cluster_end(const struct reclaim_pieces *all, size_t first)
 static bool may_hide_something(const struct reclaim_pieces *all,
                                const struct reclaim_region *region)
 {
-	if (region->page_bytes > PAGE_4K_BYTES)
+	if (all->source == RECLAIM_UNPLUG && region->fd >= 0)
+		return true; /* put into the file by whoever plugged it, perhaps without a mapping */
+	if (reclaim_region_has_huge_pages(region))
 		return false; /* huge pages are mapped when they are made, and never swapped */
 	return region->kind != GMEM_ANON || !residency_sees_swap(&all->residency);
 }
@@ -192,6 +188,31 @@ static void account_piece(const struct reclaim_piece *piece, bool lazy,
 	outcome->bytes_absent += piece->size_bytes - piece->resident_bytes;
 }
 
+/* A file's part of an unplugged piece, whose mapping has no rights that MADV_REMOVE would ask for.
+ */
+static ssize_t punch(struct reclaim_pieces *all, const struct reclaim_piece *piece)
+{
+	const struct reclaim_region *region = piece->region;
+	int r;
+
+	all->call.syscalls++;
+	r = reclaim_host_punch(region->fd,
+	                       region->file_offset + (uint64_t)(piece->hva - region->hva),
+	                       piece->size_bytes);
+	return r < 0 ? r : 1;
+}
+
+/* Pieces[0..count), of one advice. */
+static ssize_t release_alike(struct reclaim_pieces *all, const struct reclaim_piece *pieces,
+                             size_t count, enum reclaim_host_advice advice)
+{
+	if (all->source == RECLAIM_UNPLUG && pieces[0].region->fd >= 0)
+		return punch(all, &pieces[0]);
+	for (size_t i = 0; i < count; i++)
+		all->call.elements[i] = (struct iovec){ pieces[i].hva, pieces[i].size_bytes };
+	return reclaim_call(&all->call, advice, count);
+}
+
 /* Releases pieces[0..count) or some of them, at least the first. Returns how many were dealt with.
  */
 static size_t release_some(struct reclaim_pieces *all, const struct reclaim_piece *pieces,
@@ -201,10 +222,9 @@ static size_t release_some(struct reclaim_pieces *all, const struct reclaim_piec
 	size_t size = 0;
 	ssize_t done;
 
-	for (; size < count && advice_of(all, &pieces[size]) == advice; size++)
-		all->call.elements[size] =
-			(struct iovec){ pieces[size].hva, pieces[size].size_bytes };
-	done = reclaim_call(&all->call, advice, size);
+	while (size < count && advice_of(all, &pieces[size]) == advice)
+		size++;
+	done = release_alike(all, pieces, size, advice);
 	if (done < 0) {
 		account_failure(all, &pieces[0], (int)done, outcome);
 		return 1;
@@ -232,6 +252,18 @@ static bool guard_piece(struct reclaim_pieces *all, const struct reclaim_piece *
 	return true;
 }
 
+/* Nobody's memory any more: what was remembered of it goes, and a lock, which would keep it. */
+static void part_with(const struct reclaim_piece *piece)
+{
+	const struct reclaim_region *region = piece->region;
+
+	reclaim_refault_forget(&piece->region->refault,
+	                       (size_t)(piece->hva - region->hva) / PAGE_4K_BYTES,
+	                       piece->size_bytes / PAGE_4K_BYTES);
+	if (region->locked)
+		(void)!reclaim_host_munlock(piece->hva, piece->size_bytes);
+}
+
 /* Leaves those that there is something to release of. Returns how many. */
 static size_t sift_pieces(struct reclaim_pieces *all, struct reclaim_outcome *outcome)
 {
@@ -239,6 +271,8 @@ static size_t sift_pieces(struct reclaim_pieces *all, struct reclaim_outcome *ou
 	size_t count = 0;
 
 	for (size_t i = 0; i < all->piece_count; i++) {
+		if (all->source == RECLAIM_UNPLUG)
+			part_with(&pieces[i]);
 		if (!pieces[i].holds_something && all->poison_value)
 			outcome->bytes_absent += pieces[i].size_bytes;
 		else if (!guard_piece(all, &pieces[i]))

@@ -11,26 +11,10 @@
 #include "reclaim_look.h"
 #include "reclaim_refault.h"
 #include "reclaim_refill.h"
+#include "reclaim_regions.h"
 #include "reclaim_residency.h"
 
 #define PIECES_MAX CALL_ELEMENTS_MAX
-
-struct reclaim_region {
-	gpa_t gpa;
-	uint64_t size_bytes;
-	uint8_t *hva;
-	enum gmem_kind kind;
-	uint64_t page_bytes; /* pieces are whole ones */
-	bool locked;
-	struct reclaim_refault refault;
-	struct reclaim_deferred deferred;
-};
-
-/* A file keeps what is put there, and huge pages are filled in no other unit. */
-static inline bool reclaim_region_can_refill(const struct reclaim_region *region)
-{
-	return region->kind == GMEM_ANON || region->kind == GMEM_MEMFD;
-}
 
 struct reclaim_piece {
 	struct reclaim_region *region;
@@ -73,8 +57,5 @@ void reclaim_pieces_look(struct reclaim_pieces *all, const struct reclaim_region
  * pages; true where it does not say. */
 bool reclaim_pieces_hold_huge(struct reclaim_pieces *all, const struct reclaim_region *region,
                               gpa_t gpa, uint64_t size_bytes);
-
-/* Frees what is remembered of a region. */
-void reclaim_region_forget(struct reclaim_region *region);
 
 #endif

@@ -62,6 +62,7 @@
 #define STOCK_MAX_IDLE_MS 1000
 #define RETRY_NS          NS_PER_MS
 #define HIGH_FD           512
+#define AREAS_FIRST       4
 
 struct area { /* a region with guarded blocks, once */
 	struct refill_memory memory;
@@ -86,8 +87,8 @@ struct refill {
 	pthread_t thread;
 	struct stock stock;
 	pthread_mutex_t lock; /* what follows */
-	struct area areas[GMEM_REGIONS_MAX];
-	size_t area_count, run_count;
+	struct area *areas;
+	size_t area_count, areas_max, run_count;
 	struct reclaim_refill_stats stats;
 };
 
@@ -104,14 +105,29 @@ static struct area *area_of(struct refill *refill, uintptr_t hva)
 	return NULL;
 }
 
+static int make_room(struct refill *refill)
+{
+	size_t max = refill->areas_max ? 2 * refill->areas_max : AREAS_FIRST;
+	struct area *areas;
+
+	if (refill->area_count < refill->areas_max)
+		return 0;
+	areas = reallocarray(refill->areas, max, sizeof(*areas));
+	if (!areas)
+		return -ENOMEM;
+	refill->areas = areas;
+	refill->areas_max = max;
+	return 0;
+}
+
 static int add_area(struct refill *refill, const struct refill_memory *memory,
                     struct area **ret_area)
 {
 	struct area area = { .memory = *memory };
 	uint64_t head_bytes = -(uintptr_t)memory->hva & (REFILL_BLOCK_BYTES - 1);
 
-	if (refill->area_count == GMEM_REGIONS_MAX)
-		return -ENOSPC;
+	if (make_room(refill) < 0)
+		return -ENOMEM;
 	area.first_block = memory->hva + head_bytes;
 	if (memory->size_bytes > head_bytes)
 		area.block_count = (memory->size_bytes - head_bytes) / REFILL_BLOCK_BYTES;
@@ -576,6 +592,7 @@ void refill_destroy(struct refill *refill)
 		free(refill->areas[i].guarded);
 		free(refill->areas[i].values);
 	}
+	free(refill->areas);
 	pthread_mutex_destroy(&refill->lock);
 	free(refill);
 }

@@ -486,7 +486,7 @@ static void test_trace_adds_up_to_the_account(void **state)
 	release_deferred(f);
 	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_HINT, &refused, 1, &outcome), 0);
 	fake_reclaim_host.bad_hva = span(f, 4 * MIB, 1);
-	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_UNPLUG, &bad, 1, &outcome), -EINVAL);
+	assert_int_equal(reclaim_release(f->reclaim, RECLAIM_INFLATE, &bad, 1, &outcome), -EINVAL);
 	fake_reclaim_host.bad_hva = NULL;
 	reclaim_account_refused(f->reclaim, RECLAIM_REPORT, RECLAIM_REFUSED_PAUSED, 32, 64 * MIB);
 	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_RESET), 0);

@@ -100,7 +100,7 @@ static uint64_t waiting(struct fixture *f)
 	return stats.deferred_bytes;
 }
 
-#define WORTH_BYTES (PAGE_2M_BYTES / 8 * 7)
+#define WORTH_BYTES (PAGE_2M_BYTES / 4 * 3)
 
 static void test_parts_split_no_huge_page_for_little(void **state)
 {
@@ -155,16 +155,15 @@ static void test_the_bound_splits_no_more_than_it_must(void **state)
 	for (unsigned int block = 0; block < 24; block++)
 		later(f, block * PAGE_2M_BYTES, block % 2 ? MIB : WORTH_BYTES);
 	assert_int_equal(waiting(f), 12 * (MIB + WORTH_BYTES));
-	for (unsigned int block = 24; block < 41; block++)
+	for (unsigned int block = 24; block < 46; block++)
 		later(f, block * PAGE_2M_BYTES, WORTH_BYTES);
-	/* 12 of 1 MiB, and 29 of 1.75 MiB, of which the last made it 64 MiB or nearly so. */
 	assert_int_equal(release_calls(), 0);
-	later(f, 41 * PAGE_2M_BYTES, WORTH_BYTES);
+	assert_int_equal(waiting(f), 63 * MIB);
+	later(f, 46 * PAGE_2M_BYTES, WORTH_BYTES);
 	assert_int_equal(release_calls(), 1);
 	assert_int_equal(waiting(f), 12 * MIB);
-	for (unsigned int block = 42; block < 48; block++)
-		later(f, block * PAGE_2M_BYTES, MIB);
-	assert_int_equal(waiting(f), 18 * MIB);
+	later(f, 47 * PAGE_2M_BYTES, MIB);
+	assert_int_equal(release_calls(), 1);
 }
 
 static void test_waiting_twice_counts_once(void **state)
@@ -236,7 +235,7 @@ static void test_release_of_all_leaves_nothing_waiting(void **state)
 
 	touch(f, 0, 2 * MIB);
 	later(f, 0, MIB);
-	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_UNPLUG), 0);
+	assert_int_equal(reclaim_release_all(f->reclaim, RECLAIM_INFLATE), 0);
 	touch(f, 0, 2 * MIB);
 	assert_int_equal(release_deferred(f).bytes_released, 0);
 	assert_int_equal(resident(f, 0, 2 * MIB), 2 * MIB);

@@ -280,8 +280,7 @@ static void test_the_kernel_waits_too(void **state)
 
 static void test_other_sources_read_as_zeroes(void **state)
 {
-	static const enum reclaim_source plain[] = { RECLAIM_INFLATE, RECLAIM_UNPLUG,
-		                                     RECLAIM_RESET };
+	static const enum reclaim_source plain[] = { RECLAIM_INFLATE, RECLAIM_RESET };
 	struct fixture *f = *state;
 
 	poison(f, POISON);

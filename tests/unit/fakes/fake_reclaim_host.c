@@ -60,6 +60,22 @@ int reclaim_host_madvise(void *hva, size_t size_bytes, enum reclaim_host_advice 
 	return madvise(hva, size_bytes, advices[advice]) ? -errno : 0;
 }
 
+int reclaim_host_punch(int fd, uint64_t file_offset, uint64_t size_bytes)
+{
+	const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	fake_reclaim_host.punch_calls++;
+	if (is_to_fail(NULL, 0, 0))
+		return -fake_reclaim_host.fail_errno;
+	return fallocate(fd, mode, (off_t)file_offset, (off_t)size_bytes) ? -errno : 0;
+}
+
+int reclaim_host_munlock(void *hva, size_t size_bytes)
+{
+	fake_reclaim_host.munlock_calls++;
+	return munlock(hva, size_bytes) ? -errno : 0;
+}
+
 /* As the kernel: element by element, and what was done before the one that fails. */
 ssize_t reclaim_host_process_madvise(int pidfd, const struct iovec *elements, size_t count,
                                      enum reclaim_host_advice advice)

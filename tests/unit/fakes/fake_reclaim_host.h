@@ -8,6 +8,7 @@
 struct fake_reclaim_host {
 	/* Seen: */
 	unsigned int madvise_calls, vector_calls, pidfd_opens, look_calls;
+	unsigned int punch_calls, munlock_calls;
 	size_t vector_elements_max;
 	unsigned int release_calls;   /* both kinds, that reached a host that has them */
 	unsigned int advice_calls[3]; /* by reclaim_host_advice */
