@@ -17,7 +17,7 @@
 #define BALLOON_CHAINS_MAX   BALLOON_QUEUE_SIZE
 #define BALLOON_RANGES_MAX   4096
 #define STATS_INTERVAL_MAX_S UINT32_MAX
-#define BALLOON_HOLD_NS      (60 * NS_PER_S) /* why this long: virtio_balloon_pages.c */
+#define BALLOON_HOLD_NS      (10 * NS_PER_S) /* why this long: virtio_balloon_pages.c */
 
 #define BALLOON_CONFIG_OFFSET(field) offsetof(struct virtio_balloon_config, field)
 

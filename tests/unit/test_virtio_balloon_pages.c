@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "balloon_machine.h"
+#include "ebb/pressure.h"
 
 /* --- inflate and deflate --- */
 
@@ -209,6 +210,40 @@ static void test_rest_is_released_in_time(void **state)
 	fail_msg("it still waits");
 }
 
+static void no_pressure(void *ctx)
+{
+	(void)ctx;
+}
+
+/* What would split a huge page for half of it stays when its time is up; what splits nothing goes.
+ */
+static void test_parts_of_huge_pages_wait_on(void **state)
+{
+	struct fixture *f = *state;
+	struct pressure_watch *watch;
+
+	if (pressure_watch_create(f->vm.reclaim_loop, no_pressure, NULL, &watch) < 0)
+		skip(); /* this host does not tell; there they go by time */
+	pressure_watch_destroy(watch);
+	start(f, TELL);
+	touch(f, 0, 4 * MIB);
+	fake_reclaim_host.huge_start = hva(f, 0);
+	fake_reclaim_host.huge_end = hva(f, 0) + 2 * MIB;
+	balloon_set_release(f->vm.balloon, &(struct balloon_release){ .hold_ns = 200 * NS_PER_MS });
+	inflate_mib(f, 0);
+	inflate_mib(f, 2);
+	for (unsigned int tries = 0; tries < 5000 && !release_calls(); tries++)
+		nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
+	fake_driver_settle(&f->driver);
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, MIB);
+	assert_int_equal(*hva(f, 0), 0x5a);
+	assert_int_equal(*hva(f, 2 * MIB), 0);
+	/* Until it is asked for. */
+	balloon_set_release(f->vm.balloon, &(struct balloon_release){ .hold_ns = 200 * NS_PER_MS });
+	fake_driver_settle(&f->driver);
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, 2 * MIB);
+}
+
 static void test_page_by_page(void **state)
 {
 	struct fixture *f = *state;
@@ -270,6 +305,7 @@ int main(void)
 		TEST(test_inflate_waits_for_whole_blocks),
 		TEST(test_deflate_takes_back_what_waits),
 		TEST(test_rest_is_released_in_time),
+		TEST(test_parts_of_huge_pages_wait_on),
 		TEST(test_whole_blocks_do_not_wait_long),
 		TEST(test_page_by_page),
 		TEST(test_hold_time_is_what_is_set),
