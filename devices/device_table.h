@@ -16,6 +16,7 @@ extern const struct device_class serial_16550_class;
 extern const struct device_class test_devices_class;
 extern const struct device_class virtio_balloon_class;
 extern const struct device_class virtio_console_class;
+extern const struct device_class virtio_mem_class;
 extern const struct device_class virtio_rng_class;
 
 #endif
