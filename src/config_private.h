@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of vm_config_complete that have a file of their own. Pure. */
-#ifndef CONFIG_PRIVATE_H
-#define CONFIG_PRIVATE_H
+#ifndef EBB_CONFIG_PRIVATE_H
+#define EBB_CONFIG_PRIVATE_H
 
 #include "ebb/config.h"
 

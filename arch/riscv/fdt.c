@@ -27,10 +27,7 @@
 #define PCI_ECAM_BYTES     MIB
 #define INTX_SLOTS         4 /* then the swizzle repeats */
 #define INTX_PINS          4
-#define CELLS_MAX          (NUMA_NODES_MAX * NUMA_NODES_MAX * 3) /* of the distances */
-
-_Static_assert(CELLS_MAX >= INTX_SLOTS * INTX_PINS * 8 && CELLS_MAX >= 2 * VM_CPUS_MAX,
-               "an interrupt map and the harts' interrupts need less");
+#define CELLS_MAX          (3 * NUMA_NODES_MAX * NUMA_NODES_MAX) /* of the distances: the most */
 
 struct writer {
 	const struct fdt_config *config;
@@ -154,7 +151,7 @@ static void put_interrupt(struct writer *writer, uint32_t source)
 /* Nodes of the machine, not of the tree (Linux, Documentation/devicetree/bindings/numa.txt). */
 static void put_numa_node(struct writer *writer, unsigned int node)
 {
-	if (writer->config->numa)
+	if (writer->config->numa->node_count > 1)
 		put_u32(writer, "numa-node-id", node);
 }
 
@@ -163,12 +160,10 @@ static void write_distances(struct writer *writer)
 	const uint32_t count = (uint32_t)writer->config->numa->node_count;
 	struct cells matrix = { .count = 0 };
 
-	for (uint32_t from = 0; from < count; from++) {
-		for (uint32_t to = 0; to < count; to++) {
-			add_cell(&matrix, from);
-			add_cell(&matrix, to);
-			add_cell(&matrix, from == to ? NUMA_DISTANCE_LOCAL : NUMA_DISTANCE_REMOTE);
-		}
+	for (uint32_t i = 0; i < count * count; i++) {
+		add_cell(&matrix, i / count);
+		add_cell(&matrix, i % count);
+		add_cell(&matrix, numa_distance(i / count, i % count));
 	}
 	begin(writer, "distance-map");
 	put_string(writer, "compatible", "numa-distance-map-v1");
@@ -176,31 +171,18 @@ static void write_distances(struct writer *writer)
 	end(writer);
 }
 
-static void write_memory(struct writer *writer, gpa_t gpa, uint64_t size_bytes, unsigned int node)
-{
-	begin_at(writer, "memory", gpa);
-	put_string(writer, "device_type", "memory");
-	put_reg(writer, gpa, size_bytes);
-	put_numa_node(writer, node);
-	end(writer);
-}
-
-/* Device memory is none of it: what has it tells its driver. */
-static void write_memories(struct writer *writer)
+/* Of device memory its driver knows. */
+static void write_memory(struct writer *writer)
 {
 	const struct numa_map *map = writer->config->numa;
 
-	if (!map) {
-		write_memory(writer, RISCV_RAM_GPA, writer->config->ram_bytes, 0);
-		return;
+	for (size_t i = 0; i < map->range_count && !map->ranges[i].is_device_memory; i++) {
+		begin_at(writer, "memory", map->ranges[i].gpa);
+		put_string(writer, "device_type", "memory");
+		put_reg(writer, map->ranges[i].gpa, map->ranges[i].size_bytes);
+		put_numa_node(writer, map->ranges[i].node);
+		end(writer);
 	}
-	for (size_t i = 0; i < map->range_count; i++) {
-		const struct numa_range *range = &map->ranges[i];
-
-		if (!range->is_device_memory)
-			write_memory(writer, range->gpa, range->size_bytes, range->node);
-	}
-	write_distances(writer);
 }
 
 static void write_cpu(struct writer *writer, unsigned int index)
@@ -213,7 +195,7 @@ static void write_cpu(struct writer *writer, unsigned int index)
 	put_string(writer, "compatible", "riscv");
 	put_string(writer, "status", "okay");
 	put_u32(writer, "reg", index);
-	put_numa_node(writer, writer->config->numa ? writer->config->numa->cpu_nodes[index] : 0);
+	put_numa_node(writer, writer->config->numa->cpu_nodes[index]);
 	isa_string(isa, text);
 	put_string(writer, "riscv,isa", text);
 	put_string(writer, "riscv,isa-base", "rv64i");
@@ -376,31 +358,29 @@ static void write_soc(struct writer *writer)
 	end(writer);
 }
 
-/* The path of the serial port, for whoever prints early; false: there is none. */
-static bool serial_path(const struct fdt_config *config, char *path, size_t max_bytes)
+/* Of the serial port, for whoever prints early; NULL: there is none. */
+static const struct device_resource *serial_registers(const struct fdt_config *config)
 {
 	list_for_each (node, config->devices) {
 		const struct device *device = container_of(node, const struct device, node);
-		const struct device_resource *registers =
-			device_find_resource(device, DEVICE_RESOURCE_MMIO);
 
-		if (!is_serial(device) || !registers)
-			continue;
-		snprintf(path, max_bytes, "/soc/serial@%llx", (unsigned long long)registers->base);
-		return true;
+		if (is_serial(device))
+			return device_find_resource(device, DEVICE_RESOURCE_MMIO);
 	}
-	return false;
+	return NULL;
 }
 
 static void write_chosen(struct writer *writer)
 {
 	const struct fdt_config *config = writer->config;
+	const struct device_resource *serial = serial_registers(config);
 	char path[64];
-	bool has_serial = serial_path(config, path, sizeof(path));
 
+	snprintf(path, sizeof(path), "/soc/serial@%llx",
+	         serial ? (unsigned long long)serial->base : 0);
 	begin(writer, "chosen");
 	put_string(writer, "bootargs", config->params);
-	if (has_serial)
+	if (serial)
 		put_string(writer, "stdout-path", path);
 	if (config->initrd_bytes) {
 		put_u64(writer, "linux,initrd-start", config->initrd_gpa);
@@ -409,7 +389,7 @@ static void write_chosen(struct writer *writer)
 	if (config->seed)
 		put(writer, "rng-seed", config->seed, FDT_SEED_BYTES);
 	end(writer);
-	if (!has_serial)
+	if (!serial)
 		return;
 	begin(writer, "aliases");
 	put_string(writer, "serial0", path);
@@ -427,7 +407,9 @@ int fdt_build(const struct fdt_config *config, void *buf, size_t max_bytes, size
 	put_string(&writer, "model", "ebb");
 	put_address_cells(&writer, 2, 2);
 	write_chosen(&writer);
-	write_memories(&writer);
+	write_memory(&writer);
+	if (config->numa->node_count > 1)
+		write_distances(&writer);
 	begin(&writer, "reserved-memory"); /* Linux remarks on one that is missing */
 	put_address_cells(&writer, 2, 2);
 	put_empty(&writer, "ranges");

@@ -14,8 +14,7 @@
 
 struct fdt_config {
 	unsigned int cpu_count;
-	uint64_t ram_bytes;
-	const struct numa_map *numa; /* NULL: the guest is not told of nodes */
+	const struct numa_map *numa; /* one node is not told of */
 	const struct isa *isa;
 	const char *params; /* the kernel's command line */
 	gpa_t initrd_gpa;

@@ -18,8 +18,7 @@
 #define RISCV_PCI_MMIO32_GPA     UINT64_C(0x40000000)
 #define RISCV_PCI_MMIO32_BYTES   UINT64_C(0x40000000)
 
-/* RAM, and above it, from the next GiB on, device memory. PCI has no second window above them: the
- * first one is a GiB. */
+/* RAM, and on a GiB above it device memory. PCI needs no window up there: its first is a GiB. */
 #define RISCV_RAM_GPA          UINT64_C(0x80000000)
 #define RISCV_GPA_BITS_DEFAULT 41 /* Sv39x4: what a host that does not tell has */
 

@@ -36,16 +36,14 @@ static const struct virtio_mmio_layout virtio_mmio_layout = {
 
 static int create_pci_host(struct vm *vm, struct error *err)
 {
-	struct pci_host_layout *layout = &vm->arch->pci_layout;
-
-	*layout = (struct pci_host_layout){
+	vm->arch->pci_layout = (struct pci_host_layout){
 		.ecam_gpa = RISCV_PCI_ECAM_GPA,
 		.mmio32_gpa = RISCV_PCI_MMIO32_GPA,
 		.mmio32_bytes = RISCV_PCI_MMIO32_BYTES,
+		.intx_gsis = { RISCV_IRQ_PCI_INTX, RISCV_IRQ_PCI_INTX + 1, RISCV_IRQ_PCI_INTX + 2,
+		               RISCV_IRQ_PCI_INTX + 3 },
 	};
-	for (unsigned int i = 0; i < ARRAY_SIZE(layout->intx_gsis); i++)
-		layout->intx_gsis[i] = RISCV_IRQ_PCI_INTX + i;
-	return pci_host_create(vm, layout, &vm->pci, err);
+	return pci_host_create(vm, &vm->arch->pci_layout, &vm->pci, err);
 }
 
 static int create_serial(struct vm *vm, struct error *err)
@@ -59,17 +57,10 @@ static int create_serial(struct vm *vm, struct error *err)
 	return device_create(vm, &config, err);
 }
 
-static int create_pvpanic(struct vm *vm, struct error *err)
-{
-	struct device_config config;
-
-	device_config_init(&config, "pvpanic");
-	return device_create(vm, &config, err);
-}
-
 int riscv_platform_create(struct vm *vm, struct error *err)
 {
 	int rc = riscv_irqchip_init(vm, err);
+	struct device_config pvpanic;
 
 	if (rc)
 		return rc;
@@ -81,7 +72,10 @@ int riscv_platform_create(struct vm *vm, struct error *err)
 	if (rc || vm->config->transport != TRANSPORT_PCI)
 		return rc;
 	rc = create_pci_host(vm, err);
-	return rc ? rc : create_pvpanic(vm, err);
+	if (rc)
+		return rc;
+	device_config_init(&pvpanic, "pvpanic");
+	return device_create(vm, &pvpanic, err);
 }
 
 void riscv_platform_destroy(struct vm *vm)
@@ -130,9 +124,10 @@ int riscv_platform_describe(struct vm *vm, struct error *err)
 	const struct arch_vm *arch = vm->arch;
 	uint8_t seed[FDT_SEED_BYTES];
 	char params[PARAMS_MAX_BYTES];
+	struct numa_map map;
 	struct fdt_config config = {
 		.cpu_count = vm->config->cpu_count,
-		.ram_bytes = vm->config->memory.size_bytes,
+		.numa = &map,
 		.isa = &arch->isa,
 		.params = params,
 		.initrd_gpa = arch->entry.initrd_gpa,
@@ -142,7 +137,6 @@ int riscv_platform_describe(struct vm *vm, struct error *err)
 		.pci = vm->pci ? &arch->pci_layout : NULL,
 		.devices = &vm->devices,
 	};
-	struct numa_map map;
 	int rc = join_params(vm->config, params, err);
 	size_t bytes;
 	uint8_t *fdt;
@@ -151,8 +145,6 @@ int riscv_platform_describe(struct vm *vm, struct error *err)
 		rc = numa_map(vm->config, &map, err);
 	if (rc)
 		return rc;
-	if (vm->config->numa.node_count)
-		config.numa = &map;
 	fdt = malloc(RISCV_FDT_BYTES);
 	if (!fdt)
 		return error_set_errno(err, -ENOMEM, "FDT");

@@ -63,9 +63,7 @@ size_t acpi_write_slit(struct acpi_writer *writer, const struct acpi_config *con
 
 	acpi_put_int(writer, count, 8);
 	for (size_t i = 0; i < count * count; i++)
-		acpi_put_int(writer,
-		             i / count == i % count ? NUMA_DISTANCE_LOCAL : NUMA_DISTANCE_REMOTE,
-		             1);
+		acpi_put_int(writer, numa_distance(i / count, i % count), 1);
 	acpi_table_end(writer, table);
 	return table;
 }

@@ -13,8 +13,10 @@ struct guest_memory;
 
 /* What the guest is told of the way from a node to itself and to another: what firmware says where
  * it knows no better (ACPI 6.5, 5.2.17, has 10 as the unit). */
-#define NUMA_DISTANCE_LOCAL  10
-#define NUMA_DISTANCE_REMOTE 20
+static inline uint8_t numa_distance(size_t from, size_t to)
+{
+	return from == to ? 10 : 20;
+}
 
 /* A node's boot memory lies in one range, or goes over from one of the architecture's into the
  * next. */

@@ -26,6 +26,7 @@ static struct {
 	struct list devices;
 	struct pci_host_layout pci;
 	uint8_t seed[FDT_SEED_BYTES];
+	struct numa_map numa;
 	struct fdt_config config;
 	uint8_t blob[RISCV_FDT_BYTES];
 	size_t bytes;
@@ -60,9 +61,14 @@ static int set_up(void **state)
 		.mmio32_bytes = RISCV_PCI_MMIO32_BYTES,
 		.intx_gsis = { 32, 33, 34, 35 },
 	};
+	t.numa = (struct numa_map){
+		.node_count = 1,
+		.range_count = 1,
+		.ranges = { { RISCV_RAM_GPA, 2304 * MIB, 0, false } },
+	};
 	t.config = (struct fdt_config){
 		.cpu_count = 3,
-		.ram_bytes = 2304 * MIB,
+		.numa = &t.numa,
 		.isa = &t.isa,
 		.params = "console=ttyS0 quiet",
 		.initrd_gpa = 0x9abcd000,
@@ -297,9 +303,9 @@ static void test_without(void **state)
 	assert_false(has("/aliases:"));
 }
 
-static struct numa_map two_nodes(void)
+static void have_two_nodes(void)
 {
-	return (struct numa_map){
+	t.numa = (struct numa_map){
 		.node_count = 2,
 		.range_count = 4,
 		.ranges = { { RISCV_RAM_GPA, GIB, 0, false },
@@ -312,14 +318,12 @@ static struct numa_map two_nodes(void)
 
 static void test_numa(void **state)
 {
-	const struct numa_map map = two_nodes();
-
 	(void)state;
 	build();
 	assert_false(has("/memory@80000000:numa-node-id"));
 	assert_false(has("/cpus/cpu@0:numa-node-id"));
 	assert_false(has("/distance-map:"));
-	t.config.numa = &map;
+	have_two_nodes();
 	build();
 	assert_is("/memory@80000000:reg", 0, 0x80000000, 0, 0x40000000);
 	assert_is("/memory@80000000:numa-node-id", 0);
@@ -338,11 +342,11 @@ static void test_numa(void **state)
 static void test_room(void **state)
 {
 	uint8_t *blob = malloc(RISCV_FDT_BYTES);
-	struct numa_map map = { .node_count = NUMA_NODES_MAX, .range_count = NUMA_NODES_MAX };
 	size_t bytes = 0;
 
 	(void)state;
-	t.config.numa = &map;
+	t.numa.node_count = NUMA_NODES_MAX;
+	t.numa.range_count = NUMA_NODES_MAX;
 	t.isa.extensions[0] = UINT64_MAX;
 	t.isa.cboz_block_bytes = 64;
 	t.config.cpu_count = VM_CPUS_MAX;
@@ -388,7 +392,6 @@ static void assert_dtc_is_silent(const char *what)
 static void test_dtc(void **state)
 {
 	static const unsigned int cpu_counts[] = { 1, 16, VM_CPUS_MAX };
-	const struct numa_map map = two_nodes();
 	char what[64];
 
 	(void)state;
@@ -407,11 +410,10 @@ static void test_dtc(void **state)
 		build();
 		assert_dtc_is_silent(what);
 	}
-	t.config.numa = &map;
+	have_two_nodes();
 	build();
 	assert_dtc_is_silent("a machine with two nodes");
 	list_remove(&t.serial.node);
-	t.config.numa = NULL;
 	t.config.pci = NULL;
 	t.config.initrd_bytes = 0;
 	t.config.seed = NULL;
