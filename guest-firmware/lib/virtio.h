@@ -149,7 +149,7 @@ bool virtq_take_used(struct virtqueue *vq, uint32_t *ret_head, uint32_t *ret_siz
 /* Polls for a used element; false after timeout_ms. Either result may be NULL. */
 bool virtq_wait_used(struct virtqueue *vq, uint32_t *ret_head, uint32_t *ret_size_bytes,
                      unsigned int timeout_ms);
-/* One chain: add, publish, wait. */
+/* One chain: add, publish, wait; false, too, when the device asks for a reset. */
 bool virtq_transfer(struct virtqueue *vq, const struct virtq_buffer *buffers, unsigned int count,
                     uint32_t *ret_size_bytes);
 

@@ -9,6 +9,8 @@
 #include "platform.h"
 #include "virtio.h"
 
+#define LOOK_MS 50 /* after so long, whether the device gave up */
+
 void virtq_init(struct virtqueue *vq, struct virtio_device *vdev, uint16_t index, uint16_t size)
 {
 	uint8_t *memory;
@@ -158,11 +160,17 @@ bool virtq_transfer(struct virtqueue *vq, const struct virtq_buffer *buffers, un
                     uint32_t *ret_size_bytes)
 {
 	int head = virtq_add(vq, buffers, count);
+	unsigned int waited_ms = 0;
 	uint32_t used_head;
 
 	if (head < 0)
 		return false;
 	virtq_publish(vq);
-	return virtq_wait_used(vq, &used_head, ret_size_bytes, WAIT_MAX_MS) &&
-	       used_head == (uint32_t)head;
+	while (!virtq_wait_used(vq, &used_head, ret_size_bytes, LOOK_MS)) {
+		waited_ms += LOOK_MS;
+		if (waited_ms > WAIT_MAX_MS ||
+		    vq->vdev->transport->read_status(vq->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+			return false;
+	}
+	return used_head == (uint32_t)head;
 }

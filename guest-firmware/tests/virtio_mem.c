@@ -13,7 +13,6 @@
 #include "platform.h"
 #include "print.h"
 #include "report.h"
-#include "string.h"
 
 #define PATTERN     0x0123456789abcdefull
 #define STRIDE      4096u
@@ -54,8 +53,12 @@ static bool marked(uint64_t index)
 
 static bool empty(uint64_t index)
 {
-	return memory_scan64((const void *)(uintptr_t)block_gpa(index), 0, block_bytes / 8) ==
-	       block_bytes / 8;
+	uint64_t offset;
+
+	for (offset = 0; offset < block_bytes; offset += STRIDE)
+		if (mmio_read64(block_gpa(index) + offset))
+			return false;
+	return !mmio_read64(block_gpa(index + 1) - 8);
 }
 
 static bool inaccessible(uint64_t index)
@@ -222,13 +225,16 @@ static void plug_whole_region(uint64_t blocks)
 	for (i = 0; i < blocks; i++)
 		mmio_write64(block_gpa(i), PATTERN + i);
 	for (i = 0; i < blocks; i++)
-		EXPECT_EQUAL("every block is one", mmio_read64(block_gpa(i)), PATTERN + i);
+		if (!EXPECT_EQUAL("every block is one", mmio_read64(block_gpa(i)), PATTERN + i))
+			break;
 	report_section("every block of the region is memory of its own");
 	for (i = 1; i < blocks; i += 2)
-		EXPECT_EQUAL("every second block", mem_unplug(&vdev, block_gpa(i), 1), ACK);
+		if (!EXPECT_EQUAL("every second block", mem_unplug(&vdev, block_gpa(i), 1), ACK))
+			break;
 	for (i = 0; i < blocks; i++)
-		EXPECT_EQUAL("every second block", mmio_read64(block_gpa(i)),
-		             i % 2 ? MEM_UNPLUGGED : PATTERN + i);
+		if (!EXPECT_EQUAL("every second block", mmio_read64(block_gpa(i)),
+		                  i % 2 ? MEM_UNPLUGGED : PATTERN + i))
+			break;
 	report_section("every second block is unplugged, and the others are whole");
 	CHECK_EQUAL("the host says so too", harness_ask("stat .virtio_mem[0].plugged_bytes"),
 	            mem_plugged_bytes(&vdev));

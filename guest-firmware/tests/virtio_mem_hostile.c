@@ -58,7 +58,7 @@ static bool set_up(void)
 	return undisturbed();
 }
 
-static void touch(uint64_t index)
+static bool touch(uint64_t index)
 {
 	uint64_t gpas[] = { block_gpa(index), block_gpa(index) + block_bytes / 2,
 		            block_gpa(index + 1) - 8 };
@@ -66,8 +66,11 @@ static void touch(uint64_t index)
 
 	for (i = 0; i < ARRAY_SIZE(gpas); i++) {
 		mmio_write64(gpas[i], PATTERN);
-		EXPECT_EQUAL("a word of an unplugged block", mmio_read64(gpas[i]), MEM_UNPLUGGED);
+		if (!EXPECT_EQUAL("a word of an unplugged block", mmio_read64(gpas[i]),
+		                  MEM_UNPLUGGED))
+			return false;
 	}
+	return true;
 }
 
 static void test_touches(void)
@@ -79,8 +82,8 @@ static void test_touches(void)
 		touches = harness_ask("stat .virtio_mem[0].touches");
 	}
 	for (i = 0; i < blocks; i++)
-		if (!is_plugged(i))
-			touch(i);
+		if (!is_plugged(i) && !touch(i))
+			break;
 	report_section("every unplugged block reads as ones, whatever is written");
 	CHECK("in front of the region", mmio_read64(region_gpa - 8) == MEM_UNPLUGGED);
 	CHECK("plugged blocks are as they were", undisturbed());

@@ -137,9 +137,10 @@ converse() {
 		request=$(tr -d '\r' <"$work/console" | sed -n 's/^harness: \(.*\);$/\1/p' | sed -n "$((asked + 1))p")
 		if [ -n "$request" ]; then
 			asked=$((asked + 1))
-			number=$(answer "$request")
+			answer "$request" >"$work/number" # a file: who watches keeps what was its output
+			read -r number <"$work/number" || number=none
 			echo "$request = $number" >>"$work/answer"
-			echo "${number:-none}"
+			echo "$number"
 		else
 			sleep 0.02
 		fi
@@ -199,7 +200,7 @@ fi
 [ "$got" != 97 ] || verdict SKIP ": $(sed -n 's/^SKIP //p' "$work/text" | head -n 1)"
 verdict FAIL ": $why"
 {
-	grep '^FAIL' "$work/text"
+	grep '^FAIL' "$work/text" | head -n 20
 	tail -n 12 "$work/text"
 } | sed 's/^/    /'
 head -n 5 "$work/errors" | sed 's/^/    stderr: /'
