@@ -30,8 +30,10 @@ int client_take_word(void *target, size_t index, const char *value, struct error
 	(void)err;
 	if (index == 0)
 		arguments->name = value;
-	else
+	else if (index == 1)
 		arguments->word = value;
+	else
+		arguments->value = value;
 	return 0;
 }
 
@@ -64,6 +66,8 @@ int client_status(int ret)
 		return 0;
 	if (ret == -EINVAL)
 		return EXIT_STATUS_USAGE;
+	if (ret == -ECANCELED)
+		return EXIT_STATUS_INTERRUPTED;
 	return ret == -EREMOTEIO ? EXIT_STATUS_REFUSED : EXIT_STATUS_FAILURE;
 }
 

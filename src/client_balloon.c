@@ -12,17 +12,6 @@
 
 /* A guest that gives nothing for this long has no more to give. */
 #define STALL_NS (10 * NS_PER_S)
-#define POLL_MS  500
-
-static int take_wait(void *target, const struct cmdline_option *option, const char *value,
-                     struct error *err)
-{
-	(void)option;
-	(void)value;
-	(void)err;
-	((struct client_arguments *)target)->wait = true;
-	return 0;
-}
 
 /* The new target from SIZE, +SIZE or -SIZE. */
 static int parse_target(const char *word, uint64_t old_bytes, uint64_t *ret_bytes,
@@ -47,90 +36,56 @@ static int parse_target(const char *word, uint64_t old_bytes, uint64_t *ret_byte
 	return 0;
 }
 
-struct balloon_wait {
-	struct client_connection *connection;
-	uint64_t ram_bytes, start_bytes, target_bytes;
-	bool shows_progress;
-};
-
-static void show_progress(const struct balloon_wait *wait, uint64_t actual_bytes)
+/* What the balloon holds: what the guest could have, plugged memory included, but for what it has.
+ */
+static int query_actual(struct client_wait *wait, uint64_t *ret_bytes, struct error *err)
 {
-	char actual[CLIENT_SIZE_TEXT_MAX], target[CLIENT_SIZE_TEXT_MAX];
-	char text[2 * CLIENT_SIZE_TEXT_MAX + 8];
-	uint64_t start = wait->start_bytes, whole, part;
-
-	if (!wait->shows_progress)
-		return;
-	whole = start < wait->target_bytes ? wait->target_bytes - start
-	                                   : start - wait->target_bytes;
-	part = start < wait->target_bytes ? actual_bytes - min_u64(start, actual_bytes)
-	                                  : start - min_u64(start, actual_bytes);
-	snprintf(text, sizeof(text), "%s of %s", client_format_bytes(actual_bytes, actual),
-	         client_format_bytes(wait->target_bytes, target));
-	client_show_bar(part, whole, text);
-}
-
-static int query_actual(const struct balloon_wait *wait, uint64_t *ret_bytes, struct error *err)
-{
-	json_t *result;
-	int ret = client_command(wait->connection, "query-balloon", NULL, &result, err);
+	json_t *memory, *balloon;
+	uint64_t total_bytes;
+	int ret = client_command(wait->connection, "query-memory-size-summary", NULL, &memory, err);
 
 	if (ret)
 		return ret;
-	*ret_bytes = wait->ram_bytes - min_u64(client_number(result, "actual"), wait->ram_bytes);
-	json_decref(result);
+	total_bytes =
+		client_number(memory, "base-memory") + client_number(memory, "plugged-memory");
+	json_decref(memory);
+	ret = client_command(wait->connection, "query-balloon", NULL, &balloon, err);
+	if (ret)
+		return ret;
+	*ret_bytes = total_bytes - min_u64(client_number(balloon, "actual"), total_bytes);
+	json_decref(balloon);
 	return 0;
 }
 
-/* Until the balloon holds the target, or nothing moves any more: -EREMOTEIO then. */
-static int wait_for_target(const struct balloon_wait *wait, struct error *err)
+static void explain(struct client_wait *wait, uint64_t bytes, char why[CLIENT_WHY_MAX])
 {
-	char actual[CLIENT_SIZE_TEXT_MAX], target[CLIENT_SIZE_TEXT_MAX];
-	uint64_t actual_bytes, last_bytes = UINT64_MAX;
-	int64_t moved_ns = monotonic_ns();
-
-	for (;;) {
-		int ret = query_actual(wait, &actual_bytes, err);
-
-		if (ret)
-			return ret;
-		show_progress(wait, actual_bytes);
-		if (actual_bytes == wait->target_bytes)
-			return 0;
-		if (actual_bytes != last_bytes)
-			moved_ns = monotonic_ns();
-		last_bytes = actual_bytes;
-		if (monotonic_ns() - moved_ns > STALL_NS)
-			return error_set(err, -EREMOTEIO,
-			                 "balloon: still at %s of %s after %d s without progress "
-			                 "(see ebb stat for what the guest has)",
-			                 client_format_bytes(actual_bytes, actual),
-			                 client_format_bytes(wait->target_bytes, target),
-			                 (int)(STALL_NS / NS_PER_S));
-		ret = client_wait_event(wait->connection, POLL_MS);
-		if (ret)
-			return error_set(err, ret, "balloon: the guest ended");
-	}
+	(void)wait;
+	(void)bytes;
+	strcpy(why, "see ebb stat for what the guest has");
 }
 
 static int set_target(struct client_connection *connection, const char *word,
-                      struct balloon_wait *wait, struct error *err)
+                      struct client_wait *wait, struct error *err)
 {
 	json_t *stat, *result;
 	char limit[SIZE_TEXT_MAX];
 	bool has_balloon;
-	uint64_t old_bytes;
+	uint64_t old_bytes, total_bytes;
 	int ret = client_command(connection, "x-ebb-query-stat", NULL, &stat, err);
 
 	if (ret)
 		return ret;
 	has_balloon = json_is_object(json_object_get(stat, "balloon"));
-	*wait = (struct balloon_wait){
+	*wait = (struct client_wait){
 		.connection = connection,
-		.ram_bytes = client_number(stat, "memory.ram_bytes"),
+		.what = "balloon",
 		.start_bytes = client_number(stat, "balloon.actual_bytes"),
-		.shows_progress = isatty(STDOUT_FILENO),
+		.stall_ns = STALL_NS,
+		.query = query_actual,
+		.explain = explain,
 	};
+	total_bytes = client_number(stat, "memory.ram_bytes") +
+	              client_number(stat, "memory.plugged_bytes");
 	old_bytes = client_number(stat, "balloon.target_bytes");
 	json_decref(stat);
 	if (!has_balloon)
@@ -140,13 +95,13 @@ static int set_target(struct client_connection *connection, const char *word,
 	ret = parse_target(word, old_bytes, &wait->target_bytes, err);
 	if (ret)
 		return ret;
-	if (wait->target_bytes >= wait->ram_bytes)
+	if (wait->target_bytes >= total_bytes)
 		return error_set(err, -EINVAL,
 		                 "balloon %s: all of the guest's RAM (give less than %s)", word,
-		                 cmdline_format_size(wait->ram_bytes, limit));
+		                 cmdline_format_size(total_bytes, limit));
 	ret = client_command(
 		connection, "balloon",
-		json_pack("{s:I}", "value", (json_int_t)(wait->ram_bytes - wait->target_bytes)),
+		json_pack("{s:I}", "value", (json_int_t)(total_bytes - wait->target_bytes)),
 		&result, err);
 	if (!ret)
 		json_decref(result);
@@ -158,7 +113,7 @@ static int run_balloon(const struct cmdline_command *command, int argc, char **a
 {
 	struct client_arguments arguments;
 	struct client_connection connection;
-	struct balloon_wait wait;
+	struct client_wait wait;
 	uint64_t ignored_bytes;
 	int status, ret;
 
@@ -170,11 +125,10 @@ static int run_balloon(const struct cmdline_command *command, int argc, char **a
 	if (ret)
 		return client_status(ret);
 	ret = set_target(&connection, arguments.word, &wait, err);
-	if (!ret && arguments.wait) {
-		ret = wait_for_target(&wait, err);
-		if (wait.shows_progress)
-			putchar('\n');
-	}
+	if (!ret && arguments.stall_ns)
+		wait.stall_ns = (int64_t)arguments.stall_ns;
+	if (!ret && arguments.wait)
+		ret = client_wait_for(&wait, err);
 	if (ret)
 		error_prefix(err, "%s", arguments.name);
 	client_disconnect(&connection);
@@ -182,12 +136,14 @@ static int run_balloon(const struct cmdline_command *command, int argc, char **a
 }
 
 static const struct cmdline_option options[] = {
-	{ 0, "wait", NULL, "wait until the balloon has reached SIZE", take_wait },
+	{ 0, "wait", "[=SECONDS]",
+	  "wait until the balloon has reached SIZE, or has not moved for 10 seconds, or as given",
+	  client_take_wait },
 };
 
 const struct cmdline_command client_balloon_command = {
 	.name = "balloon",
-	.arguments = "NAME SIZE|+SIZE|-SIZE [--wait]",
+	.arguments = "NAME SIZE|+SIZE|-SIZE [--wait[=SECONDS]]",
 	.help = "set what the balloon takes away from a guest",
 	.details = "SIZE is what the balloon takes away in all; + and - change it. A bare number "
 		   "is MiB. With\n--wait, status 1 says that the guest stopped short of it.\n",

@@ -3,6 +3,8 @@
 #ifndef CLIENT_PRIVATE_H
 #define CLIENT_PRIVATE_H
 
+#include <signal.h>
+
 #include "client.h"
 #include "ebb/config.h"
 #include "ebb/control.h"
@@ -12,8 +14,10 @@ struct json_t;
 /* What the client commands' options and words are parsed into. */
 struct client_arguments {
 	const char *name;
-	const char *word; /* the second one: SIZE, JSON; or NULL */
+	const char *word;  /* the second one: SIZE, JSON, DEVICE; or NULL */
+	const char *value; /* the third one, or NULL */
 	bool json, wait, watch;
+	uint64_t stall_ns; /* of --wait; 0: not given */
 	uint64_t watch_ns;
 	bool keep_given;
 	uint64_t keep_bytes;
@@ -90,6 +94,48 @@ void client_free_names(char **names, size_t count);
 /* A number at keys of nested objects, "memory.ram_bytes"; 0 when it is not there. */
 uint64_t client_number(const struct json_t *object, const char *path);
 const char *client_string(const struct json_t *object, const char *key);
+
+/* --- client_wait.c: until a guest has given or taken what was asked --- */
+
+/*
+ * Signals that end a command while it waits: read instead of taken, so that it can be said what
+ * becomes of what was asked. One that came makes the connection's functions return -ECANCELED;
+ * when they are released, it is forgotten, or takes its course.
+ */
+struct client_ending {
+	int fd; /* -1: they are not caught */
+	sigset_t old_signals;
+};
+
+void client_ending_catch(struct client_ending *ending, struct client_connection *connection);
+void client_ending_release(struct client_ending *ending, struct client_connection *connection,
+                           bool forget);
+
+#define CLIENT_WHY_MAX 256
+
+struct client_wait {
+	struct client_connection *connection;
+	const char *what; /* what errors begin with: "mem vm0" */
+	uint64_t start_bytes, target_bytes;
+	int64_t stall_ns; /* a guest that has not moved for so long does not move any more */
+	void *ctx;        /* the caller's */
+	/* Where it is now. */
+	int (*query)(struct client_wait *wait, uint64_t *ret_bytes, struct error *err);
+	/* Why it may be that it does not move any more, or what to look at. */
+	void (*explain)(struct client_wait *wait, uint64_t bytes, char why[CLIENT_WHY_MAX]);
+};
+
+/* --wait[=SECONDS]. */
+int client_take_wait(void *target, const struct cmdline_option *option, const char *value,
+                     struct error *err);
+
+/*
+ * Waits, with a bar on a terminal. 0: it is there; -EREMOTEIO: it moves no more, or query's;
+ * -ECANCELED: a signal, and what was asked stands; -EPIPE: the guest is gone. With a message.
+ */
+EBB_MUST_CHECK int client_wait_for(struct client_wait *wait, struct error *err);
+
+/* --- looking at results, and showing them --- */
 
 /* A bar on a terminal's line, and what it stands for: "[####....] part of whole". */
 void client_show_bar(uint64_t part_bytes, uint64_t whole_bytes, const char *text);

@@ -3,10 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "client_private.h"
@@ -60,28 +57,16 @@ static const char *explain_end(const char *end)
 struct progress {
 	bool shown, watches;
 	struct client_connection watcher; /* a second connection, to look with */
-	int signal_fd;                    /* -1: signals are not looked at */
-	sigset_t old_signals;
+	struct client_ending ending;
 };
 
 static void start_progress(struct progress *progress, const char *name,
                            struct client_connection *connection)
 {
-	sigset_t ending;
-
-	*progress = (struct progress){ .shown = isatty(STDOUT_FILENO), .signal_fd = -1 };
+	*progress = (struct progress){ .shown = isatty(STDOUT_FILENO) };
 	if (!progress->shown)
 		return;
-	sigemptyset(&ending);
-	sigaddset(&ending, SIGINT);
-	sigaddset(&ending, SIGTERM);
-	sigaddset(&ending, SIGHUP);
-	sigaddset(&ending, SIGQUIT);
-	progress->signal_fd = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (progress->signal_fd >= 0) {
-		pthread_sigmask(SIG_BLOCK, &ending, &progress->old_signals);
-		connection->end_fd = &progress->signal_fd;
-	}
+	client_ending_catch(&progress->ending, connection);
 	progress->watches = !client_connect(name, &progress->watcher, NULL);
 	if (progress->watches)
 		progress->watcher.end_fd = connection->end_fd;
@@ -110,11 +95,7 @@ static void end_progress(struct progress *progress, struct client_connection *co
 		return;
 	if (progress->watches)
 		client_disconnect(&progress->watcher);
-	connection->end_fd = NULL;
-	if (progress->signal_fd >= 0) {
-		pthread_sigmask(SIG_SETMASK, &progress->old_signals, NULL);
-		close(progress->signal_fd);
-	}
+	client_ending_release(&progress->ending, connection, false);
 }
 
 static int wait_for_run(struct client_connection *connection, struct progress *progress,

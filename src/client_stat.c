@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "client_memory.h"
 #include "client_watch.h"
 
 #define WATCH_DEFAULT_NS ((uint64_t)(2 * NS_PER_S))
@@ -88,6 +89,19 @@ static void print_balloon(const json_t *stat)
 		printf("\n");
 	}
 	print_guest_stats(json_object_get(balloon, "guest_stats"));
+}
+
+/* One a device, under the label of the first. */
+static void print_memory_devices(const json_t *stat)
+{
+	size_t i;
+	json_t *device;
+
+	json_array_foreach(json_object_get(stat, "virtio_mem"), i, device)
+	{
+		printf("%-10s", i ? "" : "plugged");
+		client_memory_print(device);
+	}
 }
 
 static void print_refaults(const json_t *reclaim)
@@ -253,6 +267,7 @@ static void print_stat(const json_t *stat)
 	       client_string(stat, "arch"), client_number(stat, "pid"), uptime_s / 3600,
 	       uptime_s / 60 % 60, uptime_s % 60);
 	print_memory(stat);
+	print_memory_devices(stat);
 	print_balloon(stat);
 	print_reclaim(stat);
 	print_exits(stat);

@@ -306,6 +306,25 @@ static void put_memory(const json_t *stat, struct client_text *text)
 	put_bar(text, "balloon", CLIENT_YELLOW, (uint64_t[]){ balloon_bytes, total_bytes }, says);
 }
 
+/* What memory devices have plugged of what they are asked to have. */
+static void put_plugged(const json_t *stat, struct client_text *text)
+{
+	uint64_t plugged_bytes = 0, requested_bytes = 0;
+	char plugged[CLIENT_SIZE_TEXT_MAX], requested[CLIENT_SIZE_TEXT_MAX], says[96];
+	size_t i;
+	json_t *device;
+
+	json_array_foreach(json_object_get(stat, "virtio_mem"), i, device)
+	{
+		plugged_bytes += client_number(device, "plugged_bytes");
+		requested_bytes += client_number(device, "requested_bytes");
+	}
+	snprintf(says, sizeof(says), "%s of %s", client_format_bytes(plugged_bytes, plugged),
+	         client_format_bytes(requested_bytes, requested));
+	put_bar(text, "plugged", CLIENT_GREEN,
+	        (uint64_t[]){ plugged_bytes, max_u64(plugged_bytes, requested_bytes) }, says);
+}
+
 /* What the guest says that it uses, where it says anything. */
 static bool put_guest_use(const json_t *stat, struct client_text *text)
 {
@@ -377,8 +396,9 @@ void client_watch_screen(const struct client_watch *watch, const json_t *stat,
 {
 	const json_t *reclaim = json_object_get(stat, "reclaim");
 	unsigned int sources = count_of_sources(reclaim);
+	bool plugs = json_array_size(json_object_get(stat, "virtio_mem")) > 0;
 	/* Title, bars, rates, the graph's head and one row, the table: what there has to be. */
-	unsigned int needed = 1 + 3 + 1 + 2 + (sources ? 1 + sources : 1);
+	unsigned int needed = 1 + 3 + plugs + 1 + 2 + (sources ? 1 + sources : 1);
 	unsigned int spare = text->height > needed ? text->height - needed : 0;
 	bool airy = !text->height || spare >= 4;
 	unsigned int rows = GRAPH_ROWS_MAX;
@@ -389,6 +409,8 @@ void client_watch_screen(const struct client_watch *watch, const json_t *stat,
 	put_title(watch, stat, text);
 	put_blank(text, airy);
 	put_memory(stat, text);
+	if (plugs)
+		put_plugged(stat, text);
 	(void)put_guest_use(stat, text);
 	put_blank(text, airy);
 	put_rates(watch, text);

@@ -17,6 +17,7 @@
  * memory goes from work that the loop does later. So no handler ever holds a client that is gone.
  */
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -27,12 +28,22 @@
 #include "control_private.h"
 #include "ebb/event_loop.h"
 #include "ebb/log.h"
+#include "ebb/memory_device.h"
 
 #define OUTPUT_PAUSE_BYTES (64 * KIB)
 #define READ_MAX_BYTES     (16 * KIB)
 #define LISTEN_BACKLOG     16
 
-#define BALLOON_CHANGE_PERIOD_NS NS_PER_S
+/* What changes a thousand times a GiB is told once in this time, as QEMU does, and the last one in
+ * any case. */
+#define CHANGE_PERIOD_NS NS_PER_S
+
+struct change { /* something that changes often */
+	struct event_timer *timer;
+	event_work_fn tell; /* takes the control socket */
+	bool waits;         /* the timer is set, and there is something to tell */
+	int64_t told_ns;
+};
 
 struct control_client {
 	struct control_session session; /* first: send finds the client by it */
@@ -52,10 +63,9 @@ struct control {
 	struct event_source *listen_source;
 	int listen_fd;
 	struct event_work reap_work;
-	struct event_timer *balloon_timer; /* set: what balloon_bytes says is still to be told */
-	uint64_t balloon_bytes;
-	bool balloon_waits;
-	int64_t balloon_told_ns;
+	struct change balloon, memory;
+	uint64_t balloon_bytes;                 /* the last that came */
+	uint64_t plugged_bytes[VM_DEVICES_MAX]; /* by memory device, in their order: as told */
 	struct control_client *clients[CONTROL_CLIENTS_MAX];
 };
 
@@ -311,36 +321,88 @@ static void tell_balloon(void *ctx)
 {
 	struct control *control = ctx;
 
-	control->balloon_waits = false;
-	control->balloon_told_ns = monotonic_ns();
+	control->balloon.waits = false;
+	control->balloon.told_ns = monotonic_ns();
 	tell_clients(control, VM_EVENT_BALLOON_CHANGE, control->balloon_bytes);
 }
 
-/* A balloon changes a thousand times a GiB: one a second is told, as QEMU does, and the last. */
-static void balloon_changed(struct control *control, uint64_t bytes)
+static void tell_memory_device(struct control *control, const struct memory_device_status *status)
 {
-	int64_t next_ns = control->balloon_told_ns + BALLOON_CHANGE_PERIOD_NS;
+	json_t *data = control_memory_event(status);
+
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct control_client *client = control->clients[i];
+
+		if (!client || client->fd < 0)
+			continue;
+		control_session_tell(&client->session, "MEMORY_DEVICE_SIZE_CHANGE", data);
+		update_events(client);
+	}
+	json_decref(data);
+}
+
+/* The event names no device: tells of those whose size is not the one told last. */
+static void tell_memory(void *ctx)
+{
+	struct control *control = ctx;
+	struct memory_device *device = NULL;
+	struct memory_device_status status;
+
+	control->memory.waits = false;
+	control->memory.told_ns = monotonic_ns();
+	for (size_t i = 0; i < VM_DEVICES_MAX; i++) {
+		device = memory_device_next(control->vm, device);
+		if (!device)
+			break;
+		memory_device_query(device, &status);
+		if (status.plugged_bytes == control->plugged_bytes[i])
+			continue;
+		control->plugged_bytes[i] = status.plugged_bytes;
+		tell_memory_device(control, &status);
+	}
+}
+
+static void changed(struct control *control, struct change *change)
+{
+	int64_t next_ns = change->told_ns + CHANGE_PERIOD_NS;
 	int64_t now_ns = monotonic_ns();
 
-	control->balloon_bytes = bytes;
-	if (control->balloon_waits)
+	if (change->waits)
 		return;
-	if (!control->balloon_told_ns || now_ns >= next_ns) {
-		tell_balloon(control);
+	if (!change->told_ns || now_ns >= next_ns) {
+		change->tell(control);
 		return;
 	}
-	control->balloon_waits = true;
-	event_timer_set(control->balloon_timer, next_ns - now_ns, 0);
+	change->waits = true;
+	event_timer_set(change->timer, next_ns - now_ns, 0);
+}
+
+static int watch_change(struct control *control, struct change *change, event_work_fn tell)
+{
+	change->tell = tell;
+	return event_timer_create(control->vm->main_loop, tell, control, &change->timer);
+}
+
+/* Tells what still waits. */
+static void unwatch_change(struct control *control, struct change *change)
+{
+	event_timer_destroy(change->timer);
+	if (change->waits)
+		change->tell(control);
 }
 
 static void vm_event_happened(struct vm_listener *listener, enum vm_event event, uint64_t value)
 {
 	struct control *control = container_of(listener, struct control, listener);
 
-	if (event == VM_EVENT_BALLOON_CHANGE)
-		balloon_changed(control, value);
-	else
+	if (event == VM_EVENT_BALLOON_CHANGE) {
+		control->balloon_bytes = value;
+		changed(control, &control->balloon);
+	} else if (event == VM_EVENT_MEMORY_DEVICE_SIZE_CHANGE) {
+		changed(control, &control->memory);
+	} else {
 		tell_clients(control, event, value);
+	}
 	if (event == VM_EVENT_RESET)
 		control->shared.reset_asked = false;
 }
@@ -398,14 +460,16 @@ int control_create(struct vm *vm, struct control_name *name, struct control **re
 		error_set_errno(err, ret, "the control socket");
 		goto free_control;
 	}
-	ret = event_timer_create(vm->main_loop, tell_balloon, control, &control->balloon_timer);
+	ret = watch_change(control, &control->balloon, tell_balloon);
+	if (!ret)
+		ret = watch_change(control, &control->memory, tell_memory);
 	if (ret) {
 		error_set_errno(err, ret, "the control socket");
-		goto close_stats;
+		goto destroy_timers;
 	}
 	ret = open_socket(path, &control->listen_fd, err);
 	if (ret)
-		goto destroy_timer;
+		goto destroy_timers;
 	ret = event_loop_add(vm->main_loop, control->listen_fd, EPOLLIN, listener_ready, control,
 	                     &control->listen_source);
 	if (ret) {
@@ -419,9 +483,9 @@ int control_create(struct vm *vm, struct control_name *name, struct control **re
 close_socket:
 	close(control->listen_fd);
 	unlink(path);
-destroy_timer:
-	event_timer_destroy(control->balloon_timer);
-close_stats:
+destroy_timers:
+	event_timer_destroy(control->memory.timer);
+	event_timer_destroy(control->balloon.timer);
 	control_stats_close(&control->shared);
 free_control:
 	free(control);
@@ -433,9 +497,8 @@ void control_destroy(struct control *control)
 	if (!control)
 		return;
 	vm_unlisten(&control->listener);
-	event_timer_destroy(control->balloon_timer);
-	if (control->balloon_waits)
-		tell_balloon(control);
+	unwatch_change(control, &control->memory);
+	unwatch_change(control, &control->balloon);
 	event_loop_remove(control->listen_source);
 	close(control->listen_fd);
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {

@@ -13,7 +13,7 @@
 #include "control_private.h"
 #include "ebb/balloon.h"
 #include "ebb/device.h"
-#include "ebb/guest_memory.h"
+#include "ebb/memory_device.h"
 #include "ebb/reclaim.h"
 #include "ebb/vcpu.h"
 
@@ -21,8 +21,6 @@
  * ebb has are those of this one. */
 #define QEMU_SCHEMA_MAJOR 9
 #define QEMU_SCHEMA_MINOR 0
-
-#define PERIPHERAL_PREFIX "/machine/peripheral/"
 
 json_t *control_query_version(struct control_session *session, const json_t *arguments,
                               struct control_failure *failure)
@@ -128,6 +126,12 @@ static json_t *query_cpus_fast(struct control_session *session, const json_t *ar
 
 /* --- the balloon --- */
 
+/* All that the guest could have: what the balloon takes from. */
+static uint64_t total_bytes(struct vm *vm)
+{
+	return control_boot_bytes(vm) + control_plugged_bytes(vm);
+}
+
 struct balloon *control_find_balloon(struct control_session *session,
                                      struct control_failure *failure)
 {
@@ -151,7 +155,7 @@ static json_t *query_balloon(struct control_session *session, const json_t *argu
 	if (!balloon)
 		return NULL;
 	balloon_query(balloon, &status);
-	ram_bytes = gmem_total_bytes(session->shared->vm->memory);
+	ram_bytes = total_bytes(session->shared->vm);
 	return json_pack("{s:I}", "actual",
 	                 (json_int_t)(ram_bytes - min_u64(status.actual_bytes, ram_bytes)));
 }
@@ -173,39 +177,19 @@ static json_t *set_balloon(struct control_session *session, const json_t *argume
 		          value);
 		return NULL;
 	}
-	ram_bytes = gmem_total_bytes(session->shared->vm->memory);
+	ram_bytes = total_bytes(session->shared->vm);
 	if (balloon_set_target(balloon, ram_bytes - min_u64((uint64_t)value, ram_bytes),
 	                       &failure->error))
 		return NULL;
 	return json_object();
 }
 
-static json_t *query_memory_size(struct control_session *session, const json_t *arguments,
-                                 struct control_failure *failure)
-{
-	(void)arguments;
-	(void)failure;
-	return json_pack("{s:I, s:i}", "base-memory",
-	                 (json_int_t)gmem_total_bytes(session->shared->vm->memory),
-	                 "plugged-memory", 0);
-}
-
-/* RAM that can be plugged: no device of this kind exists, and clients of QEMU's may ask. */
-static json_t *query_memory_devices(struct control_session *session, const json_t *arguments,
-                                    struct control_failure *failure)
-{
-	(void)session;
-	(void)arguments;
-	(void)failure;
-	return json_array();
-}
-
-/* --- properties: of the balloon, the one object that has any --- */
+/* --- properties: of memory devices (control_memory.c), and of the balloon --- */
 
 static bool names_balloon(struct vm *vm, const char *path)
 {
-	if (strncmp(path, PERIPHERAL_PREFIX, strlen(PERIPHERAL_PREFIX)) == 0)
-		path += strlen(PERIPHERAL_PREFIX);
+	if (strncmp(path, CONTROL_PERIPHERAL_PREFIX, strlen(CONTROL_PERIPHERAL_PREFIX)) == 0)
+		path += strlen(CONTROL_PERIPHERAL_PREFIX);
 	if (strcmp(path, "balloon0") == 0)
 		return true;
 	list_for_each (node, &vm->devices) {
@@ -219,7 +203,27 @@ static bool names_balloon(struct vm *vm, const char *path)
 
 enum balloon_property { PROPERTY_NONE, PROPERTY_STATS, PROPERTY_INTERVAL };
 
-/* Which property a request is about; PROPERTY_NONE with failure set. */
+/* No object of that name: says which there are. */
+static void fail_not_found(struct vm *vm, const char *path, struct control_failure *failure)
+{
+	char names[256] = ", the balloon as " CONTROL_PERIPHERAL_PREFIX "balloon0";
+	struct memory_device *device = NULL;
+	struct memory_device_status status;
+
+	if (!vm->balloon)
+		names[0] = '\0';
+	while ((device = memory_device_next(vm, device))) {
+		size_t used = strlen(names);
+
+		memory_device_query(device, &status);
+		snprintf(names + used, sizeof(names) - used, ", %s", status.id);
+	}
+	failure->class = "DeviceNotFound";
+	error_set(&failure->error, -ENODEV, "%s: there is no such object (there is %s)", path,
+	          names[0] ? names + 2 : "none with properties");
+}
+
+/* Which of the balloon's properties a request is about; PROPERTY_NONE with failure set. */
 static enum balloon_property find_property(struct control_session *session, const json_t *arguments,
                                            struct control_failure *failure)
 {
@@ -227,11 +231,7 @@ static enum balloon_property find_property(struct control_session *session, cons
 	const char *property = json_string_value(json_object_get(arguments, "property"));
 
 	if (!session->shared->vm->balloon || !names_balloon(session->shared->vm, path)) {
-		failure->class = "DeviceNotFound";
-		error_set(&failure->error, -ENODEV,
-		          "%s: there is no such object (the balloon is " PERIPHERAL_PREFIX
-		          "balloon0)",
-		          path);
+		fail_not_found(session->shared->vm, path, failure);
 		return PROPERTY_NONE;
 	}
 	if (strcmp(property, "guest-stats") == 0)
@@ -247,13 +247,18 @@ static enum balloon_property find_property(struct control_session *session, cons
 static json_t *qom_get(struct control_session *session, const json_t *arguments,
                        struct control_failure *failure)
 {
+	const char *path = json_string_value(json_object_get(arguments, "path"));
+	struct vm *vm = session->shared->vm;
+	struct memory_device *device = control_find_memory_device(vm, path);
 	struct balloon_status status;
 
+	if (device)
+		return control_get_memory_property(device, arguments, failure);
 	switch (find_property(session, arguments, failure)) {
 	case PROPERTY_STATS:
-		return control_guest_stats(session->shared->vm);
+		return control_guest_stats(vm);
 	case PROPERTY_INTERVAL:
-		balloon_query(session->shared->vm->balloon, &status);
+		balloon_query(vm->balloon, &status);
 		return json_integer((json_int_t)status.stats_interval_s);
 	case PROPERTY_NONE:
 	default:
@@ -264,9 +269,14 @@ static json_t *qom_get(struct control_session *session, const json_t *arguments,
 static json_t *qom_set(struct control_session *session, const json_t *arguments,
                        struct control_failure *failure)
 {
+	const char *path = json_string_value(json_object_get(arguments, "path"));
 	const json_t *value = json_object_get(arguments, "value");
+	struct vm *vm = session->shared->vm;
+	struct memory_device *device = control_find_memory_device(vm, path);
 	json_int_t seconds = json_integer_value(value);
 
+	if (device)
+		return control_set_memory_property(device, arguments, failure);
 	switch (find_property(session, arguments, failure)) {
 	case PROPERTY_STATS:
 		error_set(&failure->error, -EPERM, "guest-stats can only be read");
@@ -283,8 +293,7 @@ static json_t *qom_set(struct control_session *session, const json_t *arguments,
 		          UINT32_MAX);
 		return NULL;
 	}
-	if (balloon_set_stats_interval(session->shared->vm->balloon, (uint64_t)seconds,
-	                               &failure->error))
+	if (balloon_set_stats_interval(vm->balloon, (uint64_t)seconds, &failure->error))
 		return NULL;
 	return json_object();
 }
@@ -414,8 +423,8 @@ const struct control_command control_commands[] = {
 	{ "query-cpus-fast", "", query_cpus_fast },
 	{ "query-balloon", "", query_balloon },
 	{ "balloon", "value:i", set_balloon },
-	{ "query-memory-size-summary", "", query_memory_size },
-	{ "query-memory-devices", "", query_memory_devices },
+	{ "query-memory-size-summary", "", control_query_memory_size },
+	{ "query-memory-devices", "", control_query_memory_devices },
 	{ "qom-get", "path:s property:s", qom_get },
 	{ "qom-set", "path:s property:s value:*", qom_set },
 	{ "query-stats", "target:s vcpus?a providers?a", control_query_stats },

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Between the files of the control socket: names (control_name.c), framing (control_framer.c), QMP
- * sessions (control_qmp.c), the commands (control_commands.c, control_stats.c), and the server that
- * joins them (control.c). Main thread throughout.
+ * sessions (control_qmp.c), the commands (control_commands.c, control_memory.c, control_reclaim.c,
+ * control_stats.c), and the server that joins them (control.c). Main thread throughout.
  */
 #ifndef CONTROL_PRIVATE_H
 #define CONTROL_PRIVATE_H
@@ -86,13 +86,17 @@ bool control_session_step(struct control_session *session);
 /* The answer to the request whose handler put it off, a new reference (NULL: no memory). */
 void control_session_answer(struct control_session *session, struct json_t *result);
 
-/* Tells a client that has negotiated. */
+/* Tells a client that has negotiated; data is borrowed and may be NULL. */
+void control_session_tell(struct control_session *session, const char *event,
+                          const struct json_t *data);
+
+/* The same of an event that its value says all about. */
 void control_session_event(struct control_session *session, enum vm_event event, uint64_t value);
 
 /* One line of why there is no conversation, before hanging up. */
 void control_session_refuse(struct control_session *session, const char *reason);
 
-/* --- commands: control_commands.c, control_stats.c, control_reclaim.c --- */
+/* --- commands: control_commands.c, control_stats.c, control_reclaim.c, control_memory.c --- */
 
 /* Why a command failed, in QMP's terms. */
 struct control_failure {
@@ -120,7 +124,8 @@ struct control_command {
 extern const struct control_command control_commands[];
 extern const size_t control_command_count;
 
-#define CONTROL_CPU_PATH_PREFIX "/machine/cpu["
+#define CONTROL_CPU_PATH_PREFIX   "/machine/cpu["
+#define CONTROL_PERIPHERAL_PREFIX "/machine/peripheral/"
 
 struct json_t *control_query_stats(struct control_session *session, const struct json_t *arguments,
                                    struct control_failure *failure);
@@ -177,6 +182,39 @@ void control_reclaim_abandon(struct control_session *session);
 /* NULL with failure set: this guest has none. */
 struct balloon *control_find_balloon(struct control_session *session,
                                      struct control_failure *failure);
+
+/* --- control_memory.c --- */
+
+struct memory_device;
+struct memory_device_status;
+
+/* What the guest was started with, and what is plugged into it now. */
+uint64_t control_boot_bytes(const struct vm *vm);
+uint64_t control_plugged_bytes(struct vm *vm);
+
+struct json_t *control_query_memory_size(struct control_session *session,
+                                         const struct json_t *arguments,
+                                         struct control_failure *failure);
+struct json_t *control_query_memory_devices(struct control_session *session,
+                                            const struct json_t *arguments,
+                                            struct control_failure *failure);
+
+/* The object at a path, "vm0" or CONTROL_PERIPHERAL_PREFIX "vm0"; NULL: none of that name. */
+struct memory_device *control_find_memory_device(struct vm *vm, const char *path);
+
+/* Its properties; arguments as of qom-get and qom-set. */
+struct json_t *control_get_memory_property(struct memory_device *device,
+                                           const struct json_t *arguments,
+                                           struct control_failure *failure);
+struct json_t *control_set_memory_property(struct memory_device *device,
+                                           const struct json_t *arguments,
+                                           struct control_failure *failure);
+
+/* Data of MEMORY_DEVICE_SIZE_CHANGE. */
+struct json_t *control_memory_event(const struct memory_device_status *status);
+
+/* virtio_mem of ebb stat. */
+struct json_t *control_stat_memory_devices(struct vm *vm);
 
 /* A round of free page hinting. */
 struct balloon_hint_status;

@@ -391,10 +391,23 @@ static json_t *event_data(const struct control_shared *shared, enum vm_event eve
 	case VM_EVENT_STOP:
 	case VM_EVENT_RESUME:
 	case VM_EVENT_POWERDOWN:
+	case VM_EVENT_MEMORY_DEVICE_SIZE_CHANGE: /* control.c knows of which */
 	case VM_EVENT_COUNT:
 	default:
 		return NULL;
 	}
+}
+
+void control_session_tell(struct control_session *session, const char *event, const json_t *data)
+{
+	json_t *message;
+
+	if (!session->negotiated || session->closing)
+		return;
+	message = json_pack("{s:o, s:s}", "timestamp", make_timestamp(), "event", event);
+	if (message && data)
+		json_object_set(message, "data", (json_t *)(uintptr_t)data);
+	send_message(session, message);
 }
 
 void control_session_event(struct control_session *session, enum vm_event event, uint64_t value)
@@ -409,13 +422,9 @@ void control_session_event(struct control_session *session, enum vm_event event,
 		[VM_EVENT_POWERDOWN] = "POWERDOWN",
 		[VM_EVENT_RECLAIM_ENDED] = "X_EBB_RECLAIM_ENDED",
 	};
-	json_t *message, *data;
+	json_t *data = event_data(session->shared, event, value);
 
-	if (!session->negotiated || session->closing)
-		return;
-	message = json_pack("{s:o, s:s}", "timestamp", make_timestamp(), "event", names[event]);
-	data = event_data(session->shared, event, value);
-	if (message && data)
-		json_object_set_new(message, "data", data);
-	send_message(session, message);
+	if (names[event])
+		control_session_tell(session, names[event], data);
+	json_decref(data);
 }

@@ -14,7 +14,6 @@
 #include "ebb/bus.h"
 #include "ebb/device.h"
 #include "ebb/event_loop.h"
-#include "ebb/guest_memory.h"
 #include "ebb/kvm.h"
 #include "ebb/reclaim.h"
 #include "ebb/vcpu.h"
@@ -431,8 +430,8 @@ static json_t *stat_memory(struct vm *vm, const struct balloon_status *balloon,
 {
 	json_t *object = json_object();
 
-	add_number(object, "ram_bytes", gmem_total_bytes(vm->memory));
-	add_number(object, "plugged_bytes", 0);
+	add_number(object, "ram_bytes", control_boot_bytes(vm));
+	add_number(object, "plugged_bytes", control_plugged_bytes(vm));
 	add_number(object, "balloon_bytes", balloon->actual_bytes);
 	add_number(object, "resident_bytes", reclaim->resident_bytes);
 	return object;
@@ -516,13 +515,13 @@ json_t *control_query_stat(struct control_session *session, const json_t *argume
 	reclaim_query(vm->reclaim, &reclaim);
 	if (vm->balloon)
 		balloon_query(vm->balloon, &balloon);
-	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:[], s:o, s:I, s:o}", "name",
-	                 vm->config->name, "pid", (int)getpid(), "arch", arch_info.name, "state",
-	                 states[vm_state(vm)], "uptime_ms",
-	                 (json_int_t)(vm_uptime_ns(vm) / NS_PER_MS), "memory",
-	                 stat_memory(vm, &balloon, &reclaim), "reclaim",
-	                 all_sources_stats(&reclaim), "balloon",
-	                 vm->balloon ? stat_balloon(&balloon) : json_null(), "virtio_mem", "exits",
-	                 stat_exits(vm), "unclaimed_accesses", (json_int_t)unclaimed_accesses(vm),
-	                 "devices", stat_devices(vm));
+	return json_pack(
+		"{s:s, s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "name",
+		vm->config->name, "pid", (int)getpid(), "arch", arch_info.name, "state",
+		states[vm_state(vm)], "uptime_ms", (json_int_t)(vm_uptime_ns(vm) / NS_PER_MS),
+		"memory", stat_memory(vm, &balloon, &reclaim), "reclaim",
+		all_sources_stats(&reclaim), "balloon",
+		vm->balloon ? stat_balloon(&balloon) : json_null(), "virtio_mem",
+		control_stat_memory_devices(vm), "exits", stat_exits(vm), "unclaimed_accesses",
+		(json_int_t)unclaimed_accesses(vm), "devices", stat_devices(vm));
 }

@@ -114,6 +114,7 @@ static const struct cmdline_command *const commands[] = {
 	&client_stat_command,
 	&client_balloon_command,
 	&client_reclaim_command,
+	&client_mem_command,
 	&client_pause_command,
 	&client_resume_command,
 	&client_reset_command,

@@ -30,6 +30,13 @@ static void check_guest(const struct control_guest *guest)
 		abort();
 	if (guest->balloon.status.stats_interval_s > UINT32_MAX)
 		abort();
+	for (size_t i = 0; i < guest->memory_device_count; i++) {
+		const struct memory_device_status *status = &guest->memory_devices[i].status;
+
+		if (status->requested_bytes > status->region_bytes ||
+		    status->requested_bytes % status->block_bytes)
+			abort();
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
@@ -42,6 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 	if (!size_bytes)
 		return 0;
 	control_guest_create(&guest);
+	control_guest_add_memory(&guest, "vm0");
+	control_guest_add_memory(&guest, "vm1");
 	if (control_session_init(&session, &shared))
 		abort();
 	session.send = check_output;

@@ -53,7 +53,7 @@ static void sizes_that_cannot_be_are_refused(void **state)
 		{ "guest +", "balloon +: not a size (give SIZE, +SIZE or -SIZE, such as 512M; a "
 		             "bare number is MiB)" },
 		{ "guest --wait", "balloon: something is missing (usage: ebb balloon NAME "
-		                  "SIZE|+SIZE|-SIZE [--wait])" },
+		                  "SIZE|+SIZE|-SIZE [--wait[=SECONDS]])" },
 		{ "guest 99999999T", "balloon 99999999T: more than any guest has" },
 		{ "guest 64M", "guest: balloon 64M: all of the guest's RAM (give less than 64M)" },
 		{ "guest +64M", "guest: balloon +64M: all of the guest's RAM (give less than "

@@ -98,6 +98,29 @@ static void the_table_has_what_matters(void **state)
 	assert_null(strstr(run.output, "hint"));
 }
 
+static void add_memory(void *ctx)
+{
+	(void)ctx;
+	control_guest_add_memory(&server.guest, "vm0");
+	control_guest_add_memory(&server.guest, "vm1");
+	server.guest.memory_devices[0].status.plugged_bytes = 80 * MIB;
+	server.guest.memory_devices[0].status.requested_bytes = GIB;
+	server.guest.memory_devices[1].status.answers[MEMORY_DEVICE_PLUG][MEMORY_DEVICE_BUSY] = 2;
+}
+
+static void memory_devices_have_their_lines(void **state)
+{
+	(void)state;
+	control_server_call(&server, add_memory, NULL);
+	client_run(&run, &client_stat_command, "guest", NULL);
+	assert_non_null(
+		strstr(run.output, "memory    64.0 MiB RAM, 80.0 MiB plugged, 8.0 MiB in the "));
+	assert_non_null(strstr(run.output, "plugged   vm0: 80.0 MiB of 1.0 GiB asked for\n"
+	                                   "          8.0 GiB at 0x100000000, node 0, "));
+	assert_non_null(strstr(run.output, "          vm1: 0 B of 0 B asked for\n"));
+	assert_non_null(strstr(run.output, "          the driver's requests: plug busy 2\n"));
+}
+
 static void an_estimate_says_what_it_was_made_from(void **state)
 {
 	(void)state;
@@ -228,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(the_table_has_what_matters),
+		TEST(memory_devices_have_their_lines),
 		TEST(an_estimate_says_what_it_was_made_from),
 		TEST(json_is_one_object),
 		TEST(a_guest_without_a_driver_or_a_balloon_says_so),

@@ -192,6 +192,13 @@ static void plugged_memory_counts(void **state)
 	client_watch_screen(&watch, stat, &text);
 	shows("2.0 GiB RAM (1.0 GiB plugged)");
 	shows("512.0 MiB, 25 %\n");
+	assert_null(strstr(data, "\nplugged"));
+	json_object_set_new(stat, "virtio_mem",
+	                    json_pack("[{s:I, s:I}, {s:I, s:I}]", "plugged_bytes", (json_int_t)GIB,
+	                              "requested_bytes", (json_int_t)(3 * GIB), "plugged_bytes",
+	                              (json_int_t)0, "requested_bytes", (json_int_t)GIB));
+	client_watch_screen(&watch, stat, &text);
+	shows("\nplugged   ##########..............................  1.0 GiB of 4.0 GiB\n");
 }
 
 int main(void)

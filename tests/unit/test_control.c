@@ -357,6 +357,66 @@ static void events_reach_every_client_that_negotiated(void **state)
 	close(third);
 }
 
+/* The event's line without its timestamp; "" at the end of the stream. */
+static const char *hear_event(int fd)
+{
+	const char *line = hear(fd), *event = strstr(line, "\"event\"");
+
+	return event ? event : line;
+}
+
+struct sizes {
+	uint64_t vm0_bytes, vm1_bytes;
+	bool add;
+};
+
+static void change_sizes(void *ctx)
+{
+	const struct sizes *sizes = ctx;
+
+	if (sizes->add) {
+		control_guest_add_memory(&server.guest, "vm0");
+		control_guest_add_memory(&server.guest, "vm1");
+	}
+	server.guest.memory_devices[0].status.plugged_bytes = sizes->vm0_bytes;
+	server.guest.memory_devices[1].status.plugged_bytes = sizes->vm1_bytes;
+}
+
+static void change_memory(uint64_t vm0_bytes, uint64_t vm1_bytes, bool add)
+{
+	struct sizes sizes = { vm0_bytes, vm1_bytes, add };
+
+	control_server_call(&server, change_sizes, &sizes);
+	control_server_tell(&server, VM_EVENT_MEMORY_DEVICE_SIZE_CHANGE, 0);
+}
+
+#define SIZE_CHANGE(id, size) \
+	"\"event\": \"MEMORY_DEVICE_SIZE_CHANGE\", \"data\": {\"id\": \"" id "\", \"size\": " size \
+	", \"qom-path\": \"/machine/peripheral/" id "\"}}\n"
+
+static void memory_devices_are_told_of_once_a_second_each(void **state)
+{
+	int fd = connect_ready();
+
+	(void)state;
+	change_memory(2 * MIB, 0, true);
+	assert_string_equal(hear_event(fd), SIZE_CHANGE("vm0", "2097152"));
+	/* Nothing is new. */
+	change_memory(2 * MIB, 0, false);
+	/* In the second that follows: the last of each, and only what changed. */
+	change_memory(4 * MIB, 2 * MIB, false);
+	change_memory(6 * MIB, 8 * MIB, false);
+	assert_string_equal(hear_event(fd), SIZE_CHANGE("vm0", "6291456"));
+	assert_string_equal(hear_event(fd), SIZE_CHANGE("vm1", "8388608"));
+	change_memory(8 * MIB, 6 * MIB, false);
+	change_memory(6 * MIB, 6 * MIB, false);
+	/* What still waits is told at the end. */
+	control_server_end(&server);
+	assert_string_equal(hear_event(fd), SIZE_CHANGE("vm1", "6291456"));
+	hear_the_end(fd);
+	close(fd);
+}
+
 static void an_end_says_goodbye(void **state)
 {
 	int fd = connect_ready();
@@ -473,6 +533,7 @@ int main(void)
 		TEST(a_slow_reader_gets_every_answer),
 		TEST(clients_have_a_limit),
 		TEST(events_reach_every_client_that_negotiated),
+		TEST(memory_devices_are_told_of_once_a_second_each),
 		TEST(an_end_says_goodbye),
 		TEST(a_stale_socket_is_taken_over),
 		TEST(a_folder_that_is_gone_is_an_error),

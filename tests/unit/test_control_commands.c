@@ -201,10 +201,10 @@ static void properties_that_are_none_are_refused(void **state)
 
 	(void)state;
 	fails("qom-get", PROPERTY("/machine/peripheral/disk0", "guest-stats"), "DeviceNotFound",
-	      "/machine/peripheral/disk0: there is no such object (the balloon is " BALLOON_PATH
+	      "/machine/peripheral/disk0: there is no such object (there is the balloon as " BALLOON_PATH
 	      ")");
 	fails("qom-get", PROPERTY("", "guest-stats"), "DeviceNotFound",
-	      ": there is no such object (the balloon is " BALLOON_PATH ")");
+	      ": there is no such object (there is the balloon as " BALLOON_PATH ")");
 	fails("qom-get", PROPERTY(BALLOON_PATH, "size"), "GenericError",
 	      BALLOON_PATH " has no property 'size' (it has guest-stats and "
 	                   "guest-stats-polling-interval)");
@@ -217,7 +217,7 @@ static void properties_that_are_none_are_refused(void **state)
 	fails("qom-set", INTERVAL("balloon0", "1"), "GenericError", "the fake balloon refuses");
 	guest.vm.balloon = NULL;
 	fails("qom-get", PROPERTY(BALLOON_PATH, "guest-stats"), "DeviceNotFound",
-	      BALLOON_PATH ": there is no such object (the balloon is " BALLOON_PATH ")");
+	      BALLOON_PATH ": there is no such object (there is none with properties)");
 }
 
 static void hinting_is_started_and_stopped(void **state)

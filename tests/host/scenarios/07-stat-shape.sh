@@ -8,8 +8,8 @@ need jq
 : >"$W/shape.console"
 mkfifo "$W/stdin"
 exec 8<>"$W/stdin"
-"$EBB" run --name shape -m 64 -c 2 --params-only -p input -k "$RIG/stat-shape/serial.elf" --timeout 50 \
-	<&8 >"$W/shape.console" 2>"$W/shape.err" 8>&- &
+"$EBB" run --name shape -m 64 -c 2 --virtio-mem id=vm0,size=1G --params-only -p input -k "$RIG/stat-shape/serial.elf" \
+	--timeout 50 <&8 >"$W/shape.console" 2>"$W/shape.err" 8>&- &
 PID=$!
 GUEST=shape
 echo "$PID" >>"$W/pids"
@@ -41,10 +41,11 @@ stat arch:string balloon{} devices{} exits[] memory{} name:string pid reclaim{} 
 stat.balloon actual_bytes driver_ready:boolean features[] free_page_hint{} guest_stats{} poison_value stats_interval_s stats_last_update target_bytes
 stat.balloon.free_page_hint command_id hinted_bytes ignored_bytes kept_bytes released_bytes rounds sees_writes:boolean state:string touched_bytes zero_bytes
 stat.balloon.guest_stats
-stat.devices serial-16550{} virtio-balloon{} virtio-console{} virtio-rng{}
+stat.devices serial-16550{} virtio-balloon{} virtio-console{} virtio-mem{} virtio-rng{}
 stat.devices.serial-16550 bytes_in bytes_out
 stat.devices.virtio-balloon
 stat.devices.virtio-console bytes_dropped bytes_in bytes_out
+stat.devices.virtio-mem plugged_bytes unplugged_bytes unplugged_touches
 stat.devices.virtio-rng random_bytes
 stat.exits[] error firmware_call halt interrupted memory_fault mmio other pio register shutdown system_event
 stat.memory balloon_bytes plugged_bytes ram_bytes resident_bytes
@@ -67,6 +68,13 @@ stat.reclaim.trace active:boolean dropped failed rows
 stat.reclaim.unplug bytes_absent bytes_in bytes_lazy bytes_refused bytes_released errors latency_ns{} ranges_in ranges_released refault_bytes refused{} requests syscalls
 stat.reclaim.unplug.latency_ns max p50 p99
 stat.reclaim.unplug.refused host inhibited limit locked outside paused poison unaligned
+stat.virtio_mem[] answers{} block_size driver_ready:boolean gpa id:string last_touch:null node plugged_bytes region_bytes requested_bytes slots touches usable_bytes
+stat.virtio_mem[].answers invalid{} plug{} state{} unplug_all{} unplug{}
+stat.virtio_mem[].answers.invalid ack busy error nack
+stat.virtio_mem[].answers.plug ack busy error nack
+stat.virtio_mem[].answers.state ack busy error nack
+stat.virtio_mem[].answers.unplug ack busy error nack
+stat.virtio_mem[].answers.unplug_all ack busy error nack
 END
 diff -u "$W/wanted" "$W/got" >"$W/diff" || {
 	cat "$W/diff"

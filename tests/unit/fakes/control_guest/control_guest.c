@@ -12,6 +12,7 @@ void control_guest_create(struct control_guest *guest)
 	memset(guest, 0, sizeof(*guest));
 	fake_vm_clear();
 	strcpy(guest->config.name, "guest");
+	guest->config.memory.size_bytes = CONTROL_GUEST_RAM_BYTES;
 	guest->vm.config = &guest->config;
 	if (guest_memory_create(&guest->vm.memory, NULL) ||
 	    gmem_add_region(guest->vm.memory, 0, CONTROL_GUEST_RAM_BYTES, NULL, NULL))
