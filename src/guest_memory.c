@@ -294,6 +294,8 @@ int table_choose_backing(struct list *files, const struct gmem_backing *backing,
 	region->kind = backing->kind;
 	region->thp = backing->thp;
 	region->locked = backing->lock;
+	region->has_host_node = backing->has_host_node;
+	region->host_node = backing->host_node;
 	region->page_bytes = PAGE_4K_BYTES;
 	region->fd = -1;
 	if (backing->kind == GMEM_ANON)

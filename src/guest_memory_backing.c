@@ -38,6 +38,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "ebb/numa.h"
+
 /* log2 of the page size goes here in memfd_create's flags (MFD_HUGE_2MB and its like). */
 #define MEMFD_HUGE_SHIFT 26
 
@@ -416,6 +418,8 @@ int backing_plug(const struct gmem_region *area, uint64_t offset_bytes, uint64_t
 	if (reserve(area, offset_bytes, size_bytes) < 0)
 		return -ENOMEM;
 	if (!allow(area, offset_bytes, size_bytes))
+		goto vacate;
+	if (area->has_host_node && numa_bind(hva, size_bytes, area->host_node, false) < 0)
 		goto vacate;
 	if (area->thp)
 		madvise(hva, size_bytes, MADV_HUGEPAGE); /* as backing_map has it */

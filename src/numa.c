@@ -48,6 +48,18 @@ static void deal_out_boot_memory(const struct vm_config *config, struct numa_map
 	}
 }
 
+struct gmem_backing numa_backing(const struct vm_config *config, unsigned int node)
+{
+	struct gmem_backing backing = config->memory.backing;
+
+	if (node < config->numa.node_count &&
+	    config->numa.nodes[node].host_node != NUMA_HOST_NODE_ANY) {
+		backing.has_host_node = true;
+		backing.host_node = config->numa.nodes[node].host_node;
+	}
+	return backing;
+}
+
 int numa_map(const struct vm_config *config, struct numa_map *ret_map, struct error *err)
 {
 	const struct numa_config *numa = &config->numa;

@@ -45,11 +45,35 @@ static int cannot_bind(int code, unsigned int node, uint32_t host_node, struct e
 	return error_set_errno(err, code, "--numa node=%u host-node=%u", node, host_node);
 }
 
+/* Also of nodes that have no memory yet: later is too late for a message. */
+static int check_host_nodes(const struct numa_config *numa, struct error *err)
+{
+	unsigned long allowed[HOST_NODES_MAX / LONG_BITS] = { 0 };
+	bool is_known = false;
+
+	for (size_t i = 0; i < numa->node_count; i++) {
+		uint32_t host_node = numa->nodes[i].host_node;
+
+		if (host_node == NUMA_HOST_NODE_ANY)
+			continue;
+		if (!is_known && syscall(SYS_get_mempolicy, NULL, allowed, HOST_NODES_MAX, NULL,
+		                         MPOL_F_MEMS_ALLOWED))
+			return cannot_bind(-errno, (unsigned int)i, host_node, err);
+		is_known = true;
+		if (host_node >= HOST_NODES_MAX ||
+		    !(allowed[host_node / LONG_BITS] >> host_node % LONG_BITS & 1))
+			return cannot_bind(-EINVAL, (unsigned int)i, host_node, err);
+	}
+	return 0;
+}
+
 int numa_bind_memory(const struct vm_config *config, struct guest_memory *memory, struct error *err)
 {
 	struct numa_map map;
 	int ret = numa_map(config, &map, err);
 
+	if (!ret)
+		ret = check_host_nodes(&config->numa, err);
 	if (ret || !config->numa.node_count)
 		return ret;
 	for (size_t i = 0; !ret && i < map.range_count; i++) {

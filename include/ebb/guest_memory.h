@@ -42,6 +42,10 @@ struct gmem_backing {
 	bool prealloc;       /* all there from the start */
 	const char *path;    /* GMEM_FILE; borrowed while regions are added */
 	uint64_t file_bytes; /* all regions of the file together; 0: it has one. Not GMEM_ANON */
+	/* What is plugged of an area comes from that node of the host's alone. Regions of their own
+	 * are bound in parts, see numa.h. */
+	bool has_host_node;
+	uint32_t host_node;
 };
 
 struct gmem_region {
@@ -51,6 +55,8 @@ struct gmem_region {
 	enum gmem_kind kind;
 	uint64_t page_bytes; /* what the host allocates and frees at least: 4 KiB, 2 MiB, 1 GiB */
 	bool thp, locked;
+	bool has_host_node; /* of an area; as in its backing */
+	uint32_t host_node;
 	int fd;               /* owned by guest memory; -1: GMEM_ANON */
 	uint64_t file_offset; /* of hva, in fd */
 	uint64_t block_bytes; /* a chunk of an area; 0: all of the region is there */

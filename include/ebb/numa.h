@@ -51,7 +51,12 @@ EBB_MUST_CHECK int numa_map(const struct vm_config *config, struct numa_map *ret
 EBB_MUST_CHECK int numa_bind_memory(const struct vm_config *config, struct guest_memory *memory,
                                     struct error *err);
 
-/* The same of [hva, hva + size_bytes), whole pages; move: also what is there already. -errno. */
+/* Pure: what is behind device memory of a node that vm_config_complete let pass: --mem's backing,
+ * on the node's host_node. */
+struct gmem_backing numa_backing(const struct vm_config *config, unsigned int node);
+
+/* The same as numa_bind_memory of [hva, hva + size_bytes), whole pages; move: also what is there
+ * already. -errno. */
 EBB_MUST_CHECK int numa_bind(void *hva, uint64_t size_bytes, uint32_t host_node, bool move);
 
 #endif
