@@ -35,6 +35,7 @@
 #include "../device_table.h"
 #include "ebb/bus.h"
 #include "ebb/device_memory.h"
+#include "ebb/numa.h"
 #include "ebb/vcpu.h"
 #include "virtio_mem_private.h"
 
@@ -370,12 +371,14 @@ static int set_up(struct memory_device *device, struct vm *vm, const struct devi
 		.loop = vm->reclaim_loop,
 		.offered_features = mem_info.device_features,
 	};
+	struct gmem_backing backing;
 	int r = find_region(device, vm, config, err);
 
 	if (r < 0)
 		return r;
+	backing = numa_backing(vm->config, device->node);
 	r = gmem_add_area(vm->memory, device->gpa, device->region_bytes, device->block_bytes,
-	                  &vm->config->memory.backing, &device->area, err);
+	                  &backing, &device->area, err);
 	if (r < 0)
 		return r;
 	r = bus_add(vm->mmio, device->gpa, device->region_bytes, &unplugged_ops, device,
