@@ -126,8 +126,8 @@ static void set_requested(struct memory_device *device, uint64_t requested_bytes
 	pthread_mutex_lock(&device->size_lock);
 	mem_query_limits(device, &limits);
 	store_le64(sizes, max_u64(limits.usable_bytes, usable_for(device, requested_bytes)));
-	store_le64(sizes + MEM_CONFIG_OFFSET(plugged_size) - first, limits.plugged_bytes);
-	store_le64(sizes + MEM_CONFIG_OFFSET(requested_size) - first, requested_bytes);
+	store_le64(&sizes[MEM_CONFIG_OFFSET(plugged_size) - first], limits.plugged_bytes);
+	store_le64(&sizes[MEM_CONFIG_OFFSET(requested_size) - first], requested_bytes);
 	virtio_config_update(&device->vdev, first, sizes, sizeof(sizes));
 	pthread_mutex_unlock(&device->size_lock);
 }
