@@ -7,16 +7,19 @@
  * input.
  *
  *   console (main loop) -> input ring (1 KiB) -> receive queue     (io loop)
- *   transmit queue (io loop) -> console_write
+ *   transmit queue -> chunk (4 KiB) -> console_offer   (io loop)
  *
  * Input is never lost: the console asks how much the ring takes, keeps the rest, and is told when
  * there is room again. Only a reset of the machine empties the ring: what was typed before a driver
  * came, which begins by resetting the device, is for that one.
  *
+ * A slow reader of the output holds its guest up, and never the io loop: what the console does not
+ * take stays in the chunk, the chain it came from stays the device's, and the console says when it
+ * has room. The chunk outlives the chain, so that a reset loses nothing of it.
+ *
  * Bounds: a chain gives up to 1 MiB of output, what is longer is dropped and counted. A turn ends
- * after 64 KiB, 20 ms, or a queue's length of chains, in the middle of a chain if need be, so that
- * a slow reader of the output holds the io loop up for one console_write at a time. The rest of a
- * chain is dropped if guest memory changed meanwhile, as its segments may be gone.
+ * after 64 KiB, 20 ms, or a queue's length of chains, in the middle of a chain if need be. The rest
+ * of a chain is dropped if guest memory changed meanwhile, as its segments may be gone.
  *
  * Not offered: several ports (nobody needs them here) and emergency write (the kernel's early
  * console is the 16550).
@@ -38,6 +41,7 @@
 #define OUTPUT_CHAIN_MAX_BYTES MIB
 #define OUTPUT_TURN_BYTES      (64 * KIB)
 #define OUTPUT_TURN_NS         (20 * NS_PER_MS)
+#define CHUNK_BYTES            4096
 #define CONFIG_BYTES           offsetof(struct virtio_console_config, max_nr_ports)
 
 enum { QUEUE_RECEIVE, QUEUE_TRANSMIT, QUEUE_COUNT };
@@ -51,8 +55,10 @@ struct virtio_console {
 	struct event_work input_came, another_turn;
 	struct virtq_chain output; /* the one at work */
 	bool output_at_work;
-	size_t output_left_bytes;
+	size_t output_left_bytes;   /* of it, not in the chunk yet */
 	uint64_t output_generation; /* of guest memory, that its segments belong to */
+	uint8_t chunk[CHUNK_BYTES];
+	size_t chunk_first, chunk_end; /* what the console has not taken */
 	void (*reset_core)(struct device *device);
 	pthread_mutex_t input_lock; /* the last of all locks */
 	uint8_t input[INPUT_RING_BYTES];
@@ -183,12 +189,6 @@ static void on_resized(void *ctx, uint16_t columns, uint16_t rows)
 	virtio_config_update(&port->vdev, 0, size, sizeof(size));
 }
 
-static const struct console_input_ops input_ops = {
-	.room = input_room,
-	.input = input_put,
-	.resized = on_resized,
-};
-
 /* --- output --- */
 
 static void begin_chain(struct virtio_console *port)
@@ -201,22 +201,58 @@ static void begin_chain(struct virtio_console *port)
 	count(port, METRIC_BYTES_DROPPED, size_bytes - port->output_left_bytes);
 }
 
-/* Hands a buffer of the chain's bytes to the console. Returns how many it took. */
-static size_t write_out(struct virtio_console *port)
+/* The chain's next bytes become the chunk, which is empty. */
+static void fill_chunk(struct virtio_console *port)
 {
-	uint8_t buffer[4096];
-	size_t size_bytes = min_u64(port->output_left_bytes, sizeof(buffer));
+	size_t size_bytes = min_u64(port->output_left_bytes, CHUNK_BYTES);
 
 	if (port->output_generation != gmem_generation(port->vdev.device.vm->memory) ||
-	    virtq_chain_read(&port->output, buffer, size_bytes) < 0) {
+	    virtq_chain_read(&port->output, port->chunk, size_bytes) < 0) {
 		count(port, METRIC_BYTES_DROPPED, port->output_left_bytes);
 		port->output_left_bytes = 0;
-		return 0;
+		return;
 	}
-	console_write(port->console, buffer, size_bytes);
 	port->output_left_bytes -= size_bytes;
-	count(port, METRIC_BYTES_OUT, size_bytes);
-	return size_bytes;
+	port->chunk_first = 0;
+	port->chunk_end = size_bytes;
+}
+
+/* Returns how many bytes the console took. */
+static size_t offer_chunk(struct virtio_console *port)
+{
+	size_t taken_bytes = console_offer(port->console, port->chunk + port->chunk_first,
+	                                   port->chunk_end - port->chunk_first);
+
+	port->chunk_first += taken_bytes;
+	count(port, METRIC_BYTES_OUT, taken_bytes);
+	return taken_bytes;
+}
+
+/* Takes the next step with the output. 1: it did, 0: there is nothing to do, or no room for more,
+ * -errno: the ring is broken. */
+static int move_output(struct virtio_console *port, struct virtqueue *vq, unsigned int *chains,
+                       size_t *taken_bytes)
+{
+	int r;
+
+	if (port->chunk_first < port->chunk_end) {
+		*taken_bytes += offer_chunk(port);
+		return port->chunk_first == port->chunk_end;
+	}
+	if (!port->output_at_work) {
+		r = virtqueue_pop(vq, &port->output);
+		if (r > 0)
+			begin_chain(port);
+		return r;
+	}
+	if (port->output_left_bytes) {
+		fill_chunk(port);
+		return 1;
+	}
+	virtqueue_push(vq, &port->output);
+	port->output_at_work = false;
+	(*chains)++;
+	return 1;
 }
 
 static void serve_transmit(struct virtio_console *port)
@@ -229,27 +265,21 @@ static void serve_transmit(struct virtio_console *port)
 
 	if (!virtqueue_is_enabled(vq))
 		port->output_at_work = false; /* the driver took the queue back */
-	while (chains < CONSOLE_QUEUE_SIZE && taken_bytes < OUTPUT_TURN_BYTES &&
-	       (!taken_bytes || monotonic_ns() < end_ns)) {
-		if (!port->output_at_work) {
-			r = virtqueue_pop(vq, &port->output);
-			if (r <= 0)
-				break;
-			begin_chain(port);
-		}
-		if (port->output_left_bytes)
-			taken_bytes += write_out(port);
-		if (port->output_left_bytes)
-			continue;
-		virtqueue_push(vq, &port->output);
-		port->output_at_work = false;
-		chains++;
-	}
+	while (r > 0 && chains < CONSOLE_QUEUE_SIZE && taken_bytes < OUTPUT_TURN_BYTES &&
+	       (!taken_bytes || monotonic_ns() < end_ns))
+		r = move_output(port, vq, &chains, &taken_bytes);
 	virtio_queue_flush(&port->vdev, QUEUE_TRANSMIT);
 	if (r < 0)
 		virtio_device_broken(&port->vdev, "transmit queue is not a valid ring");
 	else if (r > 0)
 		event_work_post(&port->another_turn);
+}
+
+static void on_output_room(void *ctx)
+{
+	struct virtio_console *port = ctx;
+
+	event_work_post(&port->another_turn);
 }
 
 static void on_another_turn(void *ctx)
@@ -260,6 +290,13 @@ static void on_another_turn(void *ctx)
 }
 
 /* --- life --- */
+
+static const struct console_input_ops input_ops = {
+	.room = input_room,
+	.input = input_put,
+	.resized = on_resized,
+	.output_room = on_output_room,
+};
 
 static void console_queue_notify(struct virtio_device *vdev, unsigned int queue_index)
 {
@@ -312,6 +349,8 @@ static void console_device_destroy(struct device *device)
 	virtio_device_fini(&port->vdev);
 	event_work_cancel(&port->input_came);
 	event_work_cancel(&port->another_turn);
+	console_write(port->console, port->chunk + port->chunk_first,
+	              port->chunk_end - port->chunk_first);
 	pthread_mutex_destroy(&port->input_lock);
 	free(port);
 }

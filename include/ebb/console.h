@@ -74,6 +74,13 @@ void console_resized(struct console *console);
  * dropped until it takes some again. console_flush never waits.
  */
 void console_write(struct console *console, const void *data, size_t size_bytes);
+
+/*
+ * The same without waiting, for the device that console_attach names. Returns how many bytes it
+ * took; where that is not all, output_room of the device is called when to offer the rest. Output
+ * that a reader took nothing of for stall_max_ms counts as taken, and is dropped.
+ */
+EBB_MUST_CHECK size_t console_offer(struct console *console, const void *data, size_t size_bytes);
 void console_flush(struct console *console);
 uint64_t console_dropped_bytes(const struct console *console); /* any thread */
 
@@ -88,6 +95,7 @@ struct console_input_ops {
 	size_t (*room)(void *ctx);
 	void (*input)(void *ctx, const void *data, size_t size_bytes);
 	void (*resized)(void *ctx, uint16_t columns, uint16_t rows); /* may be NULL */
+	void (*output_room)(void *ctx); /* see console_offer; may be NULL */
 };
 
 void console_attach(struct console *console, const struct console_input_ops *ops, void *ctx);

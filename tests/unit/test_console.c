@@ -70,18 +70,20 @@ static void *read_slowly(void *ctx)
 
 #define BULK_BYTES (256 * 1024)
 
+static char bulk[BULK_BYTES];
+
 static void check_bulk(struct fixture *fixture)
 {
 	struct reader reader = { .fd = fixture->screen_fd };
-	static char text[BULK_BYTES];
+	const char *text = bulk;
 	pthread_t thread;
 
-	for (size_t i = 0; i < sizeof(text); i++)
-		text[i] = PATTERN_BYTE(i);
+	for (size_t i = 0; i < BULK_BYTES; i++)
+		bulk[i] = PATTERN_BYTE(i);
 	fixture->stall_max_ms = 10000; /* a reader that a busy machine holds up is not dead */
 	start(fixture, NULL);
 	assert_int_equal(pthread_create(&thread, NULL, read_slowly, &reader), 0);
-	for (size_t i = 0; i < sizeof(text); i += 1024)
+	for (size_t i = 0; i < BULK_BYTES; i += 1024)
 		console_write(fixture->console, text + i, i < BULK_BYTES / 2 ? 1024 : 0);
 	console_write(fixture->console, text + BULK_BYTES / 2, BULK_BYTES / 2); /* at once */
 	assert_int_equal(console_dropped_bytes(fixture->console), 0);
@@ -104,6 +106,82 @@ static void test_nonblocking_output(void **state)
 
 	assert_int_equal(fcntl(fixture->output_fd, F_SETFL, O_NONBLOCK), 0);
 	check_bulk(fixture);
+}
+
+/* Offers wait for nobody; who offers hears when there is room; nothing is lost. */
+static void test_offers_to_a_slow_reader(void **state)
+{
+	struct fixture *fixture = *state;
+	struct reader reader = { .fd = fixture->screen_fd };
+	unsigned int waits = 0;
+	size_t offered = 0;
+	pthread_t thread;
+
+	for (size_t i = 0; i < sizeof(bulk); i++)
+		bulk[i] = PATTERN_BYTE(i);
+	fixture->stall_max_ms = 10000;
+	start(fixture, NULL);
+	/* Nobody reads yet: the pipe and the buffer fill up, and that is all. */
+	while (true) {
+		size_t count = console_offer(fixture->console, bulk + offered, 4096);
+
+		offered += count;
+		if (count < 4096)
+			break;
+	}
+	assert_int_equal(console_offer(fixture->console, bulk + offered, 1), 0);
+	assert_int_equal(fixture->output_rooms, 0);
+	assert_int_equal(pthread_create(&thread, NULL, read_slowly, &reader), 0);
+	while (offered < sizeof(bulk)) {
+		wait_for(&fixture->output_rooms, ++waits);
+		offered += console_offer(fixture->console, bulk + offered, sizeof(bulk) - offered);
+	}
+	assert_int_equal(console_dropped_bytes(fixture->console), 0);
+	stop(fixture);
+	close_fd(&fixture->output_fd);
+	pthread_join(thread, NULL);
+	assert_int_equal(reader.bytes, sizeof(bulk));
+	assert_true(reader.in_order);
+}
+
+/* A reader that takes nothing for so long is dead: the rest is dropped and counted, and it is told.
+ */
+static void test_offers_to_a_dead_reader(void **state)
+{
+	struct fixture *fixture = *state;
+	size_t offered = 0, count;
+
+	start(fixture, NULL);
+	do {
+		count = console_offer(fixture->console, bulk, 4096);
+		offered += count;
+	} while (count == 4096);
+	assert_int_equal(console_dropped_bytes(fixture->console), 0);
+	wait_for(&fixture->output_rooms, 1);
+	assert_int_equal(console_offer(fixture->console, bulk, 4096), 4096);
+	assert_int_equal(console_dropped_bytes(fixture->console), 4096);
+	assert_int_equal(console_offer(fixture->console, bulk, 4096), 4096);
+	assert_int_equal(console_dropped_bytes(fixture->console), 8192);
+	assert_int_equal(fixture->output_rooms, 1);
+}
+
+static void test_offers_are_searched_once(void **state)
+{
+	struct fixture *fixture = *state;
+	size_t taken;
+
+	start(fixture, "need.e");
+	assert_int_equal(console_offer(fixture->console, "hay needle", 10), 10);
+	assert_int_equal(console_offer(fixture->console, "\n", 1), 1);
+	assert_int_equal(fixture->matches, 1);
+	assert_int_equal(console_offer(NULL, "x", 1), 1);
+	/* What was not taken was not seen. */
+	do {
+		taken = console_offer(fixture->console, bulk, 4096);
+	} while (taken == 4096);
+	assert_int_equal(console_offer(fixture->console, "\nKernel panic - not syncing: x\n", 31),
+	                 0);
+	assert_int_equal(fixture->panics, 0);
 }
 
 static void test_dead_reader_does_not_stop_the_guest(void **state)
@@ -241,6 +319,9 @@ int main(void)
 		with_pipes(test_destroy_flushes),
 		with_pipes(test_slow_reader_gets_all),
 		with_pipes(test_nonblocking_output),
+		with_pipes(test_offers_to_a_slow_reader),
+		with_pipes(test_offers_to_a_dead_reader),
+		with_pipes(test_offers_are_searched_once),
 		with_pipes(test_dead_reader_does_not_stop_the_guest),
 		with_pipes(test_lost_reader),
 		with_pipes(test_full_disk),

@@ -39,7 +39,7 @@ static void polled_input(void *ctx, const void *data, size_t size_bytes)
 /* What the device has no room for goes to who polls, and no more than that. */
 static void test_second_taker(void **state)
 {
-	static const struct console_input_ops ops = { polled_room, polled_input, NULL };
+	static const struct console_input_ops ops = { .room = polled_room, .input = polled_input };
 	struct fixture *fixture = *state;
 	size_t room = 2;
 

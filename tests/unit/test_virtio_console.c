@@ -218,6 +218,72 @@ static void test_a_chain_comes_in_turns(void **state)
 	}
 }
 
+/* The console takes nothing for now: the chain stays the device's, and the loop does other things.
+ */
+static void test_a_slow_reader_holds_the_chain_alone(void **state)
+{
+	static char text[10 * KIB];
+	struct fixture *f = *state;
+	char typed[64] = "";
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (char)('a' + i % 23);
+	memcpy(gmem_span(f->vm.memory, BUFFER_GPA, sizeof(text)), text, sizeof(text));
+	start(f, 0);
+	fake_console.is_slow = true;
+	fake_console.room_bytes = 100;
+	add(f, TRANSMIT, BUFFER_GPA, sizeof(text));
+	add(f, RECEIVE, BUFFER_GPA + MIB, 64);
+	fake_driver_kick(&f->driver, TRANSMIT);
+	fake_driver_kick(&f->driver, RECEIVE);
+	fake_console_type("ls\n", 3);
+	fake_driver_settle(&f->driver);
+	receive(f, typed, BUFFER_GPA + MIB);
+	assert_string_equal(typed, "ls\n");
+	assert_false(take_used(f, TRANSMIT));
+	assert_int_equal(fake_console.output_bytes, 100);
+	assert_int_equal(metric(f, "bytes_out"), 100);
+	/* A kick finds no room either. */
+	fake_driver_kick(&f->driver, TRANSMIT);
+	assert_int_equal(fake_console.output_bytes, 100);
+	fake_console_make_room(5000);
+	fake_driver_settle(&f->driver);
+	assert_int_equal(fake_console.output_bytes, 5100);
+	assert_false(take_used(f, TRANSMIT));
+	fake_console_make_room(sizeof(text));
+	fake_driver_settle(&f->driver);
+	assert_true(take_used(f, TRANSMIT));
+	assert_int_equal(fake_console.output_bytes, sizeof(text));
+	assert_memory_equal(fake_console.output, text, sizeof(text));
+	assert_int_equal(metric(f, "bytes_dropped"), 0);
+}
+
+/* What had left the guest when its driver went is not lost. */
+static void test_reset_keeps_what_waits_for_the_reader(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, 0);
+	fake_console.is_slow = true;
+	print(f, "last words, ");
+	assert_int_equal(fake_console.output_bytes, 0);
+	fake_driver_reset(&f->driver);
+	fake_console_make_room(3);
+	start(f, 0);
+	print(f, "first words");
+	fake_console_make_room(1000);
+	fake_driver_settle(&f->driver);
+	assert_string_equal(fake_console.output, "last words, first words");
+	/* Nor at the end of all: the last of it is written as the others write. */
+	print(f, "x");
+	fake_console.room_bytes = 0;
+	print(f, "y");
+	assert_int_equal(fake_console.output_bytes, 24);
+	virtio_console_class.destroy(f->device);
+	assert_string_equal(fake_console.output, "last words, first wordsxy");
+	assert_int_equal(virtio_console_class.create(&f->vm, &f->config, &f->device, NULL), 0);
+}
+
 /* A reset in the middle of a chain: what is left of it is not written any more. */
 static void test_reset_forgets_a_chain(void **state)
 {
@@ -450,6 +516,8 @@ int main(void)
 		TEST(test_output_is_bounded),
 		TEST(test_output_comes_in_turns),
 		TEST(test_a_chain_comes_in_turns),
+		TEST(test_a_slow_reader_holds_the_chain_alone),
+		TEST(test_reset_keeps_what_waits_for_the_reader),
 		TEST(test_reset_forgets_a_chain),
 		TEST(test_a_stopped_queue_forgets_a_chain),
 		TEST(test_input),

@@ -55,7 +55,13 @@ static void device_resized(void *ctx, uint16_t columns, uint16_t rows)
 	fixture->resizes++;
 }
 
-static const struct console_input_ops device_ops = { device_room, device_input, device_resized };
+static void device_output_room(void *ctx)
+{
+	((struct fixture *)ctx)->output_rooms++;
+}
+
+static const struct console_input_ops device_ops = { device_room, device_input, device_resized,
+	                                             device_output_room };
 
 static void do_start(void *ctx)
 {

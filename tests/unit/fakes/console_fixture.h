@@ -34,7 +34,7 @@ struct fixture {
 	size_t room;
 	char typed[8192];
 	size_t typed_bytes;
-	atomic_uint resizes;
+	atomic_uint resizes, output_rooms;
 	int started;
 };
 

@@ -83,6 +83,24 @@ void console_write(struct console *console, const void *data, size_t size_bytes)
 		fake_console.during_write(fake_console.during_write_ctx);
 }
 
+size_t console_offer(struct console *console, const void *data, size_t size_bytes)
+{
+	size_t taken_bytes = size_bytes;
+
+	if (fake_console.is_slow && taken_bytes > fake_console.room_bytes)
+		taken_bytes = fake_console.room_bytes;
+	fake_console.room_bytes -= fake_console.is_slow ? taken_bytes : 0;
+	console_write(console, data, taken_bytes);
+	return taken_bytes;
+}
+
+void fake_console_make_room(size_t room_bytes)
+{
+	fake_console.room_bytes = room_bytes;
+	if (fake_console.ops && fake_console.ops->output_room)
+		fake_console.ops->output_room(fake_console.ctx);
+}
+
 void console_flush(struct console *console)
 {
 	(void)console;

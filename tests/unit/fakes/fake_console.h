@@ -17,12 +17,17 @@ struct fake_console {
 	_Atomic unsigned int ready_count;
 	void (*during_write)(void *ctx); /* on the writing thread; may be NULL */
 	void *during_write_ctx;
+	bool is_slow;      /* an offer is taken as far as there is room */
+	size_t room_bytes; /* then */
 	uint16_t columns, rows;
 };
 
 extern struct fake_console fake_console;
 
 void fake_console_clear(void);
+
+/* Where it is slow: there is room for so much now, and who offers is told. */
+void fake_console_make_room(size_t room_bytes);
 
 /* As the real one: asks for room and hands over what fits, until all is taken or there is no more
  * room. Returns how much that was. */
