@@ -28,6 +28,13 @@
  * rest of a string instruction, the second half of an access that crosses a page) and only then
  * returns -EINTR; and only there do we park.
  *
+ * A touch of unplugged memory makes KVM_RUN fail with -EFAULT where a memory slot covers it
+ * (memslot.c), and would again: the vCPU has not moved on. So it idles; in the moment of quiet that
+ * was asked for the slots are cut down, and it is resumed with the others: then the access exits as
+ * one to MMIO. The block may have been plugged, or the slot have gone, between the fault and our
+ * look: guest memory's generation says so, and the vCPU just runs again. Any other -EFAULT is
+ * final.
+ *
  * The signal is the first real-time one, blocked on every other thread of ours. Memory order: the
  * flags have the lock; immediate_exit is one byte, stored atomically under it.
  *
@@ -43,8 +50,10 @@
 #include "ebb/arch.h"
 #include "ebb/bus.h"
 #include "ebb/bytes.h"
+#include "ebb/guest_memory.h"
 #include "ebb/kvm.h"
 #include "ebb/log.h"
+#include "ebb/memslot.h"
 #include "ebb/vcpu.h"
 #include "ebb/vm.h"
 
@@ -273,11 +282,30 @@ static void make_idle(struct vcpu *vcpu)
 	pthread_mutex_unlock(&vcpu->thread->lock);
 }
 
+/* Whether KVM_RUN failed for a touch of unplugged memory, so that it may be tried again.
+ * generation: guest memory's, before it. */
+static bool touched_unplugged(struct vcpu *vcpu, int result, uint64_t generation)
+{
+	struct vm *vm = vcpu->vm;
+
+	if (result != -EFAULT || !vm->memslots)
+		return false;
+	if (memslots_narrow(vm->memslots))
+		make_idle(vcpu);
+	else if (gmem_generation(vm->memory) == generation)
+		return false;
+	metric_increment_owned(&vcpu->exits[VCPU_EXIT_MEMORY_FAULT]);
+	return true;
+}
+
 /* One KVM_RUN and what came of it. True: look at the requests. */
 static bool run_once(struct vcpu *vcpu)
 {
+	uint64_t generation = vcpu->vm->memory ? gmem_generation(vcpu->vm->memory) : 0;
 	int result = kvm_vcpu_run(vcpu->kvm);
 
+	if (touched_unplugged(vcpu, result, generation))
+		return false;
 	if (result == -EINTR || result == -EAGAIN) {
 		metric_increment_owned(&vcpu->exits[VCPU_EXIT_INTERRUPTED]);
 		return result == -EINTR;

@@ -46,8 +46,9 @@ void memslots_log_stop(struct memslots *memslots);
 
 /*
  * A bit for each 4 KiB page of the region at gpa that was written since the last read, or since the
- * start, into words (whole words of 64 bits). Complete when no vCPU runs. -ENOENT: no such region,
- * or no log; -errno of KVM.
+ * start, into words (whole words of 64 bits); those of blocks that no slot covers are left as they
+ * are. Complete when no vCPU runs. -ENOENT: no such region, or no log, or slots were cut down since
+ * the start; -errno of KVM.
  */
 EBB_MUST_CHECK int memslots_log_read(struct memslots *memslots, gpa_t gpa, uint64_t *words);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: fake_kvm */
+/* fakes: fake_kvm fake_vm */
 /* What counts as written, by whom, and as zeroes; what happens where KVM's log fails. */
 #include <errno.h>
 #include <setjmp.h>

@@ -13,7 +13,9 @@
 
 #include "ebb/bus.h"
 #include "ebb/event_loop.h"
+#include "ebb/guest_memory.h"
 #include "ebb/log.h"
+#include "ebb/memslot.h"
 #include "ebb/vcpu.h"
 #include "ebb/vm.h"
 
@@ -617,6 +619,126 @@ static void test_kvm_run_fails(void **state)
 	vcpu_destroy(vcpu);
 }
 
+/* --- unplugged memory --- */
+
+#define AREA_GPA (4 * GIB)
+#define BLOCK    (2 * MIB)
+
+static bool is_covered(gpa_t gpa)
+{
+	const struct fake_memslot *slot;
+
+	for (size_t i = 0; (slot = fake_kvm_memslot(i)); i++)
+		if (range_contains(slot->gpa, slot->size_bytes, gpa, 1))
+			return true;
+	return false;
+}
+
+/* As KVM: an access to what a slot covers and the host has no memory for; then to a hole. */
+static int touch_unplugged(unsigned long vcpu_id, struct kvm_run *run, bool *ret_completes)
+{
+	(void)vcpu_id;
+	(void)ret_completes;
+	metric_increment(&script.runs);
+	if (is_covered(AREA_GPA + BLOCK)) {
+		run->exit_reason = KVM_EXIT_UNKNOWN;
+		return -EFAULT;
+	}
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = AREA_GPA + BLOCK;
+	run->mmio.len = 4;
+	run->mmio.is_write = true;
+	return 0;
+}
+
+static void on_touch(void *ctx, uint64_t offset, const void *data, unsigned int size_bytes)
+{
+	(void)ctx;
+	(void)data;
+	(void)size_bytes;
+	assert_true(offset == BLOCK);
+	metric_increment(&script.writes);
+	vm_request_end(&vm, VM_END_POWEROFF, 0);
+}
+
+static void set_up_area(struct gmem_area **ret_area)
+{
+	assert_int_equal(guest_memory_create(&vm.memory, NULL), 0);
+	assert_int_equal(gmem_add_area(vm.memory, AREA_GPA, 64 * BLOCK, BLOCK, NULL, ret_area,
+	                               NULL),
+	                 0);
+	assert_int_equal(gmem_plug(*ret_area, AREA_GPA, BLOCK), 0);
+	assert_int_equal(event_loop_create("io", &vm.io_loop, NULL), 0);
+	assert_int_equal(event_loop_create("reclaim", &vm.reclaim_loop, NULL), 0);
+	assert_int_equal(memslots_create(&vm, &vm.memslots, NULL), 0);
+}
+
+static void tear_down_area(struct gmem_area *area)
+{
+	memslots_destroy(vm.memslots);
+	event_loop_destroy(vm.reclaim_loop);
+	event_loop_destroy(vm.io_loop);
+	gmem_remove_area(area);
+	guest_memory_destroy(vm.memory);
+}
+
+static void test_touches_unplugged(void **state)
+{
+	static const struct bus_ops ops = { .write = on_touch };
+	struct gmem_area *area;
+	struct vcpu *vcpu;
+
+	(void)state;
+	set_up_area(&area);
+	assert_int_equal(bus_add(vm.mmio, AREA_GPA, 64 * BLOCK, &ops, NULL, "area"), 0);
+	assert_int_equal(memslots_count(vm.memslots, AREA_GPA, 64 * BLOCK), 1);
+	fake_kvm_set_run_hook(touch_unplugged);
+	assert_int_equal(vcpu_create(&vm, 0, &vcpu, NULL), 0);
+	vm.vcpus = &vcpu;
+	vm.vcpu_count = 1;
+	assert_int_equal(vm_run(&vm), 0);
+	assert_int_equal(metric_read(&script.writes), 1);
+	assert_int_equal(metric_read(&script.runs), 2);
+	assert_int_equal(metric_read(&vcpu->exits[VCPU_EXIT_MEMORY_FAULT]), 1);
+	assert_int_equal(metric_read(&vcpu->exits[VCPU_EXIT_ERROR]), 0);
+	/* What is plugged is still there. */
+	assert_true(is_covered(AREA_GPA) && is_covered(AREA_GPA + BLOCK - 1));
+	vcpu_destroy(vcpu);
+	tear_down_area(area);
+}
+
+/* Plugged between the fault and the look: no other cause. The next one is. */
+static struct gmem_area *raced;
+
+static int fault_and_plug(unsigned long vcpu_id, struct kvm_run *run, bool *ret_completes)
+{
+	(void)vcpu_id;
+	(void)ret_completes;
+	run->exit_reason = KVM_EXIT_UNKNOWN;
+	metric_increment(&script.runs);
+	if (metric_read(&script.runs) == 1)
+		assert_int_equal(gmem_plug(raced, AREA_GPA + BLOCK, 63 * BLOCK), 0);
+	return -EFAULT;
+}
+
+static void test_fault_races_with_plug(void **state)
+{
+	struct vcpu *vcpu;
+
+	(void)state;
+	set_up_area(&raced);
+	fake_kvm_set_run_hook(fault_and_plug);
+	assert_int_equal(vcpu_create(&vm, 0, &vcpu, NULL), 0);
+	vm.vcpus = &vcpu;
+	vm.vcpu_count = 1;
+	assert_int_equal(vm_run(&vm), 127);
+	assert_int_equal(metric_read(&script.runs), 2);
+	assert_int_equal(metric_read(&vcpu->exits[VCPU_EXIT_MEMORY_FAULT]), 1);
+	assert_int_equal(metric_read(&vcpu->exits[VCPU_EXIT_ERROR]), 1);
+	vcpu_destroy(vcpu);
+	tear_down_area(raced);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -638,6 +760,8 @@ int main(void)
 		TEST(test_fatal),
 		TEST(test_name_out_of_range),
 		TEST(test_kvm_run_fails),
+		cmocka_unit_test_setup_teardown(test_touches_unplugged, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_fault_races_with_plug, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ void fake_kvm_reset(void);
 
 /* The Nth fallible call from now (0: the next) answers code (-errno) and does nothing. */
 void fake_kvm_fail_nth(unsigned int n, int code);
+void fake_kvm_fail_from(unsigned int n, int code); /* and all behind it */
 void fake_kvm_fail_never(void);
 bool fake_kvm_has_failed(void); /* that call has come */
 

@@ -25,7 +25,7 @@ struct kvm_device {
 static struct {
 	pthread_mutex_t lock;
 	unsigned int calls, fail_in, open_objects;
-	bool fail_armed, failed;
+	bool fail_armed, fail_on, failed;
 	int fail_code;
 	int extensions[CAPABILITIES];
 	fake_kvm_ioctl_fn ioctl_hook;
@@ -48,7 +48,8 @@ int fake_kvm_count_call(void)
 		return 0;
 	if (fake.fail_in--)
 		return 0;
-	fake.fail_armed = false;
+	fake.fail_in = 0;
+	fake.fail_armed = fake.fail_on;
 	fake.failed = true;
 	return fake.fail_code;
 }
@@ -74,7 +75,15 @@ void fake_kvm_fail_nth(unsigned int n, int code)
 	fake.fail_in = n;
 	fake.fail_code = code;
 	fake.fail_armed = true;
-	fake.failed = false;
+	fake.fail_on = fake.failed = false;
+	fake_kvm_unlock();
+}
+
+void fake_kvm_fail_from(unsigned int n, int code)
+{
+	fake_kvm_fail_nth(n, code);
+	fake_kvm_lock();
+	fake.fail_on = true;
 	fake_kvm_unlock();
 }
 
