@@ -264,8 +264,7 @@ static int run_mem(const struct cmdline_command *command, int argc, char **argv,
 
 static const struct cmdline_option options[] = {
 	{ 0, "wait", "[=SECONDS]",
-	  "wait until the guest has plugged or unplugged up to SIZE, or has not moved for 20 "
-	  "seconds, or as given",
+	  "wait until the guest has SIZE, or has not moved for 20 seconds, or as given",
 	  client_take_wait },
 };
 
