@@ -10,6 +10,9 @@
 #include "layout.h"
 #include "x86.h"
 
+/* KVM_X86_QUIRK_SLOT_ZAP_ALL; build hosts have older headers (KVM's api.rst, 7.30). */
+#define QUIRK_SLOT_ZAP_ALL (UINT64_C(1) << 7)
+
 const struct arch_info arch_info = {
 	.name = "x86",
 	.kvm_remedy = "load kvm_intel or kvm_amd, or enable virtualisation in the firmware",
@@ -73,6 +76,21 @@ static int check_address_bits(const struct vm *vm, struct error *err)
 	                 (unsigned long long)(((UINT64_C(1) << bits) - GIB) / MIB));
 }
 
+/*
+ * Memory devices take slots away while the guest runs, and KVM would drop what it mapped of all
+ * others with one, unless it is asked not to (Linux 6.12). Where it cannot be asked, the guest only
+ * faults it in again.
+ */
+static void keep_mappings_of_other_slots(const struct vm *vm)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DISABLE_QUIRKS2,
+		                      .args = { QUIRK_SLOT_ZAP_ALL } };
+	struct device_memory_layout layout;
+
+	if (device_memory_layout(vm->config, &layout, NULL) == 0 && layout.range_count)
+		(void)!kvm_vm_ioctl(vm->kvm_vm, KVM_ENABLE_CAP, &cap);
+}
+
 int arch_vm_create(struct vm *vm, struct error *err)
 {
 	int rc;
@@ -89,6 +107,8 @@ int arch_vm_create(struct vm *vm, struct error *err)
 		rc = x86_irqchip_create(vm->kvm_vm, err);
 	if (rc)
 		arch_vm_destroy(vm);
+	else
+		keep_mappings_of_other_slots(vm);
 	return rc;
 }
 

@@ -18,12 +18,13 @@
 
 static struct vm vm;
 static struct vm_config config;
+static struct x86_kvm *x86;
 
 static int set_up(void **state)
 {
 	(void)state;
 	fake_kvm_reset();
-	x86_kvm_reset();
+	x86 = x86_kvm_reset();
 	memset(&vm, 0, sizeof(vm));
 	memset(&config, 0, sizeof(config));
 	config.cpu_count = 2;
@@ -132,6 +133,7 @@ static void test_address_bits(void **state)
 	config.memory.size_bytes = 511 * GIB;
 	assert_int_equal(arch_vm_create(&vm, NULL), 0);
 	arch_vm_destroy(&vm);
+	assert_int_equal(x86->enabled.cap, 0); /* nothing to ask for without devices */
 	config.memory.size_bytes = 511 * GIB + 4096;
 	assert_int_equal(arch_vm_create(&vm, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "addresses 39 bits, at most 523264 MiB"));
@@ -158,6 +160,9 @@ static void test_address_bits_of_devices(void **state)
 	device_config_set_number(&config.devices[0], "size", 508 * GIB);
 	assert_int_equal(arch_vm_create(&vm, NULL), 0);
 	arch_vm_destroy(&vm);
+	/* A slot that goes leaves KVM's mappings of the others (KVM_X86_QUIRK_SLOT_ZAP_ALL). */
+	assert_int_equal(x86->enabled.cap, KVM_CAP_DISABLE_QUIRKS2);
+	assert_int_equal(x86->enabled.args[0], 1 << 7);
 	device_config_set_number(&config.devices[0], "size", 508 * GIB + 2 * MIB);
 	assert_int_equal(arch_vm_create(&vm, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "--memory id=vm0: its memory would end at 524290 MiB, "

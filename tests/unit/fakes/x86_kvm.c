@@ -56,6 +56,7 @@ static int record_vm(unsigned long request, void *arg)
 	switch (request) {
 		RECORD(KVM_CREATE_PIT2, pit_config);
 		RECORD(KVM_SET_PIT2, pit);
+		RECORD(KVM_ENABLE_CAP, enabled);
 	case KVM_SET_TSS_ADDR:
 		x86.tss_gpa = (unsigned long)arg;
 		return 0;

@@ -29,6 +29,7 @@ struct x86_kvm {
 	struct kvm_irqchip irqchips[3];
 	struct kvm_pit_state2 pit;
 	struct kvm_pit_config pit_config;
+	struct kvm_enable_cap enabled;
 	struct kvm_msr_entry msrs[X86_KVM_MSRS_MAX]; /* taken, each once */
 	size_t msr_count;
 	uint32_t missing_msr; /* KVM_SET_MSRS stops there; 0: none */
