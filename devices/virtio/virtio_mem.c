@@ -35,6 +35,7 @@
 #include "../device_table.h"
 #include "ebb/bus.h"
 #include "ebb/device_memory.h"
+#include "ebb/memslot.h"
 #include "ebb/numa.h"
 #include "ebb/vcpu.h"
 #include "virtio_mem_private.h"
@@ -259,26 +260,10 @@ struct memory_device *memory_device_find(struct vm *vm, const char *id)
 	return NULL;
 }
 
-/* A slot a chunk that is there, which guest memory tells as a region. */
-static uint64_t count_slots(struct memory_device *device)
-{
-	struct guest_memory *memory = device->vdev.device.vm->memory;
-	size_t max = gmem_list_regions(memory, NULL, 0), count = 0;
-	struct gmem_region *regions = calloc(max, sizeof(*regions));
-	uint64_t slots = 0;
-
-	if (regions)
-		count = min_u64(gmem_list_regions(memory, regions, max), max);
-	for (size_t i = 0; i < count; i++)
-		slots += range_contains(device->gpa, device->region_bytes, regions[i].gpa,
-		                        regions[i].size_bytes);
-	free(regions);
-	return slots;
-}
-
 void memory_device_query(const struct memory_device *device,
                          struct memory_device_status *ret_status)
 {
+	struct memslots *memslots = device->vdev.device.vm->memslots;
 	struct memory_device *mutable = memory_device_of(&device->vdev);
 	const uint8_t bits = VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_NEEDS_RESET;
 	struct memory_device_status status = {
@@ -286,9 +271,10 @@ void memory_device_query(const struct memory_device *device,
 		.node = device->node,
 		.block_bytes = device->block_bytes,
 		.region_bytes = device->region_bytes,
-		.slots = count_slots(mutable),
 	};
 
+	if (memslots)
+		status.slots = memslots_count(memslots, device->gpa, device->region_bytes);
 	memcpy(status.id, device->vdev.device.id, sizeof(status.id));
 	pthread_mutex_lock(&mutable->vdev.lock);
 	status.usable_bytes = config_load(device, MEM_CONFIG_OFFSET(usable_region_size));

@@ -16,7 +16,9 @@
 #include "ebb/bus.h"
 #include "ebb/bytes.h"
 #include "ebb/memory_device.h"
+#include "ebb/memslot.h"
 #include "ebb/reclaim.h"
+#include "fake_kvm.h"
 #include "fake_reclaim_host.h"
 #include "fake_vm.h"
 #include "fuzz_driver.h"
@@ -338,8 +340,12 @@ static struct target *create(void)
 	list_init(&target->vm.devices);
 	target->vm_config.memory.size_bytes = RAM_BYTES;
 	target->vm_config.device_count = 1;
+	fake_kvm_set_extension(KVM_CAP_NR_MEMSLOTS, 32764);
+	target->vm.kvm = fake_kvm_open();
+	target->vm.kvm_vm = fake_kvm_vm(target->vm.kvm);
 	failed = guest_memory_create(&target->vm.memory, NULL) ||
 	         gmem_add_region(target->vm.memory, 0, RAM_BYTES, NULL, NULL) ||
+	         memslots_create(&target->vm, &target->vm.memslots, NULL) ||
 	         reclaim_create(target->vm.memory, &target->vm.reclaim, NULL) ||
 	         bus_create("mmio", &target->vm.mmio) ||
 	         event_loop_create("reclaim", &target->vm.reclaim_loop, NULL);

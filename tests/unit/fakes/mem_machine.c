@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "ebb/memslot.h"
 #include "fake_arch.h"
+#include "fake_kvm.h"
 #include "mem_machine.h"
 
 #define REQUEST_BYTES  24
@@ -107,6 +109,8 @@ int set_up(void **state)
 
 	memset(&mem_calls, 0, sizeof(mem_calls));
 	mem_vcpu = NULL;
+	fake_kvm_reset();
+	fake_kvm_set_extension(KVM_CAP_NR_MEMSLOTS, 32764); /* as x86-64 has */
 	fake_arch_reset();
 	fake_reclaim_host_reset();
 	fake_transport_clear();
@@ -117,6 +121,9 @@ int set_up(void **state)
 	f->vm_config.device_count = 1;
 	assert_int_equal(guest_memory_create(&f->vm.memory, NULL), 0);
 	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES, NULL, NULL), 0);
+	f->vm.kvm = fake_kvm_open();
+	f->vm.kvm_vm = fake_kvm_vm(f->vm.kvm);
+	assert_int_equal(memslots_create(&f->vm, &f->vm.memslots, NULL), 0);
 	assert_int_equal(reclaim_create(f->vm.memory, &f->vm.reclaim, NULL), 0);
 	assert_int_equal(bus_create("mmio", &f->vm.mmio), 0);
 	assert_int_equal(event_loop_create("reclaim", &f->vm.reclaim_loop, NULL), 0);
@@ -135,6 +142,9 @@ int tear_down(void **state)
 	event_loop_destroy(f->vm.reclaim_loop);
 	bus_destroy(f->vm.mmio);
 	reclaim_destroy(f->vm.reclaim);
+	memslots_destroy(f->vm.memslots);
+	kvm_vm_destroy(f->vm.kvm_vm);
+	kvm_close(f->vm.kvm);
 	guest_memory_destroy(f->vm.memory);
 	free(f);
 	return 0;
