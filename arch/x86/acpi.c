@@ -161,18 +161,18 @@ static void put_override(struct acpi_writer *writer, uint8_t isa_irq, uint32_t g
 	acpi_put_int(writer, flags, 2);
 }
 
-/* 5.2.12. APIC ids are all below 255 (cpuid.c): no x2APIC entries. */
-static size_t write_madt(struct acpi_writer *writer, unsigned int cpu_count)
+/* 5.2.12. APIC ids are all below 255 (topology.c): no x2APIC entries. */
+static size_t write_madt(struct acpi_writer *writer, const struct acpi_config *config)
 {
 	size_t table = acpi_table_begin(writer, "APIC", MADT_REVISION);
 
 	acpi_put_int(writer, X86_LAPIC_GPA, 4);
 	acpi_put_int(writer, MADT_HAS_PICS, 4);
-	for (unsigned int i = 0; i < cpu_count; i++) {
+	for (unsigned int i = 0; i < config->cpu_count; i++) {
 		acpi_put_int(writer, 0, 1);
 		acpi_put_int(writer, 8, 1);
 		acpi_put_int(writer, i, 1); /* UID */
-		acpi_put_int(writer, i, 1); /* APIC id */
+		acpi_put_int(writer, config->apic_ids[i], 1);
 		acpi_put_int(writer, MADT_CPU_ENABLED, 4);
 	}
 	acpi_put_int(writer, 1, 1);
@@ -246,7 +246,7 @@ int acpi_build(const struct acpi_config *config, gpa_t gpa, uint8_t *buf, size_t
 	acpi_put(&writer, dsdt_aml, dsdt_aml_bytes);
 	acpi_align(&writer, ACPI_TABLE_ALIGNED);
 	tables[count++] = write_fadt(&writer, facs_gpa, gpa + dsdt);
-	tables[count++] = write_madt(&writer, config->cpu_count);
+	tables[count++] = write_madt(&writer, config);
 	tables[count++] = acpi_write_ssdt(&writer, config);
 	if (config->has_pci)
 		tables[count++] = write_mcfg(&writer);

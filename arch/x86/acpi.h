@@ -11,6 +11,7 @@
 
 struct acpi_config {
 	unsigned int cpu_count;
+	uint8_t apic_ids[VM_CPUS_MAX];
 	bool has_pci;
 	gpa_t mmio64_gpa;            /* the 64-bit PCI window */
 	uint64_t mmio64_bytes;       /* 0: none */

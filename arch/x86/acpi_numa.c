@@ -11,13 +11,13 @@
 #define SRAT_HOT_PLUGGABLE (1U << 1) /* of memory alone */
 #define SLIT_REVISION      1
 
-/* 5.2.16.1. Local APIC ids are all below 255 (cpuid.c): no x2APIC structures. */
-static void put_cpu(struct acpi_writer *writer, unsigned int cpu, unsigned int node)
+/* 5.2.16.1. Local APIC ids are all below 255 (topology.c): no x2APIC structures. */
+static void put_cpu(struct acpi_writer *writer, unsigned int apic_id, unsigned int node)
 {
 	acpi_put_int(writer, SRAT_LOCAL_APIC, 1);
 	acpi_put_int(writer, 16, 1);
 	acpi_put_int(writer, node, 1);
-	acpi_put_int(writer, cpu, 1); /* APIC id */
+	acpi_put_int(writer, apic_id, 1);
 	acpi_put_int(writer, SRAT_ENABLED, 4);
 	acpi_put_int(writer, 0, 1);    /* local SAPIC EID */
 	acpi_put_zeros(writer, 3 + 4); /* the node's number above 255, clock domain */
@@ -48,7 +48,7 @@ size_t acpi_write_srat(struct acpi_writer *writer, const struct acpi_config *con
 	for (unsigned int node = 0; node < map->node_count; node++) {
 		for (unsigned int cpu = 0; cpu < config->cpu_count; cpu++)
 			if (map->cpu_nodes[cpu] == node)
-				put_cpu(writer, cpu, node);
+				put_cpu(writer, config->apic_ids[cpu], node);
 	}
 	for (size_t i = 0; i < map->range_count; i++)
 		put_memory(writer, &map->ranges[i]);

@@ -93,12 +93,13 @@ static void keep_mappings_of_other_slots(const struct vm *vm)
 
 int arch_vm_create(struct vm *vm, struct error *err)
 {
+	const struct x86_package package = x86_topology_package(vm->config);
 	int rc;
 
 	vm->arch = calloc(1, sizeof(*vm->arch));
 	if (!vm->arch)
 		return error_set_errno(err, -ENOMEM, "virtual machine");
-	rc = x86_cpuid_create(vm->kvm, vm->config->cpu_count, &vm->arch->cpuid, err);
+	rc = x86_cpuid_create(vm->kvm, &package, &vm->arch->cpuid, err);
 	if (!rc)
 		rc = check_address_bits(vm, err);
 	if (!rc)
@@ -132,10 +133,13 @@ bool arch_has_msi(const struct vm *vm)
 
 int arch_vcpu_create(struct vcpu *vcpu, struct error *err)
 {
-	int rc = kvm_vcpu_create(vcpu->vm->kvm_vm, vcpu->index, &vcpu->kvm, err);
+	const struct vm *vm = vcpu->vm;
+	const struct x86_package package = x86_topology_package(vm->config);
+	unsigned int apic_id = x86_topology_apic_id(vm->config, vcpu->index);
+	int rc = kvm_vcpu_create(vm->kvm_vm, apic_id, &vcpu->kvm, err);
 
 	if (!rc)
-		rc = x86_cpuid_apply(vcpu->kvm, vcpu->vm->arch->cpuid, vcpu->index, err);
+		rc = x86_cpuid_apply(vcpu->kvm, vm->arch->cpuid, &package, apic_id, err);
 	if (rc)
 		arch_vcpu_destroy(vcpu);
 	return rc;

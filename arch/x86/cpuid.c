@@ -4,11 +4,10 @@
 /*
  * DOC: Topology
  *
- * One package of cpu_count cores with one thread each; the APIC id is the vCPU's index. The same is
- * told wherever a guest may look: leaf 1 (HTT, logical count), 4 and 0x8000001D (who shares a
- * cache: the last level is shared by all, the others by none), 0xB and 0x1F, 0x80000008,
- * 0x8000001E. The host's own numbers in these leaves are never passed on. Leaf 0x80000026 is
- * dropped: 0xB says the same.
+ * Packages of cores with one thread each, as topology.c packs them. The same is told wherever a
+ * guest may look: leaf 1 (HTT, logical count), 4 and 0x8000001D (who shares a cache: the last level
+ * is shared by all, the others by none), 0xB and 0x1F, 0x80000008, 0x8000001E. The host's own
+ * numbers in these leaves are never passed on. Leaf 0x80000026 is dropped: 0xB says the same.
  *
  * All else is KVM's answer, features of the PMU and of nested virtualisation included. KVM does not
  * name the TSC deadline timer there, because it is the in-kernel LAPIC's: it is added where KVM has
@@ -36,16 +35,6 @@
 
 #define CACHE_LEVEL_LAST 3
 
-/* Bits that number cpu_count APIC ids. */
-static unsigned int apic_id_bits(unsigned int cpu_count)
-{
-	unsigned int bits = 0;
-
-	while ((1U << bits) < cpu_count)
-		bits++;
-	return bits;
-}
-
 static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *cpuid, uint32_t function)
 {
 	for (uint32_t i = 0; i < cpuid->nent; i++)
@@ -69,9 +58,10 @@ static void append(struct kvm_cpuid2 *cpuid, const struct kvm_cpuid_entry2 *entr
 	cpuid->entries[cpuid->nent++] = *entry;
 }
 
-static void set_leaf_1(struct kvm_cpuid_entry2 *entry, unsigned int cpu_count, bool tsc_deadline)
+static void set_leaf_1(struct kvm_cpuid_entry2 *entry, const struct x86_package *package,
+                       bool tsc_deadline)
 {
-	unsigned int ids = 1U << apic_id_bits(cpu_count);
+	unsigned int ids = 1U << package->id_bits;
 
 	entry->ebx = (entry->ebx & 0x0000ffff) | ids << 16;
 	entry->ecx |= LEAF1_ECX_HYPERVISOR | LEAF1_ECX_X2APIC;
@@ -79,16 +69,16 @@ static void set_leaf_1(struct kvm_cpuid_entry2 *entry, unsigned int cpu_count, b
 	if (tsc_deadline)
 		entry->ecx |= LEAF1_ECX_TSC_DEADLINE;
 	entry->edx &= ~LEAF1_EDX_HTT;
-	if (cpu_count > 1)
+	if (package->cpus > 1)
 		entry->edx |= LEAF1_EDX_HTT;
 }
 
 /* Leaf 4 (has_core_ids) and 0x8000001D: EAX holds type, level and, less one each, how many ids
  * share it and how many the package has. */
-static void set_cache_leaf(struct kvm_cpuid_entry2 *entry, unsigned int cpu_count,
+static void set_cache_leaf(struct kvm_cpuid_entry2 *entry, const struct x86_package *package,
                            bool has_core_ids)
 {
-	unsigned int ids = 1U << apic_id_bits(cpu_count);
+	unsigned int ids = 1U << package->id_bits;
 	unsigned int level = entry->eax >> 5 & 0x7;
 	unsigned int sharing = level >= CACHE_LEVEL_LAST ? ids : 1;
 
@@ -100,7 +90,8 @@ static void set_cache_leaf(struct kvm_cpuid_entry2 *entry, unsigned int cpu_coun
 		entry->eax |= (min_u64(ids, 64) - 1) << 26;
 }
 
-static void add_topology_leaf(struct kvm_cpuid2 *cpuid, uint32_t function, unsigned int cpu_count)
+static void add_topology_leaf(struct kvm_cpuid2 *cpuid, uint32_t function,
+                              const struct x86_package *package)
 {
 	struct kvm_cpuid_entry2 entry = {
 		.function = function,
@@ -113,8 +104,8 @@ static void add_topology_leaf(struct kvm_cpuid2 *cpuid, uint32_t function, unsig
 	drop(cpuid, function);
 	append(cpuid, &entry);
 	entry.index = 1;
-	entry.eax = apic_id_bits(cpu_count);
-	entry.ebx = cpu_count;
+	entry.eax = package->id_bits;
+	entry.ebx = package->cpus;
 	entry.ecx = TOPOLOGY_LEVEL_CORE << 8 | 1;
 	append(cpuid, &entry);
 	entry.index = 2;
@@ -124,19 +115,18 @@ static void add_topology_leaf(struct kvm_cpuid2 *cpuid, uint32_t function, unsig
 }
 
 /* AMD's and Hygon's leaves; Intel's CPUs have no topology in 0x80000008 and no other of these. */
-static void set_amd_leaves(struct kvm_cpuid2 *cpuid, unsigned int cpu_count)
+static void set_amd_leaves(struct kvm_cpuid2 *cpuid, const struct x86_package *package)
 {
 	struct kvm_cpuid_entry2 *entry = find(cpuid, 0x80000001);
 
 	if (entry) {
 		entry->ecx &= ~LEAF81_ECX_CMP_LEGACY;
-		if (cpu_count > 1)
+		if (package->cpus > 1)
 			entry->ecx |= LEAF81_ECX_CMP_LEGACY;
 	}
 	entry = find(cpuid, 0x80000008);
 	if (entry)
-		entry->ecx =
-			(entry->ecx & ~0xf0ffU) | apic_id_bits(cpu_count) << 12 | (cpu_count - 1);
+		entry->ecx = (entry->ecx & ~0xf0ffU) | package->id_bits << 12 | (package->cpus - 1);
 	drop(cpuid, 0x80000026);
 }
 
@@ -153,14 +143,14 @@ static bool is_amd(struct kvm_cpuid2 *cpuid)
 	return !memcmp(vendor, "AuthenticAMD", 12) || !memcmp(vendor, "HygonGenuine", 12);
 }
 
-int x86_cpuid_set_topology(struct kvm_cpuid2 *cpuid, unsigned int cpu_count, bool tsc_deadline,
-                           struct error *err)
+int x86_cpuid_set_topology(struct kvm_cpuid2 *cpuid, const struct x86_package *package,
+                           bool tsc_deadline, struct error *err)
 {
 	const struct kvm_cpuid_entry2 *highest = find(cpuid, 0);
 
-	if (cpu_count < 1 || cpu_count > X86_XAPIC_IDS_MAX)
+	if (package->cpus < 1 || package->cpus > X86_XAPIC_IDS_MAX)
 		return error_set(err, -EINVAL, "--cpus %u: APIC ids above %u are not supported",
-		                 cpu_count, X86_XAPIC_IDS_MAX - 1);
+		                 package->cpus, X86_XAPIC_IDS_MAX - 1);
 	if (!highest || !find(cpuid, 1))
 		return error_set(err, -ENOTSUP, "KVM_GET_SUPPORTED_CPUID: leaf %d is missing",
 		                 highest ? 1 : 0);
@@ -168,22 +158,23 @@ int x86_cpuid_set_topology(struct kvm_cpuid2 *cpuid, unsigned int cpu_count, boo
 		struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
 
 		if (entry->function == 1)
-			set_leaf_1(entry, cpu_count, tsc_deadline);
+			set_leaf_1(entry, package, tsc_deadline);
 		else if (entry->function == 4)
-			set_cache_leaf(entry, cpu_count, true);
+			set_cache_leaf(entry, package, true);
 		else if (entry->function == 0x8000001d)
-			set_cache_leaf(entry, cpu_count, false);
+			set_cache_leaf(entry, package, false);
 	}
 	if (is_amd(cpuid))
-		set_amd_leaves(cpuid, cpu_count);
+		set_amd_leaves(cpuid, package);
 	if (find(cpuid, 0)->eax >= 0xb)
-		add_topology_leaf(cpuid, 0xb, cpu_count);
+		add_topology_leaf(cpuid, 0xb, package);
 	if (find(cpuid, 0)->eax >= 0x1f)
-		add_topology_leaf(cpuid, 0x1f, cpu_count);
+		add_topology_leaf(cpuid, 0x1f, package);
 	return 0;
 }
 
-void x86_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, unsigned int apic_id)
+void x86_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, const struct x86_package *package,
+                           unsigned int apic_id)
 {
 	for (uint32_t i = 0; i < cpuid->nent; i++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
@@ -198,8 +189,8 @@ void x86_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, unsigned int apic_id)
 			break;
 		case 0x8000001e:
 			entry->eax = apic_id;
-			entry->ebx = apic_id & 0xff; /* core id; one thread a core */
-			entry->ecx = 0;              /* node 0 of one */
+			entry->ebx = apic_id & 0xff;              /* core id; one thread a core */
+			entry->ecx = apic_id >> package->id_bits; /* node: the package's only */
 			break;
 		}
 	}
@@ -210,8 +201,8 @@ static size_t cpuid_bytes(uint32_t count)
 	return sizeof(struct kvm_cpuid2) + count * sizeof(struct kvm_cpuid_entry2);
 }
 
-int x86_cpuid_create(struct kvm *kvm, unsigned int cpu_count, struct kvm_cpuid2 **ret_cpuid,
-                     struct error *err)
+int x86_cpuid_create(struct kvm *kvm, const struct x86_package *package,
+                     struct kvm_cpuid2 **ret_cpuid, struct error *err)
 {
 	struct kvm_cpuid2 *cpuid = calloc(1, cpuid_bytes(CPUID_ENTRIES_MAX + CPUID_ENTRIES_ROOM));
 	bool tsc_deadline;
@@ -231,7 +222,7 @@ int x86_cpuid_create(struct kvm *kvm, unsigned int cpu_count, struct kvm_cpuid2 
 		goto free_cpuid;
 	}
 	tsc_deadline = kvm_check_extension(kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-	rc = x86_cpuid_set_topology(cpuid, cpu_count, tsc_deadline, err);
+	rc = x86_cpuid_set_topology(cpuid, package, tsc_deadline, err);
 	if (rc)
 		goto free_cpuid;
 	*ret_cpuid = cpuid;
@@ -242,8 +233,8 @@ free_cpuid:
 	return rc;
 }
 
-int x86_cpuid_apply(struct kvm_vcpu *vcpu, const struct kvm_cpuid2 *cpuid, unsigned int apic_id,
-                    struct error *err)
+int x86_cpuid_apply(struct kvm_vcpu *vcpu, const struct kvm_cpuid2 *cpuid,
+                    const struct x86_package *package, unsigned int apic_id, struct error *err)
 {
 	size_t bytes = cpuid_bytes(cpuid->nent);
 	struct kvm_cpuid2 *own = malloc(bytes);
@@ -252,7 +243,7 @@ int x86_cpuid_apply(struct kvm_vcpu *vcpu, const struct kvm_cpuid2 *cpuid, unsig
 	if (!own)
 		return error_set_errno(err, -ENOMEM, "CPUID");
 	memcpy(own, cpuid, bytes);
-	x86_cpuid_set_apic_id(own, apic_id);
+	x86_cpuid_set_apic_id(own, package, apic_id);
 	rc = kvm_vcpu_ioctl(vcpu, KVM_SET_CPUID2, own);
 	free(own);
 	return rc < 0 ? error_set_errno(err, rc, "KVM_SET_CPUID2") : 0;

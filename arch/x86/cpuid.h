@@ -7,16 +7,17 @@
 
 #include "ebb/error.h"
 #include "ebb/types.h"
-
-#define X86_XAPIC_IDS_MAX 255 /* 0 to 254; 255 is the broadcast */
+#include "topology.h"
 
 /*
  * Topology and what only a VMM knows. There must be room for six more entries behind cpuid->nent.
  * Errors: -EINVAL (too many CPUs), -ENOTSUP (leaf 0 or 1 is missing).
  */
-EBB_MUST_CHECK int x86_cpuid_set_topology(struct kvm_cpuid2 *cpuid, unsigned int cpu_count,
-                                          bool tsc_deadline, struct error *err);
-void x86_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, unsigned int apic_id);
+EBB_MUST_CHECK int x86_cpuid_set_topology(struct kvm_cpuid2 *cpuid,
+                                          const struct x86_package *package, bool tsc_deadline,
+                                          struct error *err);
+void x86_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, const struct x86_package *package,
+                           unsigned int apic_id);
 
 enum x86_nested { X86_NESTED_NONE, X86_NESTED_VMX, X86_NESTED_SVM };
 

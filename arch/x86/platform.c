@@ -173,6 +173,8 @@ int x86_platform_describe(struct vm *vm, struct error *err)
 	tables = malloc(ACPI_TABLES_MAX_BYTES);
 	if (!tables)
 		return error_set_errno(err, -ENOMEM, "ACPI tables");
+	for (unsigned int cpu = 0; cpu < config.cpu_count; cpu++)
+		config.apic_ids[cpu] = (uint8_t)x86_topology_apic_id(vm->config, cpu);
 	list_for_each (node, &vm->devices)
 		describe_device(container_of(node, struct device, node), &config);
 	rc = acpi_build(&config, X86_ACPI_GPA, tables, ACPI_TABLES_MAX_BYTES, &bytes);

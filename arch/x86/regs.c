@@ -296,7 +296,8 @@ static int set_lapic(struct vcpu *vcpu)
 	struct kvm_lapic_state state = { 0 };
 	int rc;
 
-	store_le32(state.regs + LAPIC_ID, vcpu->index << 24);
+	store_le32(state.regs + LAPIC_ID, x86_topology_apic_id(vcpu->vm->config, vcpu->index)
+	                                          << 24);
 	store_le32(state.regs + LAPIC_VERSION, LAPIC_VERSION_6_LVTS);
 	store_le32(state.regs + LAPIC_DFR, 0xffffffff);
 	store_le32(state.regs + LAPIC_SPIV, 0xff);

@@ -10,6 +10,7 @@
 #include "ebb/vm.h"
 
 #include "boot.h"
+#include "topology.h"
 
 struct arch_vm {
 	struct kvm_cpuid2 *cpuid; /* every vCPU's, but for its APIC id */
@@ -22,12 +23,13 @@ struct arch_vm {
 /* cpuid.c */
 
 /* KVM_GET_SUPPORTED_CPUID, made into this VM's leaves. *ret_cpuid is the caller's to free. */
-EBB_MUST_CHECK int x86_cpuid_create(struct kvm *kvm, unsigned int cpu_count,
+EBB_MUST_CHECK int x86_cpuid_create(struct kvm *kvm, const struct x86_package *package,
                                     struct kvm_cpuid2 **ret_cpuid, struct error *err);
 
 /* Sets one vCPU's leaves (one ioctl). */
 EBB_MUST_CHECK int x86_cpuid_apply(struct kvm_vcpu *vcpu, const struct kvm_cpuid2 *cpuid,
-                                   unsigned int apic_id, struct error *err);
+                                   const struct x86_package *package, unsigned int apic_id,
+                                   struct error *err);
 
 /* Bits of a guest-physical address: leaf 0x80000008, 36 where there is none. */
 unsigned int x86_cpuid_physical_bits(const struct kvm_cpuid2 *cpuid);

@@ -23,6 +23,7 @@ static int set_up(void **state)
 {
 	const struct acpi_config config = {
 		.cpu_count = 3,
+		.apic_ids = { 0, 1, 2 },
 		.has_pci = true,
 		.mmio64_gpa = 0x140000000,
 		.mmio64_bytes = 0x800000000,

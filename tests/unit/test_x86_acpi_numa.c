@@ -40,7 +40,9 @@ static int set_up(void **state)
 		            { 13 * GIB, 512 * GIB, 1, true } },
 		.cpu_nodes = { 1, 0, 1 },
 	};
-	config = (struct acpi_config){ .cpu_count = 3, .has_pci = true, .numa = &map };
+	config = (struct acpi_config){
+		.cpu_count = 3, .apic_ids = { 0, 8, 1 }, .has_pci = true, .numa = &map
+	};
 	return 0;
 }
 
@@ -55,7 +57,7 @@ static uint8_t sum(const uint8_t *bytes, size_t count)
 
 static void srat_has_cpus_by_node(void **state)
 {
-	static const uint8_t expected[][2] = { { 0, 1 }, { 1, 0 }, { 1, 2 } }; /* node, CPU */
+	static const uint8_t expected[][2] = { { 0, 8 }, { 1, 0 }, { 1, 1 } }; /* node, APIC id */
 	const uint8_t *srat = memory + acpi_write_srat(&writer, &config);
 
 	(void)state;

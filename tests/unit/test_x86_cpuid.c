@@ -39,14 +39,24 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Makes the leaves of a VM with cpu_count CPUs and sets those of one of them. */
-static void apply(unsigned int cpu_count, unsigned int apic_id)
+/* Makes the leaves of a VM and sets those of one of its CPUs. */
+static void apply_package(struct x86_package package, unsigned int apic_id)
 {
 	struct kvm_cpuid2 *cpuid;
 
-	assert_int_equal(x86_cpuid_create(kvm, cpu_count, &cpuid, NULL), 0);
-	assert_int_equal(x86_cpuid_apply(kvm_vcpu, cpuid, apic_id, NULL), 0);
+	assert_int_equal(x86_cpuid_create(kvm, &package, &cpuid, NULL), 0);
+	assert_int_equal(x86_cpuid_apply(kvm_vcpu, cpuid, &package, apic_id, NULL), 0);
 	free(cpuid);
+}
+
+/* One package. */
+static void apply(unsigned int cpu_count, unsigned int apic_id)
+{
+	struct x86_package package = { .cpus = cpu_count };
+
+	while (1U << package.id_bits < cpu_count)
+		package.id_bits++;
+	apply_package(package, apic_id);
 }
 
 static void become_amd(void)
@@ -156,6 +166,26 @@ static void test_amd(void **state)
 	assert_int_equal(x86_kvm_cpuid(0x80000008, 0)->ecx, 0);
 }
 
+/* Several, of up to three CPUs each, numbered with three bits: who shares what is told by these. */
+static void test_packages(void **state)
+{
+	const struct x86_package package = { .cpus = 3, .id_bits = 3 };
+
+	(void)state;
+	become_amd();
+	x86_kvm_support(4, 3, true)->eax = 0x1c03c163;
+	apply_package(package, 0x11);
+	assert_int_equal(x86_kvm_cpuid(1, 0)->ebx, 0x11085678);
+	assert_int_equal(x86_kvm_cpuid(4, 3)->eax, 0x163 | 7U << 14 | 7U << 26);
+	assert_int_equal(x86_kvm_cpuid(0xb, 1)->eax, 3);
+	assert_int_equal(x86_kvm_cpuid(0xb, 1)->ebx, 3);
+	assert_int_equal(x86_kvm_cpuid(0xb, 1)->edx, 0x11);
+	assert_int_equal(x86_kvm_cpuid(0x80000008, 0)->ecx, 0x3002);
+	assert_int_equal(x86_kvm_cpuid(0x8000001d, 3)->eax, 0x163 | 7U << 14);
+	assert_int_equal(x86_kvm_cpuid(0x8000001e, 0)->eax, 0x11);
+	assert_int_equal(x86_kvm_cpuid(0x8000001e, 0)->ecx, 2);
+}
+
 static void test_rest_is_kvms(void **state)
 {
 	struct kvm_cpuid_entry2 *entry = x86_kvm_support(0x40000001, 0, false);
@@ -176,18 +206,27 @@ static void test_refused(void **state)
 	struct x86_kvm *x86;
 
 	(void)state;
-	assert_int_equal(x86_cpuid_create(kvm, 256, &cpuid, &err), -EINVAL);
+	assert_int_equal(
+		x86_cpuid_create(kvm, &(const struct x86_package){ .cpus = 256 }, &cpuid, &err),
+		-EINVAL);
 	assert_string_equal(err.message, "--cpus 256: APIC ids above 254 are not supported");
-	assert_int_equal(x86_cpuid_create(kvm, 255, &cpuid, NULL), 0);
+	assert_int_equal(
+		x86_cpuid_create(kvm, &(const struct x86_package){ .cpus = 255 }, &cpuid, NULL), 0);
 	free(cpuid);
 	cpuid = NULL;
 	x86 = x86_kvm_reset();
 	x86->supported_count = 1;
-	assert_int_equal(x86_cpuid_create(kvm, 1, &cpuid, &err), -ENOTSUP);
+	assert_int_equal(
+		x86_cpuid_create(kvm, &(const struct x86_package){ .cpus = 1 }, &cpuid, &err),
+		-ENOTSUP);
 	x86->supported_count = 0;
-	assert_int_equal(x86_cpuid_create(kvm, 1, &cpuid, &err), -ENOTSUP);
+	assert_int_equal(
+		x86_cpuid_create(kvm, &(const struct x86_package){ .cpus = 1 }, &cpuid, &err),
+		-ENOTSUP);
 	fake_kvm_fail_nth(0, -EIO);
-	assert_int_equal(x86_cpuid_create(kvm, 1, &cpuid, &err), -EIO);
+	assert_int_equal(
+		x86_cpuid_create(kvm, &(const struct x86_package){ .cpus = 1 }, &cpuid, &err),
+		-EIO);
 	assert_null(cpuid);
 }
 
@@ -197,19 +236,22 @@ static void test_questions(void **state)
 	struct x86_kvm *x86 = x86_kvm_reset();
 
 	(void)state;
-	assert_int_equal(x86_cpuid_create(kvm, 1, &cpuid, NULL), 0);
+	assert_int_equal(
+		x86_cpuid_create(kvm, &(const struct x86_package){ .cpus = 1 }, &cpuid, NULL), 0);
 	assert_int_equal(x86_cpuid_physical_bits(cpuid), 39);
 	assert_int_equal(x86_cpuid_nested(cpuid), X86_NESTED_NONE);
 	free(cpuid);
 	x86->supported[1].ecx = 1U << 5;
 	x86->supported_count = 2;
-	assert_int_equal(x86_cpuid_create(kvm, 1, &cpuid, NULL), 0);
+	assert_int_equal(
+		x86_cpuid_create(kvm, &(const struct x86_package){ .cpus = 1 }, &cpuid, NULL), 0);
 	assert_int_equal(x86_cpuid_physical_bits(cpuid), 36);
 	assert_int_equal(x86_cpuid_nested(cpuid), X86_NESTED_VMX);
 	free(cpuid);
 	become_amd();
 	x86_kvm_support(0x80000001, 0, false)->ecx = 1U << 2;
-	assert_int_equal(x86_cpuid_create(kvm, 1, &cpuid, NULL), 0);
+	assert_int_equal(
+		x86_cpuid_create(kvm, &(const struct x86_package){ .cpus = 1 }, &cpuid, NULL), 0);
 	assert_int_equal(x86_cpuid_nested(cpuid), X86_NESTED_SVM);
 	free(cpuid);
 }
@@ -222,6 +264,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_old_cpu, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_caches, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_amd, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_packages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rest_is_kvms, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_questions, set_up, tear_down),

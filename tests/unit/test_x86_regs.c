@@ -16,6 +16,7 @@
 
 struct fixture {
 	struct vm vm;
+	struct vm_config config;
 	struct arch_vm arch;
 	struct vcpu vcpu;
 	struct kvm_cpuid2 *cpuid;
@@ -36,6 +37,8 @@ static int set_up(void **state)
 	vm->kvm = fake_kvm_open();
 	vm->kvm_vm = fake_kvm_vm(vm->kvm);
 	vm->arch = &fixture.arch;
+	vm->config = &fixture.config;
+	fixture.config.cpu_count = 2;
 	fixture.arch.cpuid = (struct kvm_cpuid2 *)(void *)fixture.cpuid_bytes;
 	fixture.arch.entry = (struct boot_entry){
 		.mode = BOOT_MODE_LONG,
