@@ -495,14 +495,14 @@ static int add_area(struct guest_memory *memory, const struct gmem_region *whole
 	return 0;
 }
 
-int gmem_add_area(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes, uint64_t block_bytes,
+int gmem_add_area(struct guest_memory *memory, const struct gmem_extent *extent,
                   const struct gmem_backing *backing, struct gmem_area **ret_area,
                   struct error *err)
 {
 	static const struct gmem_backing anonymous = { .kind = GMEM_ANON };
-	const struct gmem_region whole = { .gpa = gpa,
-		                           .size_bytes = size_bytes,
-		                           .block_bytes = block_bytes };
+	const struct gmem_region whole = { .gpa = extent->gpa,
+		                           .size_bytes = extent->size_bytes,
+		                           .block_bytes = extent->block_bytes };
 	int result;
 
 	pthread_mutex_lock(&memory->change_lock);

@@ -119,7 +119,8 @@ static bool may_hide_something(const struct reclaim_pieces *all,
                                const struct reclaim_region *region)
 {
 	if (all->source == RECLAIM_UNPLUG && region->fd >= 0)
-		return true; /* put into the file by whoever plugged it, perhaps without a mapping */
+		return true; /* put into the file by whoever plugged it, perhaps without a mapping
+		              */
 	if (reclaim_region_has_huge_pages(region))
 		return false; /* huge pages are mapped when they are made, and never swapped */
 	return region->kind != GMEM_ANON || !residency_sees_swap(&all->residency);

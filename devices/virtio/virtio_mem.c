@@ -363,8 +363,10 @@ static int set_up(struct memory_device *device, struct vm *vm, const struct devi
 	if (r < 0)
 		return r;
 	backing = numa_backing(vm->config, device->node);
-	r = gmem_add_area(vm->memory, device->gpa, device->region_bytes, device->block_bytes,
-	                  &backing, &device->area, err);
+	r = gmem_add_area(
+		vm->memory,
+		&(struct gmem_extent){ device->gpa, device->region_bytes, device->block_bytes },
+		&backing, &device->area, err);
 	if (r < 0)
 		return r;
 	r = bus_add(vm->mmio, device->gpa, device->region_bytes, &unplugged_ops, device,

@@ -64,6 +64,11 @@ struct gmem_region {
 
 struct gmem_area;
 
+struct gmem_extent {
+	gpa_t gpa;
+	uint64_t size_bytes, block_bytes;
+};
+
 struct gmem_listener { /* owned by the listener, linked while registered */
 	struct list node;
 	int (*region_added)(struct gmem_listener *listener, const struct gmem_region *region);
@@ -101,9 +106,9 @@ EBB_MUST_CHECK int gmem_remove_region(struct guest_memory *memory, gpa_t gpa);
  * are multiples of it. -EINVAL (also GMEM_FILE), -EEXIST, -ENOMEM. Set-up and teardown; removing
  * takes what is plugged along, after gmem_unplug.
  */
-EBB_MUST_CHECK int gmem_add_area(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes,
-                                 uint64_t block_bytes, const struct gmem_backing *backing,
-                                 struct gmem_area **ret_area, struct error *err);
+EBB_MUST_CHECK int gmem_add_area(struct guest_memory *memory, const struct gmem_extent *extent,
+                                 const struct gmem_backing *backing, struct gmem_area **ret_area,
+                                 struct error *err);
 void gmem_remove_area(struct gmem_area *area);
 
 /*

@@ -71,8 +71,10 @@ struct fixture {
 
 static void add_area(struct fixture *f, const struct gmem_backing *backing)
 {
-	assert_int_equal(
-		gmem_add_area(f->memory, AREA_GPA, AREA_BYTES, BLOCK, backing, &f->area, NULL), 0);
+	assert_int_equal(gmem_add_area(f->memory,
+	                               &(struct gmem_extent){ AREA_GPA, AREA_BYTES, BLOCK },
+	                               backing, &f->area, NULL),
+	                 0);
 }
 
 static int set_up(void **state)
@@ -255,18 +257,30 @@ static void test_refusals(void **state)
 	assert_int_equal(gmem_add_region(f->memory, AREA_GPA + CHUNK, MIB, NULL, NULL), -EEXIST);
 	assert_blocks(f, plugged);
 
-	assert_int_equal(gmem_add_area(f->memory, AREA_GPA, BLOCK, BLOCK, NULL, &area, &err),
+	assert_int_equal(gmem_add_area(f->memory, &(struct gmem_extent){ AREA_GPA, BLOCK, BLOCK },
+	                               NULL, &area, &err),
 	                 -EEXIST);
 	assert_int_equal(err.code, -EEXIST);
-	assert_int_equal(gmem_add_area(f->memory, 0, BLOCK, BLOCK, NULL, &area, NULL), -EEXIST);
-	assert_int_equal(gmem_add_area(f->memory, far, 0, BLOCK, NULL, &area, NULL), -EINVAL);
-	assert_int_equal(gmem_add_area(f->memory, far, BLOCK, MIB, NULL, &area, NULL), -EINVAL);
-	assert_int_equal(gmem_add_area(f->memory, far, 6 * MIB, 3 * BLOCK, NULL, &area, NULL),
+	assert_int_equal(gmem_add_area(f->memory, &(struct gmem_extent){ 0, BLOCK, BLOCK }, NULL,
+	                               &area, NULL),
+	                 -EEXIST);
+	assert_int_equal(
+		gmem_add_area(f->memory, &(struct gmem_extent){ far, 0, BLOCK }, NULL, &area, NULL),
+		-EINVAL);
+	assert_int_equal(gmem_add_area(f->memory, &(struct gmem_extent){ far, BLOCK, MIB }, NULL,
+	                               &area, NULL),
 	                 -EINVAL);
-	assert_int_equal(gmem_add_area(f->memory, far + MIB, BLOCK, BLOCK, NULL, &area, NULL),
+	assert_int_equal(gmem_add_area(f->memory, &(struct gmem_extent){ far, 6 * MIB, 3 * BLOCK },
+	                               NULL, &area, NULL),
 	                 -EINVAL);
-	assert_int_equal(gmem_add_area(f->memory, far, BLOCK, BLOCK, &file, &area, NULL), -EINVAL);
-	assert_int_equal(gmem_add_area(f->memory, -BLOCK, 2 * BLOCK, BLOCK, NULL, &area, NULL),
+	assert_int_equal(gmem_add_area(f->memory, &(struct gmem_extent){ far + MIB, BLOCK, BLOCK },
+	                               NULL, &area, NULL),
+	                 -EINVAL);
+	assert_int_equal(gmem_add_area(f->memory, &(struct gmem_extent){ far, BLOCK, BLOCK }, &file,
+	                               &area, NULL),
+	                 -EINVAL);
+	assert_int_equal(gmem_add_area(f->memory, &(struct gmem_extent){ -BLOCK, 2 * BLOCK, BLOCK },
+	                               NULL, &area, NULL),
 	                 -EINVAL);
 	assert_null(area);
 	gmem_remove_area(NULL);
@@ -451,7 +465,9 @@ static void test_large_area(void **state)
 	bool plugged;
 
 	before_kib = status_kib("RssAnon:");
-	assert_int_equal(gmem_add_area(f->memory, gpa, size_bytes, BLOCK, NULL, &area, NULL), 0);
+	assert_int_equal(gmem_add_area(f->memory, &(struct gmem_extent){ gpa, size_bytes, BLOCK },
+	                               NULL, &area, NULL),
+	                 0);
 	assert_int_equal(gmem_plug(area, gpa + 5 * GIB, GIB), 0);
 	assert_true(status_kib("RssAnon:") - before_kib < 512); /* of ASan's, too */
 	assert_true(region_count(f) <= 3);

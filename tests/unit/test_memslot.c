@@ -205,8 +205,10 @@ static int set_up_area(void **state)
 	assert_int_equal(event_loop_create("reclaim", &f->vm.reclaim_loop, NULL), 0);
 	assert_int_equal(gmem_add_region(f->vm.memory, 0, 4 * MIB, NULL, NULL), 0);
 	assert_int_equal(memslots_create(&f->vm, &f->vm.memslots, NULL), 0);
-	assert_int_equal(
-		gmem_add_area(f->vm.memory, AREA_GPA, AREA_BYTES, BLOCK, NULL, &f->area, NULL), 0);
+	assert_int_equal(gmem_add_area(f->vm.memory,
+	                               &(struct gmem_extent){ AREA_GPA, AREA_BYTES, BLOCK }, NULL,
+	                               &f->area, NULL),
+	                 0);
 	return 0;
 }
 

@@ -154,7 +154,9 @@ static void areas_are_bound_as_they_are_plugged(void **state)
 	backing = numa_backing(&t.config, 1);
 	assert_true(backing.has_host_node);
 	assert_int_equal(backing.host_node, 1);
-	assert_int_equal(gmem_add_area(t.memory, GIB, 64 * MIB, 2 * MIB, &backing, &area, NULL), 0);
+	assert_int_equal(gmem_add_area(t.memory, &(struct gmem_extent){ GIB, 64 * MIB, 2 * MIB },
+	                               &backing, &area, NULL),
+	                 0);
 	assert_int_equal(t.count, 0);
 	assert_int_equal(gmem_plug(area, GIB + 4 * MIB, 6 * MIB), 0);
 	gmem_lock_shared(t.memory);

@@ -664,8 +664,9 @@ static void on_touch(void *ctx, uint64_t offset, const void *data, unsigned int 
 static void set_up_area(struct gmem_area **ret_area)
 {
 	assert_int_equal(guest_memory_create(&vm.memory, NULL), 0);
-	assert_int_equal(gmem_add_area(vm.memory, AREA_GPA, 64 * BLOCK, BLOCK, NULL, ret_area,
-	                               NULL),
+	assert_int_equal(gmem_add_area(vm.memory,
+	                               &(struct gmem_extent){ AREA_GPA, 64 * BLOCK, BLOCK }, NULL,
+	                               ret_area, NULL),
 	                 0);
 	assert_int_equal(gmem_plug(*ret_area, AREA_GPA, BLOCK), 0);
 	assert_int_equal(event_loop_create("io", &vm.io_loop, NULL), 0);
