@@ -29,6 +29,8 @@ static void host_event(void *ctx, struct fuzz_input *input)
 
 	memset(text, 'x', sizeof(text));
 	fake_console_type(text, size_bytes);
+	fake_console.is_slow = size_bytes & 2;
+	fake_console_make_room(size_bytes);
 	if (size_bytes & 1) {
 		fake_console.columns = fuzz_u8(input);
 		console_resized(target->vm.console);
@@ -40,6 +42,7 @@ static struct target *create(void)
 	struct target *target = calloc(1, sizeof(*target));
 	int failed;
 
+	fake_console_clear();
 	target->vm_config.console = CONSOLE_VIRTIO;
 	target->vm.config = &target->vm_config;
 	failed = console_create(NULL, NULL, NULL, NULL, &target->vm.console, NULL) ||
