@@ -190,10 +190,12 @@ int vm_config_complete(struct vm_config *config, unsigned int pid, struct error 
 	return 0;
 }
 
-const char *vm_config_console_params(const struct vm_config *config)
+const char *vm_config_default_params(const struct vm_config *config)
 {
-	if (config->params_only || !config->kernel_path)
+	if (config->params_only)
 		return "";
+	if (!config->kernel_path)
+		return config->memory.backing.lock ? "memory-locked" : "";
 	switch (config->console) {
 	case CONSOLE_SERIAL:
 		return "console=ttyS0";

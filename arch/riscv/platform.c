@@ -108,7 +108,7 @@ int riscv_load_images(struct vm *vm, struct error *err)
 /* With a console, the kernel is heard from its first line on. */
 static int join_params(const struct vm_config *config, char *text, struct error *err)
 {
-	const char *console = vm_config_console_params(config);
+	const char *console = vm_config_default_params(config);
 	const char *params = config->params ? config->params : "";
 	int length = snprintf(text, PARAMS_MAX_BYTES, "%s%s%s%s", *console ? "earlycon=sbi " : "",
 	                      console, *console && *params ? " " : "", params);

@@ -28,7 +28,7 @@ int x86_load_images(struct vm *vm, struct error *err)
 		.memory = vm->memory,
 		.ram_bytes = vm->config->memory.size_bytes,
 		.params = vm->config->params ? vm->config->params : "",
-		.default_params = vm_config_console_params(vm->config),
+		.default_params = vm_config_default_params(vm->config),
 	};
 	bool is_linux = false;
 	int rc = image_set_open(&arch->images, vm->config, err);

@@ -111,8 +111,9 @@ EBB_MUST_CHECK int vm_config_complete(struct vm_config *config, unsigned int pid
                                       struct error *err);
 
 /* What a Linux kernel needs to be heard on the console that the user chose, "" where that is
- * nothing or not wanted. Every other parameter is the user's business. */
-const char *vm_config_console_params(const struct vm_config *config);
+ * nothing or not wanted. Every other parameter is the user's business. The selftest guest finds its
+ * console, and is told what it cannot find out: that locked memory is not given back. */
+const char *vm_config_default_params(const struct vm_config *config);
 
 /* Whether name is one a guest may have: see VM_NAME_MAX. */
 bool vm_name_is_valid(const char *name);

@@ -64,6 +64,7 @@ missing_need() {
 		plic) ! grep -q _ssaia /proc/cpuinfo || { echo "this host's KVM has an AIA, and guests no PLIC" && return; } ;;
 		userfaultfd) [ "$(id -u)" = 0 ] || [ -w /dev/userfaultfd ] || all_may_use_userfaultfd ||
 			{ echo "no permission for userfaultfd" && return; } ;;
+		memlock) [ "$(id -u)" = 0 ] || [ "$(ulimit -l)" = unlimited ] || { echo "a limit on locked memory (ulimit -l)" && return; } ;;
 		hugetlb) ;; # below: it is a change, and this is a subshell
 		*) echo "unknown need $need" && return ;;
 		esac

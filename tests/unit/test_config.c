@@ -118,17 +118,21 @@ static void a_kernel_is_told_of_its_console(void **state)
 	struct vm_config config = { .kernel_path = "vmlinuz", .console = CONSOLE_SERIAL };
 
 	(void)state;
-	assert_string_equal(vm_config_console_params(&config), "console=ttyS0");
+	assert_string_equal(vm_config_default_params(&config), "console=ttyS0");
 	config.console = CONSOLE_VIRTIO;
-	assert_string_equal(vm_config_console_params(&config), "console=hvc0");
+	assert_string_equal(vm_config_default_params(&config), "console=hvc0");
 	config.params_only = true;
-	assert_string_equal(vm_config_console_params(&config), "");
+	assert_string_equal(vm_config_default_params(&config), "");
 	config.params_only = false;
 	config.console = CONSOLE_NONE;
-	assert_string_equal(vm_config_console_params(&config), "");
+	assert_string_equal(vm_config_default_params(&config), "");
 	config.console = CONSOLE_SERIAL;
 	config.kernel_path = NULL; /* the selftest guest finds its own */
-	assert_string_equal(vm_config_console_params(&config), "");
+	assert_string_equal(vm_config_default_params(&config), "");
+	config.memory.backing.lock = true;
+	assert_string_equal(vm_config_default_params(&config), "memory-locked");
+	config.params_only = true;
+	assert_string_equal(vm_config_default_params(&config), "");
 }
 
 int main(void)
