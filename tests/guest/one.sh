@@ -106,7 +106,7 @@ watch_resident() {
 	while [ ! -e "$work/over" ]; do
 		now=$(resident_kib "$1" 2>/dev/null) || break
 		[ "$now" -le "$most" ] || { most=$now && echo "$most" >"$work/peak.new" && mv "$work/peak.new" "$work/peak"; }
-		sleep 0.01
+		sleep 0.03
 	done
 }
 

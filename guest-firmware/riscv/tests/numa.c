@@ -33,7 +33,7 @@ static void take_harts(void)
 
 	for (i = 0; fdt_find_type("cpu", i, &node); i++) {
 		id = fdt_u32(&node, "reg", ~0u);
-		if (id < NUMA_TEST_CPUS_MAX)
+		if (id < NUMA_TEST_CPU_IDS)
 			numa.cpu_nodes[id] = fdt_u32(&node, "numa-node-id", ~0u);
 	}
 }

@@ -26,7 +26,7 @@ static uint64_t little(const uint8_t *at, unsigned int size_bytes)
 
 static void take_cpu(const uint8_t *entry)
 {
-	if ((little(entry + 4, 4) & SRAT_ENABLED) && entry[3] < NUMA_TEST_CPUS_MAX)
+	if ((little(entry + 4, 4) & SRAT_ENABLED))
 		numa.cpu_nodes[entry[3]] = entry[2];
 }
 
