@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fakes: control_guest fake_vm fake_balloon fake_reclaim fake_kvm fake_arch */
+/* fakes: fake_device_table */
 /* Each QMP command: what it does to the machine and what it answers. */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fakes: control_guest fake_vm fake_balloon fake_reclaim fake_kvm fake_arch */
+/* fakes: fake_device_table */
 /* Memory devices as QMP: QEMU's names and fields, properties, figures. */
 #include <errno.h>
 #include <setjmp.h>
