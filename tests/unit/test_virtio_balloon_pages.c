@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-balloon's inflate and deflate queues. */
 /* fakes: balloon_machine fake_reclaim_host fake_virtio_driver hostile_chains test_driver fake_vm */
+/* fakes: fake_pressure */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 #include <time.h>
 
 #include "balloon_machine.h"
-#include "ebb/pressure.h"
+#include "fake_pressure.h"
 
 /* --- inflate and deflate --- */
 
@@ -210,9 +211,31 @@ static void test_rest_is_released_in_time(void **state)
 	fail_msg("it still waits");
 }
 
-static void no_pressure(void *ctx)
+#define A_WHILE_NS (200 * NS_PER_MS)
+
+static void hold_for_a_while(struct fixture *f)
 {
-	(void)ctx;
+	balloon_set_release(f->vm.balloon, &(struct balloon_release){ .hold_ns = A_WHILE_NS });
+	fake_driver_settle(&f->driver);
+}
+
+static void wait_for_a_release(struct fixture *f)
+{
+	for (unsigned int tries = 0; tries < 5000 && !release_calls(); tries++)
+		nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
+	fake_driver_settle(&f->driver);
+}
+
+/* Of 0 to 2 MiB, which is one, and 2 to 4 MiB, which is none, half each. */
+static void inflate_half_of_a_huge_page(struct fixture *f)
+{
+	start(f, TELL);
+	touch(f, 0, 4 * MIB);
+	fake_reclaim_host.huge_start = hva(f, 0);
+	fake_reclaim_host.huge_end = hva(f, 0) + 2 * MIB;
+	hold_for_a_while(f);
+	inflate_mib(f, 0);
+	inflate_mib(f, 2);
 }
 
 /* What would split a huge page for half of it stays when its time is up; what splits nothing goes.
@@ -220,28 +243,39 @@ static void no_pressure(void *ctx)
 static void test_parts_of_huge_pages_wait_on(void **state)
 {
 	struct fixture *f = *state;
-	struct pressure_watch *watch;
 
-	if (pressure_watch_create(f->vm.reclaim_loop, no_pressure, NULL, &watch) < 0)
-		skip(); /* this host does not tell; there they go by time */
-	pressure_watch_destroy(watch);
-	start(f, TELL);
-	touch(f, 0, 4 * MIB);
-	fake_reclaim_host.huge_start = hva(f, 0);
-	fake_reclaim_host.huge_end = hva(f, 0) + 2 * MIB;
-	balloon_set_release(f->vm.balloon, &(struct balloon_release){ .hold_ns = 200 * NS_PER_MS });
-	inflate_mib(f, 0);
-	inflate_mib(f, 2);
-	for (unsigned int tries = 0; tries < 5000 && !release_calls(); tries++)
-		nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
-	fake_driver_settle(&f->driver);
+	inflate_half_of_a_huge_page(f);
+	wait_for_a_release(f);
 	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, MIB);
 	assert_int_equal(*hva(f, 0), 0x5a);
 	assert_int_equal(*hva(f, 2 * MIB), 0);
 	/* Until it is asked for. */
-	balloon_set_release(f->vm.balloon, &(struct balloon_release){ .hold_ns = 200 * NS_PER_MS });
-	fake_driver_settle(&f->driver);
+	hold_for_a_while(f);
 	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, 2 * MIB);
+}
+
+static void test_pressure_ends_all_waiting(void **state)
+{
+	struct fixture *f = *state;
+
+	inflate_half_of_a_huge_page(f);
+	wait_for_a_release(f);
+	assert_int_equal(*hva(f, 0), 0x5a);
+	fake_pressure_rise();
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, 2 * MIB);
+	assert_int_equal(*hva(f, 0), 0);
+}
+
+/* A host that never says that it is short would never get them. */
+static void test_without_pressure_told_time_ends_all_waiting(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_pressure.is_not_told = true;
+	inflate_half_of_a_huge_page(f);
+	wait_for_a_release(f);
+	assert_int_equal(stats_of(f, RECLAIM_INFLATE).bytes_released, 2 * MIB);
+	fake_pressure_clear();
 }
 
 static void test_page_by_page(void **state)
@@ -306,6 +340,8 @@ int main(void)
 		TEST(test_deflate_takes_back_what_waits),
 		TEST(test_rest_is_released_in_time),
 		TEST(test_parts_of_huge_pages_wait_on),
+		TEST(test_pressure_ends_all_waiting),
+		TEST(test_without_pressure_told_time_ends_all_waiting),
 		TEST(test_whole_blocks_do_not_wait_long),
 		TEST(test_page_by_page),
 		TEST(test_hold_time_is_what_is_set),
