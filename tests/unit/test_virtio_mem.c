@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-mem: its config space, what users ask of it, resets, touches of what is not plugged. */
 /* fakes: mem_machine fake_arch fake_kvm fake_reclaim_host fake_virtio_driver hostile_chains */
-/* fakes: test_driver fake_vm */
+/* fakes: test_driver fake_vm failures */
+/* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
+/* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 /* wraps: vcpu_current gmem_plug gmem_unplug gmem_plug_again gmem_trim reclaim_release */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +14,7 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 
+#include "failures.h"
 #include "mem_machine.h"
 
 #define ACK  VIRTIO_MEM_RESP_ACK
@@ -334,6 +337,34 @@ static void test_registers_taken(void **state)
 	create(f);
 }
 
+static int create_device(void *ctx, struct error *err)
+{
+	struct fixture *f = ctx;
+
+	return device_create(&f->vm, &f->vm_config.devices[0], err);
+}
+
+static void destroy_device(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	device_destroy_all(&f->vm);
+}
+
+/* The host refuses one call, whichever. */
+static void test_every_call_of_create_fails(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(failures_run(create_device, destroy_device, f) > 5);
+	f->vm_config.memory.backing.kind = GMEM_MEMFD;
+	assert_true(failures_run(create_device, destroy_device, f) > 5);
+	create(f);
+	start(f);
+	request_size(f, 64 * MIB);
+	assert_int_equal(plug(f, 0, 32), ACK);
+}
+
 /* With something plugged, and a driver. */
 static void test_destroyed_while_in_use(void **state)
 {
@@ -367,6 +398,7 @@ int main(void)
 		TEST(test_touch),
 		TEST(test_create_refuses),
 		TEST(test_registers_taken),
+		TEST(test_every_call_of_create_fails),
 		TEST(test_destroyed_while_in_use),
 	};
 

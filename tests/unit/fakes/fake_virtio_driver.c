@@ -3,6 +3,7 @@
 #include "fake_virtio_driver.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <linux/virtio_config.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,8 @@ int virtio_pci_create(struct virtio_device *vdev, struct virtio_transport **ret_
 	if (fake_transport.fail_create)
 		return error_set(err, fake_transport.fail_create, "no transport");
 	transport = calloc(1, sizeof(*transport));
+	if (!transport)
+		return error_set_errno(err, -ENOMEM, "transport");
 	transport->ops = &transport_ops;
 	transport->vdev = vdev;
 	*ret_transport = transport;
