@@ -31,6 +31,7 @@
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../device_table.h"
 #include "ebb/bus.h"
@@ -342,10 +343,22 @@ static void mem_destroy(struct device *common)
 	virtio_device_fini(&device->vdev);
 	if (device->has_registers)
 		bus_remove(common->vm->mmio, device->gpa);
-	if (device->area)
-		gmem_remove_area(device->area);
+	gmem_remove_area(device->area);
+	if (device->batch)
+		munmap(device->batch, sizeof(*device->batch));
 	pthread_mutex_destroy(&device->size_lock);
 	free(device);
+}
+
+static int map_batch(struct memory_device *device, struct error *err)
+{
+	void *batch = mmap(NULL, sizeof(*device->batch), PROT_READ | PROT_WRITE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (batch == MAP_FAILED)
+		return error_set_errno(err, -errno, "state");
+	device->batch = batch;
+	return 0;
 }
 
 static int set_up(struct memory_device *device, struct vm *vm, const struct device_config *config,
@@ -360,6 +373,8 @@ static int set_up(struct memory_device *device, struct vm *vm, const struct devi
 	struct gmem_backing backing;
 	int r = find_region(device, vm, config, err);
 
+	if (!r)
+		r = map_batch(device, err);
 	if (r < 0)
 		return r;
 	backing = numa_backing(vm->config, device->node);

@@ -52,7 +52,7 @@ static bool note_response_parts(struct mem_entry *entry, struct virtq_chain *cha
 
 static void take_in(struct memory_device *device, struct virtq_chain *chain)
 {
-	struct mem_entry *entry = &device->batch.entries[device->batch.count++];
+	struct mem_entry *entry = &device->batch->entries[device->batch->count++];
 	uint8_t bytes[MEM_REQUEST_BYTES];
 
 	*entry = (struct mem_entry){ .head_index = chain->head_index,
@@ -69,9 +69,9 @@ void mem_queue_notify(struct virtio_device *vdev, unsigned int queue_index)
 	struct virtq_chain chain;
 	int r = 0;
 
-	while (device->batch.count < MEM_REQUESTS_MAX && (r = virtqueue_pop(vq, &chain)) > 0)
+	while (device->batch->count < MEM_REQUESTS_MAX && (r = virtqueue_pop(vq, &chain)) > 0)
 		take_in(device, &chain);
-	if (device->batch.count)
+	if (device->batch->count)
 		event_work_post(&device->carry_out);
 	if (r < 0)
 		virtio_device_broken(vdev, "queue %u is not a valid ring", queue_index);
@@ -79,8 +79,8 @@ void mem_queue_notify(struct virtio_device *vdev, unsigned int queue_index)
 
 void mem_forget_requests(struct memory_device *device)
 {
-	device->batch.count = 0;
-	device->batch.range_count = 0;
+	device->batch->count = 0;
+	device->batch->range_count = 0;
 }
 
 /* --- ranges --- */
@@ -136,11 +136,11 @@ static int release(struct memory_device *device, const struct reclaim_range *ran
 	if (!count)
 		return 0;
 	/* The engine sorts and merges what it is given. */
-	if (ranges != device->batch.released)
-		memcpy(device->batch.released, ranges, count * sizeof(*ranges));
-	r = reclaim_release(device->vdev.device.vm->reclaim, RECLAIM_UNPLUG, device->batch.released,
-	                    count, &outcome);
-	device->batch.effects++;
+	if (ranges != device->batch->released)
+		memcpy(device->batch->released, ranges, count * sizeof(*ranges));
+	r = reclaim_release(device->vdev.device.vm->reclaim, RECLAIM_UNPLUG,
+	                    device->batch->released, count, &outcome);
+	device->batch->effects++;
 	return r;
 }
 
@@ -150,7 +150,7 @@ static int apply(struct memory_device *device, enum memory_device_request kind,
 	int r = kind == MEMORY_DEVICE_PLUG ? gmem_plug(device->area, range.gpa, range.size_bytes)
 	                                   : gmem_unplug(device->area, range.gpa, range.size_bytes);
 
-	device->batch.effects++;
+	device->batch->effects++;
 	if (r < 0)
 		log_message_limited(device->vdev.device.vm->log, &device->host_limit, LOG_WARN,
 		                    "%s: %s of %llu MiB: %s", device->vdev.device.id,
@@ -180,7 +180,7 @@ static int take_back(struct memory_device *device, struct reclaim_range range, i
 /* The requests of the group that lie in a merged range, one by one, for together it failed. */
 static void apply_each(struct memory_device *device, struct reclaim_range merged)
 {
-	struct mem_batch *batch = &device->batch;
+	struct mem_batch *batch = device->batch;
 
 	for (size_t i = 0; i < batch->count; i++) {
 		struct mem_entry *entry = &batch->entries[i];
@@ -198,7 +198,7 @@ static void apply_each(struct memory_device *device, struct reclaim_range merged
 /* By itself, unless it was; r is how that ended. */
 static void release_each(struct memory_device *device, size_t count, int r)
 {
-	struct mem_batch *batch = &device->batch;
+	struct mem_batch *batch = device->batch;
 
 	for (size_t i = 0; i < batch->count; i++) {
 		struct mem_entry *entry = &batch->entries[i];
@@ -216,7 +216,7 @@ static void release_each(struct memory_device *device, size_t count, int r)
 /* All that the group has unplugged. */
 static void release_group(struct memory_device *device)
 {
-	struct mem_batch *batch = &device->batch;
+	struct mem_batch *batch = device->batch;
 	size_t count = 0;
 	int r;
 
@@ -231,7 +231,7 @@ static void release_group(struct memory_device *device)
 
 static void carry_out_group(struct memory_device *device)
 {
-	struct mem_batch *batch = &device->batch;
+	struct mem_batch *batch = device->batch;
 	size_t count = merge(batch->ranges, batch->range_count);
 
 	if (!count)
@@ -261,7 +261,7 @@ static size_t find_plugged(struct memory_device *device, gpa_t *from)
 		uint64_t run_bytes = gmem_area_run(device->area, *from, end_gpa - *from, &plugged);
 
 		if (plugged)
-			device->batch.ranges[count++] = (struct reclaim_range){ *from, run_bytes };
+			device->batch->ranges[count++] = (struct reclaim_range){ *from, run_bytes };
 		*from += run_bytes;
 	}
 	return count;
@@ -269,7 +269,7 @@ static size_t find_plugged(struct memory_device *device, gpa_t *from)
 
 static int unplug_runs(struct memory_device *device, size_t count)
 {
-	const struct reclaim_range *ranges = device->batch.ranges;
+	const struct reclaim_range *ranges = device->batch->ranges;
 	size_t done = 0;
 	int r = 0;
 
@@ -314,7 +314,7 @@ static enum memory_device_answer unplug_all(struct memory_device *device)
 static bool joins_group(const struct memory_device *device, const struct mem_entry *entry,
                         const struct mem_limits *limits)
 {
-	const struct mem_batch *batch = &device->batch;
+	const struct mem_batch *batch = device->batch;
 	struct reclaim_range range = range_of(device, entry);
 
 	if (entry->request.kind != batch->group_kind)
@@ -331,7 +331,7 @@ static bool joins_group(const struct memory_device *device, const struct mem_ent
 
 static void add_to_group(struct memory_device *device, struct mem_entry *entry)
 {
-	struct mem_batch *batch = &device->batch;
+	struct mem_batch *batch = device->batch;
 	struct reclaim_range range = range_of(device, entry);
 
 	entry->is_grouped = true;
@@ -349,7 +349,7 @@ static void serve(struct memory_device *device, struct mem_entry *entry)
 	entry->answer = MEMORY_DEVICE_ERROR;
 	if (!mem_request_is_valid(&entry->request, &limits))
 		return;
-	if (device->batch.range_count && !joins_group(device, entry, &limits)) {
+	if (device->batch->range_count && !joins_group(device, entry, &limits)) {
 		carry_out_group(device);
 		mem_query_limits(device, &limits);
 	}
@@ -387,7 +387,7 @@ static size_t write_response(struct memory_device *device, const struct mem_entr
 static void answer(struct memory_device *device, size_t count)
 {
 	struct virtqueue *vq = virtio_queue(&device->vdev, 0);
-	struct mem_batch *batch = &device->batch;
+	struct mem_batch *batch = device->batch;
 
 	gmem_lock_shared(device->vdev.device.vm->memory);
 	for (size_t i = 0; i < count; i++) {
@@ -407,7 +407,7 @@ static void answer(struct memory_device *device, size_t count)
 void mem_carry_out(void *ctx)
 {
 	struct memory_device *device = ctx;
-	struct mem_batch *batch = &device->batch;
+	struct mem_batch *batch = device->batch;
 	size_t served = 0;
 
 	batch->effects = 0;

@@ -102,7 +102,7 @@ struct memory_device {
 	pthread_mutex_t size_lock; /* one change of the sizes in config space at a time; taken
 	                              before the device lock, by nobody who holds guest memory's */
 	struct event_work carry_out;
-	struct mem_batch batch;
+	struct mem_batch *batch; /* a mapping: what no driver ever fills costs no memory */
 	struct log_ratelimit touch_limit, host_limit, refuse_limit;
 	struct metric metrics[MEM_METRIC_COUNT];
 	struct metric_counter answers[MEMORY_DEVICE_REQUEST_COUNT][MEMORY_DEVICE_ANSWER_COUNT];
