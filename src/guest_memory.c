@@ -9,7 +9,7 @@
  *
  * The reservation is one mmap that is larger than the region by the alignment; the region is made
  * accessible in place (guest_memory_backing.c), and what is left over on both sides stays as a
- *guard of at least a page: an access past either end faults instead of reaching something of ours.
+ * guard of at least a page: an access past either end faults instead of reaching something of ours.
  * Reservations are MAP_NORESERVE: a guest's RAM costs the host what the guest touches, unless its
  * backing is reserved or filled beforehand. We never touch it ourselves, but to load images and to
  * serve devices. The mappings' pages are given back in reclaim.c alone.

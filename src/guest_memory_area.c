@@ -9,9 +9,9 @@
  *	blocks               ####    ##   #                       plugged: readable and writable
  *
  * The host's mapping is what enforces: where no block is plugged there are no rights (PROT_NONE),
- *so that neither a vCPU nor ebb brings memory there, whatever the memslots say. The bits say the
- *same to those who translate. An area costs the host nothing until something is plugged: the bits
- *of 512 GiB in blocks of 2 MiB are 64 KiB that nobody has touched.
+ * so that neither a vCPU nor ebb brings memory there, whatever the memslots say. The bits say the
+ * same to those who translate. An area costs the host nothing until something is plugged: the bits
+ * of 512 GiB in blocks of 2 MiB are 64 KiB that nobody has touched.
  *
  *	           plug                        unplug                      trim
  *	vacant ------------> plugged ----------------------------> stale -------> vacant
@@ -20,7 +20,7 @@
  *
  * Stale blocks have no rights, but their pages may be there still, for whoever unplugs to release
  * (reclaim.h) or to give back. The order on unplugging: the bits (readers are out when the table
- *lock is had), then the rights; on plugging the other way round.
+ * lock is had), then the rights; on plugging the other way round.
  *
  * Chunks are what listeners hear of, so that plugging a block changes no memslot but for the first
  * and the last of a chunk. Their size is such that an area has at most CHUNKS_MAX.

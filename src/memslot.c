@@ -3,7 +3,7 @@
  * Guest memory's listener that keeps KVM's memslots.
  *
  * DOC: A region is a memslot; so is a chunk of an area (guest_memory_area.c), of which blocks may
- *be unplugged:
+ * be unplugged:
  *
  *	                 a vCPU touched a block            blocks are plugged
  *	one for the chunk ---------------------> one a run ------------------> and one for them
@@ -19,20 +19,20 @@
  * has the addresses on the bus answers it. A guest that keeps to what it was given never causes it.
  *
  * Where a slot cannot be cut, it is put back as it was. Then the vCPU's access fails once more;
- *after some times that is the VM's end, as is a slot that cannot even be put back, for its memory
- *would be a hole.
+ * after some times that is the VM's end, as is a slot that cannot even be put back, for its memory
+ * would be a hole.
  *
  * Slot numbers are the smallest that are free, below what KVM offers (KVM_CAP_NR_MEMSLOTS, 32764 on
  * x86-64), which is asked for with the first chunk and bounds how many runs of blocks there may be.
  * Blocks that are plugged after a cut get slots of their own, side by side; the next cut joins
- *them, and one is asked for when numbers run out. Teardown leaves the slots to the VM descriptor's
- *end: deleting them one by one costs a grace period each and nothing is left to see the difference.
+ * them, and one is asked for when numbers run out. Teardown leaves the slots to the VM descriptor's
+ * end: deleting them one by one costs a grace period each, and nothing is left to see it.
  *
  * The dirty log is a flag of a slot, set for all slots or for none. While it is on, KVM maps pages
  * one by one and write-protected, and remembers each that a vCPU, or KVM for it, wrote; reading the
  * log of a slot empties it. A cut loses what was logged, and the log is not to be had after it.
- *What KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 adds (clearing in parts) is not needed by a log that is
- *read a few times.
+ * What KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 adds (clearing in parts) is not needed by a log that is
+ * read a few times.
  *
  * Locks: memslots->lock, in which guest memory's shared lock is taken; listener calls come under
  * guest memory's change lock, and a cut takes that too; those about the log from anywhere.

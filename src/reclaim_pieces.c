@@ -14,7 +14,7 @@
  *	memfd, file         MADV_REMOVE, which punches a hole (DONTNEED frees nothing there); the
  *	                    hole itself where the mapping has no rights (RECLAIM_UNPLUG)
  *	hugetlb             the same, of whole pages alone: the kernel accepts parts and frees
- *nothing
+ *	                    nothing
  *
  * Shared memory may be there without being mapped, or in swap: it is released even where nothing is
  * seen of it, and what was not seen counts as absent. Where a call fails, another look says what

@@ -15,7 +15,7 @@
  *	   all judged, released     |    ^   driver: STOP, or 10 s
  *	                            +----+ moments of quiet
  *	asked, hinting, deciding -> idle    stop, or the driver does not answer for 10 s: DONE,
- *nothing released; the driver goes: likewise
+ *	                                    nothing released; the driver goes: likewise
  *
  * Deciding happens in moments of quiet (vm_quiet), each for some 10 ms: what was written is read
  * anew, then blocks are judged and released in the same moment, so that no write comes in between.
@@ -23,7 +23,7 @@
  *
  * The driver MUST treat what it hinted as uninitialised, so released pages may read as zeroes, or
  * as the poison value where reports are refilled with it; then pages of zeroes are no proof and
- *stay. After DONE nothing of them changes: the engine releases hints at once, never lazily.
+ * stay. After DONE nothing of them changes: the engine releases hints at once, never lazily.
  *
  * A driver that keeps to nothing: command ids and STOP out of turn change nothing; pages outside of
  * a round, or behind another command id, are ignored and counted; a page counts once however often
