@@ -18,8 +18,9 @@
  *	           ^------- plug, as new ----------------------------|
  *	                     plugged <--- plug again, as it was ------'
  *
- * Stale blocks have no rights, but their pages may be there still, for whoever unplugs to release
- * (reclaim.h) or to give back. The order on unplugging: the bits (readers are out when the table
+ * Nobody translates to stale blocks, but their pages may be there still, for whoever unplugs to
+ * release (reclaim.h) or to give back; a vCPU may even touch them until they are vacant, which
+ * takes away what it brought. The order on unplugging: the bits (readers are out when the table
  * lock is had), then the rights; on plugging the other way round.
  *
  * Chunks are what listeners hear of, so that plugging a block changes no memslot but for the first
@@ -148,6 +149,14 @@ static struct blocks gap_around(const struct gmem_area *area, size_t block)
 	return gap;
 }
 
+static bool vacate_blocks(struct gmem_area *area, const struct blocks *blocks)
+{
+	if (backing_vacate(&area->whole, offset_of(area, blocks), size_of(area, blocks)) < 0)
+		return false;
+	bitmap_clear_range(area->stale, blocks->first, blocks->count);
+	return true;
+}
+
 /* Those of the blocks that are stale. What cannot be vacated stays so. */
 static int vacate(struct gmem_area *area, const struct blocks *blocks)
 {
@@ -157,12 +166,17 @@ static int vacate(struct gmem_area *area, const struct blocks *blocks)
 
 	while (next < end && (next = bitmap_find_set(area->stale, end, next)) < end) {
 		struct blocks gap = gap_around(area, next);
+		struct blocks run = { .first = next };
 
+		run.count = bitmap_find_clear(area->stale, gap.first + gap.count, next) - next;
 		next = gap.first + gap.count;
-		if (backing_vacate(&area->whole, offset_of(area, &gap), size_of(area, &gap)) < 0)
+		if (vacate_blocks(area, &gap))
+			continue;
+		/* The gap may end within a mapping, and the host have none to give; those of what
+		 * was unplugged are its own. */
+		next = run.first + run.count;
+		if (!vacate_blocks(area, &run))
 			result = -ENOMEM;
-		else
-			bitmap_clear_range(area->stale, gap.first, gap.count);
 	}
 	return result;
 }

@@ -17,10 +17,9 @@
  *
  * Areas (guest_memory_area.c) are mapped without rights and without a reservation. A block that is
  * plugged gets rights, and what of advice and locks is wanted; huge pages are reserved and put
- *there at once, for a guest that faults when the pool is empty would be killed. A block that is
- * unplugged loses its rights and, when its pages are gone, is mapped anew: so mappings that are
- *alike join again, and their number follows the runs of plugged blocks whatever the guest did
- *before.
+ * there at once, for a guest that faults when the pool is empty would be killed. A block that is
+ * unplugged is mapped anew, without rights, when its pages are gone: so mappings that are alike
+ * join again, and their number follows the runs of plugged blocks whatever the guest did before.
  */
 #include "guest_memory_backing.h"
 
@@ -433,22 +432,39 @@ vacate:
 	return -ENOMEM;
 }
 
+/*
+ * Of a file, no page must come into it any more once the reclaim engine has punched its hole.
+ * Private pages go with the mapping at last (backing_vacate), whoever touched them; taking the
+ * rights of those that are there before costs half as much as releasing them. What must not fail
+ * then is the mapping, for want of one mapping more: leaving the blocks out of core dumps parts it
+ * from the others now, and touches no page.
+ */
 int backing_unplug(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
 {
-	if (mprotect(area->hva + offset_bytes, size_bytes, PROT_NONE) == 0)
-		return 0;
-	(void)!allow(area, offset_bytes, size_bytes); /* what it did of several mappings */
+	uint8_t *hva = area->hva + offset_bytes;
+
+	if (area->fd >= 0) {
+		if (mprotect(hva, size_bytes, PROT_NONE) == 0)
+			return 0;
+		(void)!allow(area, offset_bytes, size_bytes); /* what it did of several mappings */
+	} else {
+		if (madvise(hva, size_bytes, MADV_DONTDUMP) == 0)
+			return 0;
+		madvise(hva, size_bytes, MADV_DODUMP);
+	}
 	return -ENOMEM;
 }
 
 int backing_plug_again(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
 {
-	if (!allow(area, offset_bytes, size_bytes))
-		goto forbid;
-	if (!area->locked || mlock2(area->hva + offset_bytes, size_bytes, MLOCK_ONFAULT) == 0)
-		return 0;
+	uint8_t *hva = area->hva + offset_bytes;
 
-forbid:
-	(void)!mprotect(area->hva + offset_bytes, size_bytes, PROT_NONE);
-	return -ENOMEM;
+	if (!allow(area, offset_bytes, size_bytes) ||
+	    (area->locked && mlock2(hva, size_bytes, MLOCK_ONFAULT))) {
+		(void)!mprotect(hva, size_bytes, PROT_NONE);
+		return -ENOMEM;
+	}
+	if (area->fd < 0)
+		madvise(hva, size_bytes, MADV_DODUMP);
+	return 0;
 }

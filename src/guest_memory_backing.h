@@ -46,8 +46,9 @@ EBB_MUST_CHECK int backing_area_map(const struct gmem_region *area);
 EBB_MUST_CHECK int backing_plug(const struct gmem_region *area, uint64_t offset_bytes,
                                 uint64_t size_bytes, bool prealloc);
 
-/* Nothing reaches the blocks any more, and what they hold stays; and back. 0, or -ENOMEM with all
- * as it was. */
+/* The blocks are about to go, and what they hold stays for now: nothing reaches those of a file any
+ * more, and backing_vacate cannot fail for want of mappings. And back. 0, or -ENOMEM with all as it
+ * was. */
 EBB_MUST_CHECK int backing_unplug(const struct gmem_region *area, uint64_t offset_bytes,
                                   uint64_t size_bytes);
 EBB_MUST_CHECK int backing_plug_again(const struct gmem_region *area, uint64_t offset_bytes,

@@ -120,9 +120,11 @@ void gmem_remove_area(struct gmem_area *area);
 EBB_MUST_CHECK int gmem_plug(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes);
 
 /*
- * Whole blocks, all of them plugged. On return nothing reaches them, vCPUs included; their pages
- * are the host's again by reclaim_release(RECLAIM_UNPLUG), which takes no other, and until then
- * gmem_plug_again gives them back as they were. All or nothing: -EINVAL, -ENOMEM. As gmem_plug.
+ * Whole blocks, all of them plugged. On return no translation finds them. Next their pages are the
+ * host's again by reclaim_release(RECLAIM_UNPLUG), which takes no other; until then gmem_plug_again
+ * gives the blocks back as they were. At last comes gmem_trim: from its return on nothing reaches
+ * them, vCPUs included, and what a vCPU brought back meanwhile is gone. All or nothing: -EINVAL,
+ * -ENOMEM. As gmem_plug.
  */
 EBB_MUST_CHECK int gmem_unplug(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes);
 EBB_MUST_CHECK int gmem_plug_again(struct gmem_area *area, gpa_t gpa, uint64_t size_bytes);
