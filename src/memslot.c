@@ -405,6 +405,28 @@ static int cut_chunk(struct memslots *memslots, const struct gmem_region *chunk)
 	return result;
 }
 
+/* Of regions[0..count), the chunks. Where numbers run out, what joins in others may free them. */
+static int cut_chunks(struct memslots *memslots, const struct gmem_region *regions, size_t count)
+{
+	bool has_cut;
+	int result;
+
+	do {
+		has_cut = false;
+		result = 0;
+		for (size_t i = 0; i < count && (!result || result == -ENOSPC); i++) {
+			int cut_result;
+
+			if (!regions[i].block_bytes || is_cut(memslots, &regions[i]))
+				continue;
+			cut_result = cut_chunk(memslots, &regions[i]);
+			has_cut |= !cut_result;
+			result = cut_result < 0 ? cut_result : result;
+		}
+	} while (result == -ENOSPC && has_cut);
+	return result;
+}
+
 /* In a moment of quiet. */
 static void cut(void *ctx)
 {
@@ -421,9 +443,8 @@ static void cut(void *ctx)
 	else
 		result = -ENOMEM;
 	pthread_mutex_lock(&memslots->lock);
-	for (size_t i = 0; regions && i < count && !result; i++)
-		if (regions[i].block_bytes && !is_cut(memslots, &regions[i]))
-			result = cut_chunk(memslots, &regions[i]);
+	if (regions)
+		result = cut_chunks(memslots, regions, count);
 	memslots->cut_failures = result < 0 ? memslots->cut_failures + 1 : 0;
 	pthread_mutex_unlock(&memslots->lock);
 	gmem_allow_changes(memslots->memory);

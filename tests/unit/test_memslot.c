@@ -447,6 +447,25 @@ static void test_numbers_run_out(void **state)
 	assert_int_equal(plug(f, 30 + i, 1), 0);
 }
 
+/* Numbers that one chunk's cut needs may be those that another's joins. */
+static void test_cut_waits_for_numbers(void **state)
+{
+	struct fixture *f = *state;
+	size_t i;
+
+	fake_kvm_set_extension(KVM_CAP_NR_MEMSLOTS, 32);
+	assert_int_equal(plug(f, 64, 1), 0);
+	assert_true(narrow(f));
+	for (i = 1; i < 28; i++)
+		assert_int_equal(plug(f, 64 + i, 1), 0);
+	for (i = 0; i < 8; i++)
+		assert_int_equal(plug(f, 2 * i, 1), 0);
+	assert_int_equal(area_slots(f), 29);
+	assert_true(narrow(f));
+	assert_covers(f, true);
+	assert_int_equal(area_slots(f), 9);
+}
+
 static int answer_log(enum fake_kvm_scope scope, unsigned long vcpu_id, unsigned long request,
                       void *arg)
 {
@@ -530,6 +549,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cut_cannot_be_undone, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_plug_fails, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_numbers_run_out, set_up_area, tear_down),
+		cmocka_unit_test_setup_teardown(test_cut_waits_for_numbers, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_log_of_areas, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_random_changes, set_up_area, tear_down),
 	};
