@@ -401,8 +401,8 @@ static int mem_create(struct vm *vm, const struct device_config *config, struct 
                       struct error *err)
 {
 	static const char *const metric_names[MEM_METRIC_COUNT] = {
-		[MEM_METRIC_PLUGGED_BYTES] = "plugged_bytes",
-		[MEM_METRIC_UNPLUGGED_BYTES] = "unplugged_bytes",
+		[MEM_METRIC_PLUGGED_BYTES] = "bytes_plugged",
+		[MEM_METRIC_UNPLUGGED_BYTES] = "bytes_unplugged",
 		[MEM_METRIC_UNPLUGGED_TOUCHES] = "unplugged_touches",
 	};
 	struct memory_device *device = calloc(1, sizeof(*device));

@@ -45,7 +45,7 @@ stat.devices serial-16550{} virtio-balloon{} virtio-console{} virtio-mem{} virti
 stat.devices.serial-16550 bytes_in bytes_out
 stat.devices.virtio-balloon
 stat.devices.virtio-console bytes_dropped bytes_in bytes_out
-stat.devices.virtio-mem plugged_bytes unplugged_bytes unplugged_touches
+stat.devices.virtio-mem bytes_plugged bytes_unplugged unplugged_touches
 stat.devices.virtio-rng random_bytes
 stat.exits[] error firmware_call halt interrupted memory_fault mmio other pio register shutdown system_event
 stat.memory balloon_bytes plugged_bytes ram_bytes resident_bytes
