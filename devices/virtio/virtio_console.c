@@ -19,7 +19,7 @@
  *
  * Bounds: a chain gives up to 1 MiB of output, what is longer is dropped and counted. A turn ends
  * after 64 KiB, 20 ms, or a queue's length of chains, in the middle of a chain if need be. The rest
- * of a chain is dropped if guest memory changed meanwhile, as its segments may be gone.
+ * of a chain is dropped if the memory that it lies in went meanwhile.
  *
  * Not offered: several ports (nobody needs them here) and emergency write (the kernel's early
  * console is the 16550).
@@ -55,8 +55,7 @@ struct virtio_console {
 	struct event_work input_came, another_turn;
 	struct virtq_chain output; /* the one at work */
 	bool output_at_work;
-	size_t output_left_bytes;   /* of it, not in the chunk yet */
-	uint64_t output_generation; /* of guest memory, that its segments belong to */
+	size_t output_left_bytes; /* of it, not in the chunk yet */
 	uint8_t chunk[CHUNK_BYTES];
 	size_t chunk_first, chunk_end; /* what the console has not taken */
 	void (*reset_core)(struct device *device);
@@ -196,7 +195,6 @@ static void begin_chain(struct virtio_console *port)
 	size_t size_bytes = virtq_chain_readable_bytes(&port->output);
 
 	port->output_at_work = true;
-	port->output_generation = gmem_generation(port->vdev.device.vm->memory);
 	port->output_left_bytes = port->console ? min_u64(size_bytes, OUTPUT_CHAIN_MAX_BYTES) : 0;
 	count(port, METRIC_BYTES_DROPPED, size_bytes - port->output_left_bytes);
 }
@@ -206,7 +204,7 @@ static void fill_chunk(struct virtio_console *port)
 {
 	size_t size_bytes = min_u64(port->output_left_bytes, CHUNK_BYTES);
 
-	if (port->output_generation != gmem_generation(port->vdev.device.vm->memory) ||
+	if (virtq_chain_locate(&port->output) < 0 ||
 	    virtq_chain_read(&port->output, port->chunk, size_bytes) < 0) {
 		count(port, METRIC_BYTES_DROPPED, port->output_left_bytes);
 		port->output_left_bytes = 0;

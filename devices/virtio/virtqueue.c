@@ -311,6 +311,7 @@ static int take_chain(struct virtqueue *vq, struct virtq_chain *ret_chain)
 	int got = poll_avail(vq);
 	struct virtq_chain chain = { .segments = vq->segments,
 		                     .segment_gpas = vq->segment_gpas,
+		                     .generation = vq->generation,
 		                     .memory = vq->memory };
 	uint16_t head_index;
 
@@ -369,6 +370,25 @@ static void advance(const struct virtq_chain *chain, struct virtq_cursor *cursor
 			cursor->offset_bytes = 0;
 		}
 	}
+}
+
+int virtq_chain_locate(struct virtq_chain *chain)
+{
+	const unsigned int end = chain->readable_count + chain->writable_count;
+	uint64_t generation = gmem_generation(chain->memory);
+
+	if (chain->generation == generation)
+		return 0;
+	for (unsigned int i = chain->reader.segment; i < end; i++) {
+		struct iovec *segment = &chain->segments[i];
+
+		segment->iov_base =
+			gmem_span(chain->memory, chain->segment_gpas[i], segment->iov_len);
+		if (!segment->iov_base)
+			return -EFAULT;
+	}
+	chain->generation = generation;
+	return 0;
 }
 
 int virtq_chain_read(struct virtq_chain *chain, void *buf, size_t size_bytes)

@@ -41,6 +41,7 @@ struct virtq_chain {
 	size_t readable_bytes, writable_bytes; /* in all */
 	size_t read_bytes, written_bytes;      /* so far */
 	struct virtq_cursor reader, writer;
+	uint64_t generation;         /* of guest memory, that the segments belong to */
 	struct guest_memory *memory; /* virtqueue.c's own */
 };
 
@@ -82,6 +83,11 @@ static inline size_t virtq_chain_writable_bytes(const struct virtq_chain *chain)
 {
 	return chain->writable_bytes - chain->written_bytes;
 }
+
+/* For who holds a chain without guest memory's lock, once it has that again: what is not read yet
+ * and what is writable is found anew where guest memory changed. -EFAULT: some of it is gone, and
+ * the chain is good for nothing but pushing. */
+EBB_MUST_CHECK int virtq_chain_locate(struct virtq_chain *chain);
 
 /* Exactly size_bytes, moving forward; -EMSGSIZE, with nothing copied, when the chain has fewer
  * left. */

@@ -258,6 +258,36 @@ static void test_a_slow_reader_holds_the_chain_alone(void **state)
 	assert_int_equal(metric(f, "bytes_dropped"), 0);
 }
 
+/* Memory that comes or goes elsewhere, as with virtio-mem, costs none of a chain that waits. */
+static void test_memory_changes_under_a_chain(void **state)
+{
+	static char text[10 * KIB];
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (char)('a' + i % 23);
+	assert_int_equal(gmem_add_region(f->vm.memory, 4 * GIB, 2 * MIB, NULL, NULL), 0);
+	memcpy(gmem_span(f->vm.memory, 4 * GIB, sizeof(text)), text, sizeof(text));
+	start(f, 0);
+	fake_console.is_slow = true;
+	fake_console.room_bytes = 100;
+	add(f, TRANSMIT, 4 * GIB, sizeof(text));
+	fake_driver_kick(&f->driver, TRANSMIT);
+	assert_int_equal(gmem_add_region(f->vm.memory, 8 * GIB, 2 * MIB, NULL, NULL), 0);
+	fake_console_make_room(5000);
+	fake_driver_settle(&f->driver);
+	assert_int_equal(fake_console.output_bytes, 5100);
+	assert_int_equal(metric(f, "bytes_dropped"), 0);
+	/* Its own going is another matter: what was read of it is all there is. */
+	assert_int_equal(gmem_remove_region(f->vm.memory, 4 * GIB), 0);
+	fake_console_make_room(sizeof(text));
+	fake_driver_settle(&f->driver);
+	assert_true(take_used(f, TRANSMIT));
+	assert_int_equal(fake_console.output_bytes, 8 * KIB);
+	assert_memory_equal(fake_console.output, text, 8 * KIB);
+	assert_int_equal(metric(f, "bytes_dropped"), 2 * KIB);
+}
+
 /* What had left the guest when its driver went is not lost. */
 static void test_reset_keeps_what_waits_for_the_reader(void **state)
 {
@@ -517,6 +547,7 @@ int main(void)
 		TEST(test_output_comes_in_turns),
 		TEST(test_a_chain_comes_in_turns),
 		TEST(test_a_slow_reader_holds_the_chain_alone),
+		TEST(test_memory_changes_under_a_chain),
 		TEST(test_reset_keeps_what_waits_for_the_reader),
 		TEST(test_reset_forgets_a_chain),
 		TEST(test_a_stopped_queue_forgets_a_chain),
