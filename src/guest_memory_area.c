@@ -437,13 +437,31 @@ static int check_area(const struct guest_memory *memory, const struct gmem_regio
 	return table_overlaps(memory, whole->gpa, whole->size_bytes) ? -EEXIST : 0;
 }
 
+static size_t maps_bytes(const struct gmem_area *area)
+{
+	return 2 * BITMAP_WORDS(area->block_count) * sizeof(uint64_t);
+}
+
+/* Both maps, of which the host gives what is written. */
+static int make_maps(struct gmem_area *area)
+{
+	void *maps = mmap(NULL, maps_bytes(area), PROT_READ | PROT_WRITE,
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (maps == MAP_FAILED)
+		return -ENOMEM;
+	area->plugged = maps;
+	area->stale = area->plugged + BITMAP_WORDS(area->block_count);
+	return 0;
+}
+
 void area_destroy(struct gmem_area *area)
 {
 	if (area->reservation)
 		munmap(area->reservation, area->reservation_bytes);
 	backing_file_put(area->file);
-	free(area->plugged);
-	free(area->stale);
+	if (area->plugged)
+		munmap(area->plugged, maps_bytes(area));
 	free(area);
 }
 
@@ -458,9 +476,7 @@ static int make_area(struct gmem_area *area, const struct gmem_backing *backing,
 	area->chunk_bytes = max_u64(CHUNK_MIN_BYTES, area->whole.block_bytes);
 	while (area->whole.size_bytes / area->chunk_bytes > CHUNKS_MAX)
 		area->chunk_bytes *= 2;
-	area->plugged = calloc(BITMAP_WORDS(area->block_count), sizeof(*area->plugged));
-	area->stale = calloc(BITMAP_WORDS(area->block_count), sizeof(*area->stale));
-	if (!area->plugged || !area->stale)
+	if (make_maps(area) < 0)
 		return error_set_errno(err, -ENOMEM, "guest memory");
 	result = table_choose_backing(&area->files, backing, &slot, err);
 	if (result < 0)
