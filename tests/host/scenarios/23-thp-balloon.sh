@@ -84,6 +84,38 @@ parts=$(($(splits) - split_before - split))
 figure "huge pages split: $split when the time of the parts was up, that is $((split * 2)) per GiB; $parts more, $((parts * 2)) per GiB, and" \
 	"$((($(available_kib) - before - rise))) KiB more available, when the parts are asked for"
 [ "$(ebb_stat .reclaim.deferred_bytes)" = 0 ] || fail "parts that were asked for still wait"
+
+# A process that may have no more memory, and waits for it: the host's pressure, as PSI tells it.
+squeeze() {
+	mkdir "$W/cgroup" && mount -t cgroup2 none "$W/cgroup" && echo +memory >"$W/cgroup/cgroup.subtree_control" || return 1
+	mkdir "$W/cgroup/squeezed" && echo 4M >"$W/cgroup/squeezed/memory.high" || return 1
+	sh -c 'echo $$ >"$1/cgroup.procs"; exec dd if=/dev/zero of="$2" bs=256k count=64' squeezed "$W/cgroup/squeezed" "$W/filler" 2>/dev/null &
+	squeezed=$!
+}
+nothing_waits() {
+	[ "$(ebb_stat .reclaim.deferred_bytes)" = 0 ]
+}
+stalled_us() {
+	sed -n 's/^some.* total=//p' /proc/pressure/memory
+}
+set_inflate '"hold": 60000'
+balloon 509M
+balloon 512M
+sleep 1
+waits=$(ebb_stat .reclaim.deferred_bytes)
+[ "$waits" -gt 0 ] || fail "3 MiB more in the balloon are whole blocks of 2 MiB"
+[ -r /proc/pressure/memory ] || fail "this host has no PSI"
+stalled=$(stalled_us)
+if squeeze 2>"$W/squeeze.err"; then
+	within 15 nothing_waits || fail "$waits bytes wait while the host's processes wait for memory: $(tr "\n" ";" </proc/pressure/memory)"
+	kill "$squeezed" 2>/dev/null
+	figure "$((waits >> 10)) KiB that would have waited for 60 s went when the host's processes had waited for memory for" \
+		"$((($(stalled_us) - stalled) / 1000)) ms"
+else
+	note "no cgroup to be short of memory in: $(cat "$W/squeeze.err")"
+fi
+umount "$W/cgroup" 2>/dev/null
+rm -f "$W/filler"
 guest_type off
 guest_wait 30 || fail "still running after poweroff"
 
