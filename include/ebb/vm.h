@@ -11,7 +11,7 @@
  * THE LOCK ORDER. Take from the top to the bottom, never upwards; hold none while waiting for a
  * thread:
  *   1. device lock (a device's own mutex; PCI function lock)
- *   2. guest memory, shared or exclusive
+ *   2. guest memory: its change lock; that of memory slots; its table's, shared or exclusive
  *   3. reclaim batch lock; in it, that of the trace, or of the refill thread, which takes no other
  *   4. struct virtio_device's lock: a queue's handler, which has 2, takes it
  *   5. bus lock
