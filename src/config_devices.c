@@ -7,6 +7,7 @@
 
 #include "cmdline.h"
 #include "config_private.h"
+#include "ebb/balloon.h"
 #include "ebb/device.h"
 
 #define BLOCK_MIN_BYTES PAGE_2M_BYTES
@@ -42,6 +43,11 @@ static int check_ids(const struct vm_config *config, struct error *err)
 			return error_set(err, -EINVAL,
 			                 "--%s id=%s: a kind of device is called that (choose "
 			                 "another id)",
+			                 device->class->option, device->id);
+		if (strcmp(device->id, BALLOON_ID) == 0)
+			return error_set(err, -EINVAL,
+			                 "--%s id=%s: the balloon is called that (choose another "
+			                 "id)",
 			                 device->class->option, device->id);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(config->devices[j].id, device->id) == 0)

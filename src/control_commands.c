@@ -190,7 +190,7 @@ static bool names_balloon(struct vm *vm, const char *path)
 {
 	if (strncmp(path, CONTROL_PERIPHERAL_PREFIX, strlen(CONTROL_PERIPHERAL_PREFIX)) == 0)
 		path += strlen(CONTROL_PERIPHERAL_PREFIX);
-	if (strcmp(path, "balloon0") == 0)
+	if (strcmp(path, BALLOON_ID) == 0)
 		return true;
 	list_for_each (node, &vm->devices) {
 		const struct device *device = container_of(node, struct device, node);
@@ -206,7 +206,7 @@ enum balloon_property { PROPERTY_NONE, PROPERTY_STATS, PROPERTY_INTERVAL };
 /* No object of that name: says which there are. */
 static void fail_not_found(struct vm *vm, const char *path, struct control_failure *failure)
 {
-	char names[256] = ", the balloon as " CONTROL_PERIPHERAL_PREFIX "balloon0";
+	char names[256] = ", the balloon as " CONTROL_PERIPHERAL_PREFIX BALLOON_ID;
 	struct memory_device *device = NULL;
 	struct memory_device_status status;
 

@@ -9,6 +9,8 @@
 
 struct balloon;
 
+#define BALLOON_ID "balloon0" /* on the control socket; no other device is called that */
+
 #define BALLOON_STATS_MAX 16 /* tags 0 to 15, VIRTIO 1.3, 5.5.6.3 and Linux 6.12 */
 
 /* Free page hinting (VIRTIO 1.2, 5.5.6.5): a round at a time. DOC in

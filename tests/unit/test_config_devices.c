@@ -142,6 +142,8 @@ static void ids_are_unique(void **state)
 	refused("--virtio-mem id=vm0: another device has that id (choose another)");
 	strcpy(other->id, "virtio-rng");
 	refused("--virtio-mem id=virtio-rng: a kind of device is called that (choose another id)");
+	strcpy(other->id, "balloon0");
+	refused("--virtio-mem id=balloon0: the balloon is called that (choose another id)");
 }
 
 int main(void)
