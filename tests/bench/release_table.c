@@ -499,7 +499,7 @@ static void run_ratio(struct bench *bench, const char *name, const struct gmem_b
 /* As virtio_mem_batch.c has it: requests of a block each, merged, then what is unplugged goes. */
 static int unplug(struct bench *bench, struct gmem_area *area, uint64_t *ret_released_bytes)
 {
-	static struct reclaim_range ranges[TABLE_BYTES / UNPLUG_BLOCK];
+	struct reclaim_range ranges[TABLE_BYTES / UNPLUG_BLOCK];
 	const size_t count = bench->size_bytes / UNPLUG_BLOCK;
 	struct reclaim_outcome outcome = { 0 };
 	int r;
