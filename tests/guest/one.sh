@@ -103,8 +103,8 @@ resident_kib() {
 # The most that is resident, in a file, from now on until the guest is over.
 watch_resident() {
 	most=0
-	while [ ! -e "$work/over" ]; do
-		now=$(resident_kib "$1" 2>/dev/null) || break
+	while [ -d "/proc/$1" ] && [ -d "$work" ] && [ ! -e "$work/over" ]; do
+		now=$(resident_kib "$1" 2>/dev/null)
 		[ "$now" -le "$most" ] || { most=$now && echo "$most" >"$work/peak.new" && mv "$work/peak.new" "$work/peak"; }
 		sleep 0.03
 	done
@@ -123,7 +123,8 @@ answer() {
 	memory) resident_kib "$pid" ;;
 	watch)
 		rm -f "$work/peak"
-		watch_resident "$pid" >/dev/null &
+		watch_resident "$pid" >/dev/null 2>&1 &
+		echo $! >"$work/watcher"
 		echo 0
 		;;
 	peak) cat "$work/peak" ;;
@@ -134,7 +135,7 @@ answer() {
 # Answers what the guest asks, until it is over.
 converse() {
 	asked=0
-	while [ ! -e "$work/over" ]; do
+	while [ -d "$work" ] && [ ! -e "$work/over" ]; do
 		request=$(tr -d '\r' <"$work/console" | sed -n 's/^harness: \(.*\);$/\1/p' | sed -n "$((asked + 1))p")
 		if [ -n "$request" ]; then
 			asked=$((asked + 1))
@@ -181,6 +182,7 @@ input | {
 	echo $? >"$work/over"
 }
 got=$(cat "$work/over")
+while [ -s "$work/watcher" ] && [ -d "/proc/$(cat "$work/watcher")" ]; do sleep 0.01; done
 taken=$(($(now_ms) - begun))
 [ -z "$asker" ] || { kill "$asker" 2>/dev/null || wait "$asker"; }
 tr -d '\r' <"$work/console" >"$work/text"
