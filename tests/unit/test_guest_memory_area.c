@@ -26,6 +26,7 @@
 /* --- the host fails --- */
 
 static unsigned int fail_in; /* the nth call from now that can; 0: none */
+static bool mmap_fails;      /* always */
 
 static bool fails(int code)
 {
@@ -46,8 +47,9 @@ void *__real_mmap(void *hva, size_t size_bytes, int protection, int flags, int f
 void *__wrap_mmap(void *hva, size_t size_bytes, int protection, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *hva, size_t size_bytes, int protection, int flags, int fd, off_t offset)
 {
-	return fails(ENOMEM) ? MAP_FAILED
-	                     : __real_mmap(hva, size_bytes, protection, flags, fd, offset);
+	return fails(ENOMEM) || mmap_fails
+	               ? MAP_FAILED
+	               : __real_mmap(hva, size_bytes, protection, flags, fd, offset);
 }
 
 int __real_madvise(void *hva, size_t size_bytes, int advice);
@@ -456,6 +458,26 @@ static size_t mapping_count(void)
 	return lines;
 }
 
+/* What cannot be made as new is out of reach all the same, until it can. */
+static void test_no_mapping_to_be_had(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *hva;
+
+	assert_int_equal(gmem_plug(f->area, AREA_GPA, 3 * BLOCK), 0);
+	hva = span(f, AREA_GPA + BLOCK, BLOCK);
+	memset(hva, 1, PAGE_4K_BYTES);
+	assert_int_equal(gmem_unplug(f->area, AREA_GPA + BLOCK, BLOCK), 0);
+	mmap_fails = true;
+	gmem_trim(f->area);
+	assert_false(is_accessible(hva, false) || is_accessible(hva + BLOCK - 1, true));
+	assert_true(is_accessible(hva - 1, true) && is_accessible(hva + BLOCK, true));
+	assert_int_equal(gmem_plug(f->area, AREA_GPA + BLOCK, BLOCK), -ENOMEM);
+	mmap_fails = false;
+	assert_int_equal(gmem_plug(f->area, AREA_GPA + BLOCK, BLOCK), 0);
+	assert_int_equal(*hva, 0);
+}
+
 static void test_large_area(void **state)
 {
 	struct fixture *f = *state;
@@ -555,6 +577,38 @@ static void test_shared(void **state)
 	assert_false(is_accessible(regions[2].hva, false));
 }
 
+/* An empty pool is an answer, never a SIGBUS: what is plugged is there. */
+static void test_huge_pages(void **state)
+{
+	static const struct gmem_backing huge = { .kind = GMEM_HUGETLB,
+		                                  .page_bytes = PAGE_2M_BYTES };
+	const struct gmem_extent extent = { AREA_GPA, AREA_BYTES, BLOCK };
+	bool plugged[AREA_BLOCKS] = { false };
+	struct fixture *f = *state;
+	size_t count = 0;
+	int result;
+
+	if (gmem_add_area(f->memory, &extent, &huge, &f->area, NULL) == -ENODEV) {
+		print_message("SKIP the host has no huge pages of 2 MiB\n");
+		skip();
+	}
+	while ((result = gmem_plug(f->area, AREA_GPA + count * BLOCK, BLOCK)) == 0) {
+		memset(span(f, AREA_GPA + count * BLOCK, BLOCK), 0x5a, BLOCK);
+		plugged[count++] = true;
+		if (count == AREA_BLOCKS)
+			break;
+	}
+	assert_true(result == 0 || result == -ENOMEM);
+	assert_blocks(f, plugged);
+	if (count < AREA_BLOCKS) {
+		/* All or nothing. */
+		assert_int_equal(
+			gmem_plug(f->area, AREA_GPA + count * BLOCK, AREA_BYTES - count * BLOCK),
+			-ENOMEM);
+		assert_blocks(f, plugged);
+	}
+}
+
 /* --- a model, with readers beside it --- */
 
 struct reader {
@@ -642,10 +696,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refusals, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_listeners, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_host_fails, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_mapping_to_be_had, set_up_area, tear_down),
+		cmocka_unit_test_setup_teardown(test_mappings_join_again, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_large_area, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_mappings_join_again, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_runs_are_bounded, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_shared, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_huge_pages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_model, set_up_area, tear_down),
 	};
 
