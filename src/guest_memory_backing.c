@@ -390,7 +390,11 @@ int backing_area_map(const struct gmem_region *area)
 
 int backing_vacate(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
 {
-	return map_without_rights(area, offset_bytes, size_bytes) < 0 ? -ENOMEM : 0;
+	if (map_without_rights(area, offset_bytes, size_bytes) == 0)
+		return 0;
+	/* Its pages may stay, but nobody has them. */
+	(void)!mprotect(area->hva + offset_bytes, size_bytes, PROT_NONE);
+	return -ENOMEM;
 }
 
 static bool allow(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)

@@ -55,7 +55,7 @@ EBB_MUST_CHECK int backing_plug_again(const struct gmem_region *area, uint64_t o
                                       uint64_t size_bytes);
 
 /* The place of unplugged blocks becomes as backing_area_map left it: what was advised, locked and
- * private there is gone. 0, or -ENOMEM with all as it was. */
+ * private there is gone. 0, or -ENOMEM with only their rights gone. */
 EBB_MUST_CHECK int backing_vacate(const struct gmem_region *area, uint64_t offset_bytes,
                                   uint64_t size_bytes);
 
