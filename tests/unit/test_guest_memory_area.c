@@ -697,7 +697,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_listeners, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_host_fails, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_mapping_to_be_had, set_up_area, tear_down),
-		cmocka_unit_test_setup_teardown(test_mappings_join_again, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_large_area, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_mappings_join_again, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_runs_are_bounded, set_up_area, tear_down),
