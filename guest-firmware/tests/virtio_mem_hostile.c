@@ -93,6 +93,9 @@ static void test_touches(void)
 	}
 	CHECK_EQUAL("each touch is counted", harness_ask("stat .virtio_mem[0].touches") - touches,
 	            (blocks - PLUGGED_COUNT) * TOUCHES);
+	CHECK_EQUAL("the last one has its block",
+	            harness_ask("stat .virtio_mem[0].last_touch.block"), blocks - 1);
+	CHECK_EQUAL("and its vCPU", harness_ask("stat .virtio_mem[0].last_touch.vcpu"), 0);
 	CHECK("no block became memory", harness_ask("memory") <= memory_kib + SLACK_KIB);
 }
 
