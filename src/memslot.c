@@ -18,6 +18,10 @@
  * slots are cut down to the runs of plugged blocks; then the access is one to a hole, and whoever
  * has the addresses on the bus answers it. A guest that keeps to what it was given never causes it.
  *
+ * KVM on RISC-V takes no slot over a mapping that cannot be written (-EPERM), though it keeps one
+ * whose mapping comes to that. There a chunk has no slot by itself, and each part of it gets one
+ * when it is plugged and has none.
+ *
  * Where a slot cannot be cut, it is put back as it was. Then the vCPU's access fails once more;
  * after some times that is the VM's end, as is a slot that cannot even be put back, for its memory
  * would be a hole.
@@ -76,6 +80,7 @@ struct memslots {
 	struct slot *slots; /* ascending, apart from each other */
 	size_t numbers_max;
 	bool asked_kvm;                              /* how many it offers */
+	bool parts_only;                             /* KVM takes no slot over what has no rights */
 	uint64_t numbers[BITMAP_WORDS(NUMBERS_MAX)]; /* used ones */
 	unsigned int cut_failures;                   /* in a row */
 	struct gmem_region refused;                  /* the last one that KVM did not take */
@@ -191,12 +196,17 @@ static int region_added(struct gmem_listener *listener, const struct gmem_region
 		.region_gpa = region->gpa,
 		.of_chunk = region->block_bytes != 0,
 	};
-	int result;
+	int result = 0;
 
 	pthread_mutex_lock(&memslots->lock);
 	if (slot.of_chunk)
 		ask_kvm(memslots);
-	result = add_slot(memslots, slot);
+	if (!slot.of_chunk || !memslots->parts_only)
+		result = add_slot(memslots, slot);
+	if (slot.of_chunk && result == -EPERM) {
+		memslots->parts_only = true;
+		result = 0;
+	}
 	if (result < 0)
 		memslots->refused = *region;
 	pthread_mutex_unlock(&memslots->lock);

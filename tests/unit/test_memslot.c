@@ -304,6 +304,43 @@ static void test_slots_are_chunks(void **state)
 	assert_int_equal(fake_kvm_call_count(), calls + 4);
 }
 
+/* KVM on RISC-V takes a slot only where all may be written then. */
+static void test_no_slot_without_rights(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_kvm_fail_nth(0, -EPERM);
+	assert_int_equal(plug(f, 60, 8), 0);
+	assert_true(fake_kvm_has_failed());
+	assert_int_equal(area_slots(f), 2); /* one a chunk */
+	assert_covers(f, true);
+	assert_int_equal(plug(f, 10, 2), 0);
+	assert_covers(f, true);
+	assert_int_equal(area_slots(f), 3);
+	/* What went and comes again is covered still. */
+	assert_int_equal(unplug(f, 60, 2), 0);
+	assert_int_equal(area_slots(f), 3);
+	assert_int_equal(plug(f, 60, 1), 0);
+	assert_int_equal(area_slots(f), 3);
+	assert_true(narrow(f));
+	assert_covers(f, true);
+	/* A chunk that ends takes its slots along. */
+	assert_int_equal(unplug(f, 10, 2), 0);
+	assert_int_equal(unplug(f, 60, 1), 0);
+	assert_int_equal(unplug(f, 62, 2), 0);
+	gmem_trim(f->area);
+	assert_int_equal(area_slots(f), 1);
+	assert_int_equal(unplug(f, 64, 4), 0);
+	gmem_trim(f->area);
+	assert_int_equal(area_slots(f), 0);
+	/* It is not asked again; and another answer is one. */
+	assert_int_equal(plug(f, 0, 1), 0);
+	assert_int_equal(area_slots(f), 1);
+	fake_kvm_fail_nth(0, -EPERM);
+	assert_int_equal(plug(f, 5, 1), -EPERM);
+	assert_covers(f, true);
+}
+
 static void test_cut_down(void **state)
 {
 	struct fixture *f = *state;
@@ -544,6 +581,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kvm_refuses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_dirty_log, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_slots_are_chunks, set_up_area, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_slot_without_rights, set_up_area,
+		                                tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_down, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_fails, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_cannot_be_undone, set_up_area, tear_down),
