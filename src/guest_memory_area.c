@@ -11,7 +11,7 @@
  * The host's mapping is what enforces: where no block is plugged there are no rights (PROT_NONE),
  * so that neither a vCPU nor ebb brings memory there, whatever the memslots say. The bits say the
  * same to those who translate. An area costs the host nothing until something is plugged: the bits
- * of 512 GiB in blocks of 2 MiB are 64 KiB that nobody has touched.
+ * of 512 GiB in blocks of 2 MiB are 96 KiB that nobody has touched.
  *
  *	           plug                        unplug                      trim
  *	vacant ------------> plugged ----------------------------> stale -------> vacant
@@ -27,7 +27,7 @@
  * and the last of a chunk. Their size is such that an area has at most CHUNKS_MAX.
  *
  * Limits: runs of plugged blocks cost the host mappings (and memslots, when a guest touches what is
- * not plugged), which are bounded: see gmem_limit_runs.
+ * not plugged), which are bounded: see gmem_limit_runs. So do seams within a run (follow_seams).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,6 +37,8 @@
 
 #define CHUNKS_MAX      256
 #define CHUNK_MIN_BYTES (128 * MIB)
+
+#define MAPPINGS_MAX 32768 /* half of the 65530 that vm.max_map_count grants */
 
 /* --- blocks --- */
 
@@ -95,11 +97,32 @@ static int64_t count_runs(const struct gmem_area *area, const struct blocks *blo
 	return (int64_t)(last_chunk - first_chunk + 1) - joins_before - joins_behind;
 }
 
+/* Whether there may be so many runs more: memslots and, at two a run, mappings bound them. */
 static bool runs_fit(const struct gmem_area *area, int64_t more)
 {
 	const struct guest_memory *memory = area->memory;
+	uint64_t runs = memory->run_count + (uint64_t)more;
 
-	return more <= 0 || memory->run_count + (uint64_t)more <= memory->runs_max;
+	return more <= 0 ||
+	       (runs <= memory->runs_max && 2 * runs + memory->seam_count <= MAPPINGS_MAX);
+}
+
+/*
+ * The kernel joins no two private mappings that were both touched: where a gap between two is
+ * filled, it ends where the second begins.
+ */
+static void follow_seams(struct gmem_area *area, const struct blocks *blocks, bool plugged)
+{
+	struct guest_memory *memory = area->memory;
+	size_t end = blocks->first + blocks->count;
+	size_t last = (size_t)min_u64(end + 1, area->block_count);
+
+	memory->seam_count -= bitmap_count_range(area->seams, blocks->first, last - blocks->first);
+	bitmap_clear_range(area->seams, blocks->first, last - blocks->first);
+	if (!plugged || area->file || end == area->block_count || !bitmap_test(area->plugged, end))
+		return;
+	bitmap_set(area->seams, end);
+	memory->seam_count++;
 }
 
 /* Takes the table lock: on return nobody looks at what was there before. */
@@ -113,6 +136,7 @@ static void mark(struct gmem_area *area, const struct blocks *blocks, bool plugg
 		bitmap_set_range(area->plugged, blocks->first, blocks->count);
 	else
 		bitmap_clear_range(area->plugged, blocks->first, blocks->count);
+	follow_seams(area, blocks, plugged);
 	memory->run_count += (size_t)(plugged ? runs : -runs);
 	area->plugged_bytes += plugged ? size_of(area, blocks) : -size_of(area, blocks);
 	metric_increment(&memory->generation);
@@ -439,10 +463,10 @@ static int check_area(const struct guest_memory *memory, const struct gmem_regio
 
 static size_t maps_bytes(const struct gmem_area *area)
 {
-	return 2 * BITMAP_WORDS(area->block_count) * sizeof(uint64_t);
+	return 3 * BITMAP_WORDS(area->block_count) * sizeof(uint64_t);
 }
 
-/* Both maps, of which the host gives what is written. */
+/* The maps, of which the host gives what is written. */
 static int make_maps(struct gmem_area *area)
 {
 	void *maps = mmap(NULL, maps_bytes(area), PROT_READ | PROT_WRITE,
@@ -452,6 +476,7 @@ static int make_maps(struct gmem_area *area)
 		return -ENOMEM;
 	area->plugged = maps;
 	area->stale = area->plugged + BITMAP_WORDS(area->block_count);
+	area->seams = area->stale + BITMAP_WORDS(area->block_count);
 	return 0;
 }
 

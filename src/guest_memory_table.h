@@ -35,6 +35,7 @@ struct gmem_area {
 	/* change_lock: unplugged, and its place not yet as new; none outside of [begin, end). */
 	uint64_t *stale;
 	size_t stale_begin, stale_end;
+	uint64_t *seams; /* change_lock: private blocks that may begin a mapping within a run */
 };
 
 struct guest_memory {
@@ -44,6 +45,7 @@ struct guest_memory {
 	struct list areas; /* struct gmem_area */
 	size_t run_count;  /* of plugged blocks, counted in each chunk */
 	size_t runs_max;
+	size_t seam_count; /* of all areas */
 	pthread_rwlock_t table_lock;
 	size_t slot_count, slots_max;
 	struct slot *slots; /* ascending gpa, apart from each other */

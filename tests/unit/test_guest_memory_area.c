@@ -549,6 +549,35 @@ static void test_runs_are_bounded(void **state)
 	assert_int_equal(gmem_plug(f->area, AREA_GPA + CHUNK - BLOCK, 2 * BLOCK), 0);
 }
 
+/* Private blocks that were touched before the gap between them was filled do not join. */
+static void test_mappings_are_bounded(void **state)
+{
+	const struct gmem_extent extent = { 1024 * GIB, 256 * GIB, BLOCK };
+	struct fixture *f = *state;
+	const size_t before = mapping_count();
+	struct gmem_area *area;
+	size_t most = 0;
+
+	assert_int_equal(gmem_add_area(f->memory, &extent, NULL, &area, NULL), 0);
+	/* 16000 blocks with gaps, then the gaps, and again behind those. */
+	for (gpa_t gpa = extent.gpa; gpa < extent.gpa + extent.size_bytes; gpa += 64000 * MIB) {
+		for (gpa_t at = gpa; at < gpa + 64000 * MIB && !gmem_plug(area, at, BLOCK);
+		     at += 2 * BLOCK)
+			*span(f, at, 1) = 1;
+		most = (size_t)max_u64(most, mapping_count() - before);
+		for (gpa_t at = gpa + BLOCK; at < gpa + 64000 * MIB; at += 2 * BLOCK)
+			(void)!gmem_plug(area, at, BLOCK);
+	}
+	assert_true(most > 32000 && mapping_count() - before < 33000 && most < 33000);
+	/* What is unplugged frees them. */
+	assert_int_equal(gmem_unplug(area, extent.gpa, 32000 * BLOCK), 0);
+	gmem_trim(area);
+	assert_true(mapping_count() - before < most - 10000);
+	for (gpa_t at = extent.gpa; at < extent.gpa + 64 * MIB; at += 2 * BLOCK)
+		assert_int_equal(gmem_plug(area, at, BLOCK), 0);
+	gmem_remove_area(area);
+}
+
 static void test_shared(void **state)
 {
 	static const struct gmem_backing memfd = { .kind = GMEM_MEMFD };
@@ -700,6 +729,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_large_area, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_mappings_join_again, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_runs_are_bounded, set_up_area, tear_down),
+		cmocka_unit_test_setup_teardown(test_mappings_are_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_shared, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_huge_pages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_model, set_up_area, tear_down),
