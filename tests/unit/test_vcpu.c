@@ -523,10 +523,9 @@ static void test_current(void **state)
 	for (unsigned int i = 0; i < 2; i++) {
 		vcpu_resume(vcpus[i]);
 		wait_for(&script.writes, i + 1);
+		pause_vcpu(vcpus[i]);
 		assert_int_equal(script.data[i], i + 1);
 	}
-	for (unsigned int i = 0; i < 2; i++)
-		pause_vcpu(vcpus[i]);
 	vm.vcpu_count = 0;
 	for (unsigned int i = 0; i < 2; i++)
 		vcpu_destroy(vcpus[i]);
