@@ -73,6 +73,7 @@ struct memslots {
 	struct kvm_vm *kvm_vm;
 	struct vm *vm;
 	struct vm_quiet quiet; /* cut */
+	struct log_ratelimit cut_limit;
 	bool log_allowed;
 	pthread_mutex_t lock; /* all below */
 	bool logging, log_lost;
@@ -460,9 +461,9 @@ static void cut(void *ctx)
 	gmem_allow_changes(memslots->memory);
 	free(regions);
 	if (result < 0)
-		log_error(memslots->vm->log,
-		          "memory slots cannot be cut down to what is plugged: %s",
-		          strerror(-result));
+		log_message_limited(memslots->vm->log, &memslots->cut_limit, LOG_ERROR,
+		                    "memory slots cannot be cut down to what is plugged: %s",
+		                    strerror(-result));
 }
 
 size_t memslots_count(struct memslots *memslots, gpa_t gpa, uint64_t size_bytes)

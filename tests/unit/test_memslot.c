@@ -5,10 +5,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "ebb/guest_memory.h"
+#include "ebb/log.h"
 #include "ebb/memslot.h"
 #include "ebb/vm.h"
 
@@ -415,6 +419,27 @@ static void test_cut_fails(void **state)
 	assert_false(memslots_narrow(f->vm.memslots));
 }
 
+/* A guest that makes the host fail again and again does not fill its log. */
+static void test_failing_cuts_are_told_once(void **state)
+{
+	struct fixture *f = *state;
+	int fd = memfd_create("log", MFD_CLOEXEC);
+	struct stat first, last;
+
+	assert_int_equal(log_create(fd, LOG_ERROR, &f->vm.log), 0);
+	assert_int_equal(plug(f, 1, 1), 0);
+	for (unsigned int n = 0; n < 3; n++) {
+		assert_true(memslots_narrow(f->vm.memslots));
+		fake_kvm_fail_nth(1, -ENOMEM);
+		assert_true(fake_vm_run_quiet());
+		assert_int_equal(fstat(fd, n ? &last : &first), 0);
+	}
+	assert_true(first.st_size > 0 && last.st_size == first.st_size);
+	log_destroy(f->vm.log);
+	f->vm.log = NULL;
+	close(fd);
+}
+
 /* A hole in memory that the guest owns is its end. */
 static void test_cut_cannot_be_undone(void **state)
 {
@@ -585,6 +610,8 @@ int main(void)
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_down, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_fails, set_up_area, tear_down),
+		cmocka_unit_test_setup_teardown(test_failing_cuts_are_told_once, set_up_area,
+		                                tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_cannot_be_undone, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_plug_fails, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_numbers_run_out, set_up_area, tear_down),
