@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fakes: control_guest fake_vm fake_balloon fake_reclaim fake_kvm fake_arch */
-/* fakes: fake_device_table */
+/* fakes: fake_device_table control_calls */
 /* Each QMP command: what it does to the machine and what it answers. */
 #include <errno.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "../../src/control_private.h"
+#include "control_calls.h"
 #include "control_guest.h"
 
 static struct control_guest guest;
@@ -37,45 +37,14 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static json_t *run(const char *name, const char *arguments, struct control_failure *failure)
-{
-	json_t *parsed = json_loads(arguments, 0, NULL), *result = NULL;
-	bool found = false;
-
-	assert_non_null(parsed);
-	*failure = (struct control_failure){ .error = ERROR_INIT };
-	for (size_t i = 0; i < control_command_count; i++) {
-		if (strcmp(control_commands[i].name, name) == 0) {
-			found = true;
-			result = control_commands[i].handler(&session, parsed, failure);
-		}
-	}
-	assert_true(found);
-	json_decref(parsed);
-	return result;
-}
-
 static void answers(const char *name, const char *arguments, const char *expected)
 {
-	struct control_failure failure;
-	json_t *result = run(name, arguments, &failure);
-	char *text = json_dumps(result, JSON_ENCODE_ANY);
-
-	if (!result)
-		print_error("%s: %s\n", name, failure.error.message);
-	assert_non_null(text);
-	assert_string_equal(text, expected);
-	free(text);
-	json_decref(result);
+	assert_control_answers(&session, name, arguments, expected);
 }
 
 static void fails(const char *name, const char *arguments, const char *class, const char *message)
 {
-	struct control_failure failure;
-
-	assert_null(run(name, arguments, &failure));
-	assert_string_equal(failure.class ? failure.class : "GenericError", class);
-	assert_string_equal(failure.error.message, message);
+	assert_control_fails(&session, name, arguments, class, message);
 }
 
 static void the_machine_says_who_it_is(void **state)
@@ -93,7 +62,7 @@ static void the_machine_says_who_it_is(void **state)
 	answers("query-memory-size-summary", "{}",
 	        "{\"base-memory\": 67108864, \"plugged-memory\": 0}");
 	answers("query-memory-devices", "{}", "[]");
-	commands = run("query-commands", "{}", &failure);
+	commands = control_call(&session, "query-commands", "{}", &failure);
 	assert_int_equal(json_array_size(commands), control_command_count + 1);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(commands, 1), "name")),
 	                    "query-version");
@@ -103,7 +72,7 @@ static void the_machine_says_who_it_is(void **state)
 static void vcpus_are_listed(void **state)
 {
 	struct control_failure failure;
-	json_t *list = run("query-cpus-fast", "{}", &failure), *second;
+	json_t *list = control_call(&session, "query-cpus-fast", "{}", &failure), *second;
 
 	(void)state;
 	assert_int_equal(json_array_size(list), 2);
@@ -202,8 +171,8 @@ static void properties_that_are_none_are_refused(void **state)
 
 	(void)state;
 	fails("qom-get", PROPERTY("/machine/peripheral/disk0", "guest-stats"), "DeviceNotFound",
-	      "/machine/peripheral/disk0: there is no such object (there is the balloon as " BALLOON_PATH
-	      ")");
+	      "/machine/peripheral/disk0: there is no such object (there is the balloon "
+	      "as " BALLOON_PATH ")");
 	fails("qom-get", PROPERTY("", "guest-stats"), "DeviceNotFound",
 	      ": there is no such object (there is the balloon as " BALLOON_PATH ")");
 	fails("qom-get", PROPERTY(BALLOON_PATH, "size"), "GenericError",

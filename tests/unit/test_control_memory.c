@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fakes: control_guest fake_vm fake_balloon fake_reclaim fake_kvm fake_arch */
-/* fakes: fake_device_table */
+/* fakes: fake_device_table control_calls */
 /* Memory devices as QMP: QEMU's names and fields, properties, figures. */
 #include <errno.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "../../src/control_private.h"
+#include "control_calls.h"
 #include "control_guest.h"
 
 static struct control_guest guest;
@@ -43,45 +43,14 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static json_t *run(const char *name, const char *arguments, struct control_failure *failure)
-{
-	json_t *parsed = json_loads(arguments, 0, NULL), *result = NULL;
-	bool found = false;
-
-	assert_non_null(parsed);
-	*failure = (struct control_failure){ .error = ERROR_INIT };
-	for (size_t i = 0; i < control_command_count; i++) {
-		if (strcmp(control_commands[i].name, name) == 0) {
-			found = true;
-			result = control_commands[i].handler(&session, parsed, failure);
-		}
-	}
-	assert_true(found);
-	json_decref(parsed);
-	return result;
-}
-
 static void answers(const char *name, const char *arguments, const char *expected)
 {
-	struct control_failure failure;
-	json_t *result = run(name, arguments, &failure);
-	char *text = json_dumps(result, JSON_ENCODE_ANY);
-
-	if (!result)
-		print_error("%s: %s\n", name, failure.error.message);
-	assert_non_null(text);
-	assert_string_equal(text, expected);
-	free(text);
-	json_decref(result);
+	assert_control_answers(&session, name, arguments, expected);
 }
 
 static void fails(const char *name, const char *arguments, const char *class, const char *message)
 {
-	struct control_failure failure;
-
-	assert_null(run(name, arguments, &failure));
-	assert_string_equal(failure.class ? failure.class : "GenericError", class);
-	assert_string_equal(failure.error.message, message);
+	assert_control_fails(&session, name, arguments, class, message);
 }
 
 static void devices_are_described_as_qemu_does(void **state)
@@ -161,7 +130,7 @@ static void plugged_memory_is_the_balloons_too(void **state)
 	answers("query-balloon", "{}", "{\"actual\": 52428800}");
 	answers("balloon", "{\"value\": 52428800}", "{}");
 	assert_int_equal(guest.balloon.status.target_bytes, 100 * MIB);
-	stat = run("x-ebb-query-stat", "{}", &failure);
+	stat = control_call(&session, "x-ebb-query-stat", "{}", &failure);
 	assert_int_equal(json_integer_value(
 				 json_object_get(json_object_get(stat, "memory"), "plugged_bytes")),
 	                 86 * MIB);
@@ -187,7 +156,7 @@ static void every_figure_is_in_the_stat(void **state)
 	status->touches = 7;
 	status->touched_block = 11;
 	status->touched_vcpu = 1;
-	stat = run("x-ebb-query-stat", "{}", &failure);
+	stat = control_call(&session, "x-ebb-query-stat", "{}", &failure);
 	text = json_dumps(json_object_get(stat, "virtio_mem"), 0);
 	assert_string_equal(
 		text,
@@ -204,7 +173,7 @@ static void every_figure_is_in_the_stat(void **state)
 	free(text);
 	json_decref(stat);
 	status->touches = 0;
-	stat = run("x-ebb-query-stat", "{}", &failure);
+	stat = control_call(&session, "x-ebb-query-stat", "{}", &failure);
 	assert_true(json_is_null(json_object_get(
 		json_array_get(json_object_get(stat, "virtio_mem"), 0), "last_touch")));
 	json_decref(stat);
