@@ -39,7 +39,7 @@
 #define NEW_WORD          UINT64_C(0x6562626e65770000)
 #define TABLE_BYTES       GIB
 #define TABLE_SMALL_BYTES (128 * MIB)
-#define UNPLUG_ROUNDS     7
+#define UNPLUG_ROUNDS     5
 #define UNPLUG_BLOCK      PAGE_2M_BYTES
 
 enum way {
