@@ -206,15 +206,17 @@ static void mem_deactivate(struct virtio_device *vdev)
 static void mem_reset(struct device *common)
 {
 	struct memory_device *device = container_of(common, struct memory_device, vdev.device);
+	uint64_t left_bytes;
 	int r;
 
 	virtio_device_reset(common);
 	r = mem_unplug_all(device);
 	mem_publish_plugged(device);
-	if (r < 0)
+	/* What failed may be the release alone, of blocks that are unplugged for good. */
+	left_bytes = gmem_area_plugged_bytes(device->area);
+	if (left_bytes)
 		log_warn(common->vm->log, "%s: reset: %llu MiB stay plugged: %s", common->id,
-		         (unsigned long long)(gmem_area_plugged_bytes(device->area) / MIB),
-		         strerrordesc_np(-r));
+		         (unsigned long long)(left_bytes / MIB), strerrordesc_np(-r));
 	else
 		mem_shrink_usable(device);
 }

@@ -258,6 +258,14 @@ static void test_vm_reset_fails(void **state)
 	start(f);
 	assert_int_equal(ask(f, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0), ACK);
 	assert_int_equal(status(f).plugged_bytes, 0);
+	/* What is neither released nor given back is unplugged all the same. */
+	assert_int_equal(plug(f, 0, 4), ACK);
+	request_size(f, 32 * MIB);
+	mem_calls.fail_release = mem_calls.fail_plug_again = true;
+	f->device->reset(f->device);
+	mem_calls.fail_release = mem_calls.fail_plug_again = false;
+	assert_int_equal(status(f).plugged_bytes, 0);
+	assert_int_equal(status(f).usable_bytes, 32 * MIB + 256 * MIB);
 }
 
 /* --- enforcement --- */
@@ -270,8 +278,8 @@ static void test_features(void **state)
 	assert_false(fake_driver_negotiate(&f->driver, UINT64_C(1) << VIRTIO_MEM_F_ACPI_PXM));
 	assert_false(virtio_status(f->driver.vdev) & VIRTIO_CONFIG_S_FEATURES_OK);
 	fake_driver_reset(&f->driver);
-	assert_true(fake_driver_start(
-		&f->driver, UINT64_C(1) << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE, 1, 64));
+	assert_true(fake_driver_start(&f->driver,
+	                              UINT64_C(1) << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE, 1, 64));
 	fake_driver_reset(&f->driver);
 	assert_false(fake_driver_negotiate(&f->driver, FEATURES | UINT64_C(1) << 2));
 }
