@@ -201,7 +201,10 @@ static void print_key_help(FILE *stream, const struct device_option *option)
 		snprintf(text, sizeof(text), "%" PRIu64, option->default_value);
 		break;
 	}
-	fprintf(stream, "          %-24s  %s (default %s)\n", left, option->help, text);
+	if (option->default_value < option->min)
+		fprintf(stream, "          %-24s  %s (has to be given)\n", left, option->help);
+	else
+		fprintf(stream, "          %-24s  %s (default %s)\n", left, option->help, text);
 }
 
 void cmdline_print_device_help(FILE *stream, const struct device_class *class)

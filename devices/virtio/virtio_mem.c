@@ -431,8 +431,9 @@ static int mem_create(struct vm *vm, const struct device_config *config, struct 
 
 static const struct device_option mem_options[] = {
 	{ .key = "size",
-	  .help = "the most that the guest can get from it; has to be given",
-	  .type = DEVICE_OPTION_SIZE },
+	  .help = "the most that the guest can get from it",
+	  .type = DEVICE_OPTION_SIZE,
+	  .min = PAGE_2M_BYTES },
 	{ .key = "requested-size",
 	  .help = "how much it is to get from the start; ebb mem changes it",
 	  .type = DEVICE_OPTION_SIZE },

@@ -30,7 +30,8 @@ struct device_option {
 	const char *help; /* one line; NULL: not for users (set by the platform) */
 	enum device_option_type type;
 	uint64_t default_value; /* BOOL, UINT, SIZE (bytes) */
-	uint64_t min, max;      /* UINT and SIZE, inclusive; max 0: no limit */
+	/* UINT and SIZE, inclusive; max 0: no limit. A default below min: it has to be given. */
+	uint64_t min, max;
 };
 
 struct device_class {

@@ -404,6 +404,7 @@ static void help_comes_from_the_tables(void **state)
 		"      --virtio-mem off|KEY[=VALUE],...\n",
 		"memory (repeatable, default off)\n",
 		"id=NAME                   what other commands call it (default vm0, vm1 ...)\n",
+		"size=SIZE                 region (has to be given)\n",
 		"      --numa node=N[,KEY=VALUE,...]\n",
 		"random numbers (default off)\n",
 		"\nMore.\n",

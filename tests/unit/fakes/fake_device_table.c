@@ -65,7 +65,7 @@ static const struct device_class balloon_class = {
 };
 
 static const struct device_option memory_options[] = {
-	{ .key = "size", .help = "region", .type = DEVICE_OPTION_SIZE },
+	{ .key = "size", .help = "region", .type = DEVICE_OPTION_SIZE, .min = PAGE_2M_BYTES },
 	{ .key = "requested-size", .help = "at first", .type = DEVICE_OPTION_SIZE },
 	{ .key = "block-size",
 	  .help = "unit",
