@@ -131,7 +131,7 @@ int table_reserve(struct slot *slot, struct error *err)
 	    (slot->region.page_bytes <= PAGE_2M_BYTES && reserve(slot, PAGE_2M_BYTES)))
 		return 0;
 	return error_set(err, -ENOMEM,
-	                 "--mem: the host has no address space for the %llu MiB of guest "
+	                 "the host has no address space for the %llu MiB of guest "
 	                 "memory at 0x%llx (ask for less, or raise `ulimit -v`)",
 	                 (unsigned long long)(slot->region.size_bytes / MIB),
 	                 (unsigned long long)slot->region.gpa);
@@ -142,8 +142,10 @@ static int map(struct slot *slot, const struct gmem_backing *backing, struct err
 {
 	int result = table_reserve(slot, err);
 
-	if (result < 0)
+	if (result < 0) {
+		error_prefix(err, "--mem");
 		return result;
+	}
 	result = backing_map(&slot->region, backing, err);
 	if (result < 0)
 		munmap(slot->reservation, slot->reservation_bytes);
