@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Holds a known pattern and looks whether it is still there: pattern MIB ROUNDS [SECONDS-BETWEEN [FILE]].
- * ROUNDS times; with a FILE as often as it takes until that is there, once more behind, and ROUNDS
- * times at least. Runs in the guest.
+ * Holds a known pattern and looks whether it is still there: pattern MIB ROUNDS [SECONDS-BETWEEN
+ * [FILE]]. ROUNDS times; with a FILE as often as it takes until that is there, once more behind,
+ * and ROUNDS times at least. First, that all between the words of the pattern came as zeroes, as
+ * new memory has to: kernels that zero pages when they free them do not look at them again. Runs in
+ * the guest.
  */
 
 #include <stdint.h>
@@ -22,6 +24,16 @@ static size_t count_wrong(const volatile uint64_t *memory, size_t words)
 
 	for (index = 0; index < words; index += 8)
 		wrong += memory[index] != word_at(index);
+	return wrong;
+}
+
+/* Words of each line of 64 bytes that nobody wrote. */
+static size_t count_not_zero(const volatile uint64_t *memory, size_t words)
+{
+	size_t index, wrong = 0;
+
+	for (index = 0; index < words; index++)
+		wrong += index % 8 != 0 && memory[index] != 0;
 	return wrong;
 }
 
@@ -46,6 +58,11 @@ int main(int argc, char **argv)
 	}
 	for (index = 0; index < words; index += 8)
 		memory[index] = word_at(index);
+	wrong = count_not_zero(memory, words);
+	if (wrong) {
+		printf("pattern broken: %zu words of new memory are not zero\n", wrong);
+		return 1;
+	}
 	printf("pattern holds %zu MiB\n", size_bytes >> 20);
 	fflush(stdout);
 	for (round = 0, ending = argc <= 4; round < rounds || !ending; round++) {

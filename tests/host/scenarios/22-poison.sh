@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Guests that poison (page_poison=1) or zero (init_on_free=1) their free pages give what they report back and find every byte as they left it; without the privilege to refill them ebb takes nothing.
+# Guests that poison (page_poison=1) or zero (init_on_free=1) their free pages give back 95 % of what they let go and find every byte as they left it; without the privilege to refill them ebb takes nothing.
 # timeout: 500
 # cost: 110
 # guests: default standard
@@ -9,13 +9,15 @@
 guests="zeroes poison kept"
 [ "$ARCH" = x86 ] || [ "$SLOW" = 1 ] || guests="zeroes poison"
 
-# ram_of NAME, hog_of NAME: MiB. Little memory besides what is let go would leave it in pieces too small to be reported.
+# ram_of NAME, hog_of NAME: MiB. What the guest's kernel keeps in pieces below 2 MiB and in its processors' lists it does not
+# report. Debian's kernels make no huge pages in less than 512 MiB, and of small pages those lists hold 3 MiB; of huge ones up
+# to 54 MiB in a guest of a GiB with one CPU (Linux 6.1), for as long as nobody needs them.
 ram_of() {
-	case $1 in kept) mib 224 192 ;; *) mib 448 352 ;; esac
+	case $1 in kept) mib 224 192 ;; *) echo 448 ;; esac
 }
 
 hog_of() {
-	case $1 in kept) mib 80 60 ;; *) mib 200 150 ;; esac
+	case $1 in kept) mib 80 60 ;; *) mib 300 280 ;; esac
 }
 
 # guest_of NAME: the other functions speak of that guest.
@@ -25,9 +27,9 @@ guest_of() {
 	eval "PID=\$pid_$1"
 }
 
-# Every mapping's: where blocks are guarded, guest RAM is many of them.
-rss_kib() {
-	awk '$1 == "Rss:" { print $2 }' "/proc/$PID/smaps_rollup"
+# Every mapping's, as where blocks are guarded, guest RAM is many of them; of several processes ("PID PID") at once.
+ram_rss_kib() {
+	for rss_pid in $1; do cat "/proc/$rss_pid/smaps_rollup"; done | awk '$1 == "Rss:" { sum += $2 } END { print sum + 0 }'
 }
 
 # Memory comes and goes and is looked at: by the programs, and by the guest kernel, which checks each page it takes into use.
@@ -36,6 +38,8 @@ start() {
 	EXTRA_PARAMS=$2 guest_start "$1" "$3" -m "$(ram_of "$1")" --timeout 480 <<-END
 		pattern $(mib 24 16) 1000 2 &
 		keeper=\$!
+		echo settled
+		read -r line
 		memhog $hog 1000 >/hog.out &
 		hog=\$!
 		until grep -qs touched /hog.out; do sleep 0.2; done
@@ -46,7 +50,7 @@ start() {
 		echo freed
 		read -r line
 		for round in 1 2; do
-			pattern $((hog / 2)) 1 0 >/pattern.out
+			pattern $((hog / 4)) 1 0 >/pattern.out
 			sed 's/^pattern/round/' /pattern.out
 			sleep 3
 		done
@@ -56,6 +60,22 @@ start() {
 		read -r line
 	END
 	eval "pid_$1=$PID"
+}
+
+# Taking pages back from the balloon is freeing them, and a guest that writes what it frees has them resident again: so
+# `ebb reclaim` refuses it, though what it writes is zeroes.
+reclaim_would_fetch() {
+	"$EBB" reclaim $GUEST >reclaim.out 2>&1 && fail "$GUEST: ebb reclaim is not refused: $(cat reclaim.out)"
+	grep -q 'writes every page that it frees .*reporting, or set a balloon size' reclaim.out || fail "$GUEST: $(cat reclaim.out)"
+	"$EBB" qmp $GUEST '{"execute": "x-ebb-set-reporting", "arguments": {"paused": true}}' >paused.out ||
+		fail "$GUEST: reporting is not paused: $(cat paused.out)"
+	"$EBB" balloon $GUEST 64M --wait >balloon.out 2>&1 || fail "$GUEST: no 64 MiB for the balloon: $(cat balloon.out)"
+	taken=$(ram_rss_kib "$PID")
+	"$EBB" balloon $GUEST 0 --wait >balloon.out 2>&1 || fail "$GUEST: the guest does not take 64 MiB back: $(cat balloon.out)"
+	fetched=$((($(ram_rss_kib "$PID") - taken) / 1024))
+	figure "$GUEST: ebb reclaim is refused; of 64 MiB that the guest took back from the balloon $fetched MiB are resident"
+	# What was resident before, in pieces, the balloon gets first.
+	[ $fetched -ge 40 ] || fail "$GUEST: only $fetched of 64 MiB are resident that the guest took back: ebb reclaim need not be refused"
 }
 
 # Root of a user namespace of its own has no privilege outside; it owns the device, which is out of sight.
@@ -70,31 +90,42 @@ esac
 
 for name in $guests; do
 	guest_of $name
-	guest_expect '^touched' 160 || fail "$name: memhog does not get its memory"
+	guest_expect '^settled' 160 || fail "$name: the guest does not come up"
 done
-# What was free all the time is reported by and by as well.
-sleep 4
+# What was free from the start is reported by and by; the peak is what there is besides.
+all_pids=$(for name in $guests; do eval "echo \$pid_$name"; done)
+steady "$all_pids" 20 || note "resident memory still moves"
 for name in $guests; do
 	guest_of $name
-	eval "peak_$name=$(rss_kib)"
+	guest_type go
+done
+for name in $guests; do
+	guest_of $name
+	guest_expect '^touched' 100 || fail "$name: memhog does not get its memory"
+done
+steady "$all_pids" 20 || note "resident memory still moves at the peak"
+for name in $guests; do
+	guest_of $name
+	eval "peak_$name=$(ram_rss_kib "$PID")"
 	guest_type free
 	guest_expect '^freed' 20 || fail "$name: memhog does not end"
 done
 
 fallen_mib() {
-	eval "echo \$(((peak_$GUEST - $(rss_kib)) / 1024))"
+	eval "echo \$(((peak_$GUEST - $(ram_rss_kib "$PID")) / 1024))"
 }
 
-# share PERCENT: that much of what was let go came back. What the guest keeps in pieces, and in its processors' lists, it does not
-# report: in a small guest more than 5 %, so 95 % end the wait, and less than 70 % is too little.
+# share PERCENT: that much of what was let go came back.
 share() {
 	[ "$(fallen_mib)" -ge $((hog * $1 / 100)) ]
 }
 
 for name in zeroes poison; do
 	guest_of $name
-	within 20 share 95 || share 70 || fail "$name: of $hog MiB that the guest let go only $(fallen_mib) MiB came back"
+	within 30 share 95 || fail "$name: of $hog MiB that the guest let go only $(fallen_mib) MiB came back"
 done
+# Not asked for, but told: how much it is in the end.
+steady "$all_pids" 10 || true
 for name in $guests; do
 	guest_of $name
 	[ $name != kept ] || [ "$(fallen_mib)" -le 2 ] || fail "kept: $(fallen_mib) MiB are gone that ebb has to keep"
@@ -129,6 +160,7 @@ for name in $guests; do
 			[ "$(wc -l <"$W/kept.err")" = 1 ] || fail "not one clear line of what to do: $(cat "$W/kept.err")"
 		;;
 	esac
+	[ $name != zeroes ] || reclaim_would_fetch
 	guest_type off
 	guest_wait 30 || fail "$name: still running"
 done
