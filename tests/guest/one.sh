@@ -112,7 +112,9 @@ watch_resident() {
 
 # answer REQUEST: one number.
 answer() {
-	pid=$("${EBB:-ebb}" stat "guest-$$" --json 2>/dev/null | jq .pid)
+	case $1 in
+	memory | watch) [ -n "$pid" ] || pid=$("${EBB:-ebb}" stat "guest-$$" --json 2>/dev/null | jq .pid) ;;
+	esac
 	case $1 in
 	"mem "*)
 		# shellcheck disable=SC2086 # words
@@ -135,6 +137,7 @@ answer() {
 # Answers what the guest asks, until it is over.
 converse() {
 	asked=0
+	pid=
 	while [ -d "$work" ] && [ ! -e "$work/over" ]; do
 		request=$(tr -d '\r' <"$work/console" | sed -n 's/^harness: \(.*\);$/\1/p' | sed -n "$((asked + 1))p")
 		if [ -n "$request" ]; then
