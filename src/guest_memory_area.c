@@ -24,7 +24,8 @@
  * lock is had), then the rights; on plugging the other way round.
  *
  * Chunks are what listeners hear of, so that plugging a block changes no memslot but for the first
- * and the last of a chunk. Their size is such that an area has at most CHUNKS_MAX.
+ * and the last of a chunk. They are of a GiB, or of what makes at most CHUNKS_MAX of them; of a
+ * small area, of less.
  *
  * Limits: runs of plugged blocks cost the host mappings (and memslots, when a guest touches what is
  * not plugged), which are bounded: see gmem_limit_runs. So do seams within a run (follow_seams).
@@ -36,7 +37,8 @@
 #include "guest_memory_table.h"
 
 #define CHUNKS_MAX      256
-#define CHUNK_MIN_BYTES (128 * MIB)
+#define CHUNK_BYTES     GIB
+#define CHUNK_MIN_BYTES (128 * MIB) /* of an area that is smaller than that */
 
 #define MAPPINGS_MAX 32768 /* half of the 65530 that vm.max_map_count grants */
 
@@ -498,7 +500,8 @@ static int make_area(struct gmem_area *area, const struct gmem_backing *backing,
 
 	area->prealloc = backing->prealloc;
 	area->block_count = area->whole.size_bytes / area->whole.block_bytes;
-	area->chunk_bytes = max_u64(CHUNK_MIN_BYTES, area->whole.block_bytes);
+	area->chunk_bytes = area->whole.size_bytes < CHUNK_BYTES ? CHUNK_MIN_BYTES : CHUNK_BYTES;
+	area->chunk_bytes = max_u64(area->chunk_bytes, area->whole.block_bytes);
 	while (area->whole.size_bytes / area->chunk_bytes > CHUNKS_MAX)
 		area->chunk_bytes *= 2;
 	if (make_maps(area) < 0)
