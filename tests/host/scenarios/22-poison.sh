@@ -13,11 +13,11 @@ guests="zeroes poison kept"
 # report. Debian's kernels make no huge pages in less than 512 MiB, and of small pages those lists hold 3 MiB; of huge ones up
 # to 54 MiB in a guest of a GiB with one CPU (Linux 6.1), for as long as nobody needs them.
 ram_of() {
-	case $1 in kept) mib 224 192 ;; *) echo 500 ;; esac
+	case $1 in kept) mib 224 192 ;; *) echo 448 ;; esac
 }
 
 hog_of() {
-	case $1 in kept) mib 80 60 ;; *) echo 330 ;; esac
+	case $1 in kept) mib 80 60 ;; *) mib 300 280 ;; esac
 }
 
 # guest_of NAME: the other functions speak of that guest.
@@ -115,14 +115,15 @@ fallen_mib() {
 	eval "echo \$(((peak_$GUEST - $(ram_rss_kib "$PID")) / 1024))"
 }
 
-# share PERCENT: that much of what was let go came back.
+# share PERCENT: that much of what was let go came back. The lists of the small guests of an emulated RISC-V host were seen to
+# keep up to 4.3 %, which is too near to 5 to demand.
 share() {
 	[ "$(fallen_mib)" -ge $((hog * $1 / 100)) ]
 }
 
 for name in zeroes poison; do
 	guest_of $name
-	within 30 share 95 || fail "$name: of $hog MiB that the guest let go only $(fallen_mib) MiB came back"
+	within 30 share 95 || share "$(mib 95 93)" || fail "$name: of $hog MiB that the guest let go only $(fallen_mib) MiB came back"
 done
 # Not asked for, but told: how much it is in the end.
 steady "$all_pids" 10 || true
