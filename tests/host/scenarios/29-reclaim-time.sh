@@ -3,6 +3,7 @@
 # timeout: 240
 # cost: 40
 # archs: x86
+# slow: one minute, of a machine with nothing else to do: its figures are times
 
 # An emulated processor is so slow that waiting, which reporting does most, is cheap beside work: there the times are judged
 # only where one instruction is a nanosecond (run --icount), as on hardware that is not slow.
