@@ -195,20 +195,26 @@ static void apply_each(struct memory_device *device, struct reclaim_range merged
 	}
 }
 
-/* By itself, unless it was; r is how that ended. */
+/* A range of several whose release failed: by itself, unless it was, and r is how that ended.
+ * -errno: it could not be released and is plugged as before. 0: it stays unplugged. */
+static int release_alone(struct memory_device *device, struct reclaim_range range, bool was_alone,
+                         int r)
+{
+	if (!was_alone)
+		r = release(device, &range, 1);
+	return r < 0 && take_back(device, range, r) == 0 ? r : 0;
+}
+
 static void release_each(struct memory_device *device, size_t count, int r)
 {
 	struct mem_batch *batch = device->batch;
 
 	for (size_t i = 0; i < batch->count; i++) {
 		struct mem_entry *entry = &batch->entries[i];
-		struct reclaim_range range = range_of(device, entry);
 
 		if (!entry->is_grouped || entry->answer != MEMORY_DEVICE_ACK)
 			continue;
-		if (count > 1)
-			r = release(device, &range, 1);
-		if (r < 0 && take_back(device, range, r) == 0)
+		if (release_alone(device, range_of(device, entry), count == 1, r) < 0)
 			entry->answer = MEMORY_DEVICE_BUSY;
 	}
 }
@@ -267,20 +273,28 @@ static size_t find_plugged(struct memory_device *device, gpa_t *from)
 	return count;
 }
 
+/* 0, or -errno: some are plugged as before, with what they held. */
 static int unplug_runs(struct memory_device *device, size_t count)
 {
 	const struct reclaim_range *ranges = device->batch->ranges;
 	size_t done = 0;
-	int r = 0;
+	int r = 0, released;
 
 	while (done < count && !r) {
 		r = apply(device, MEMORY_DEVICE_UNPLUG, ranges[done]);
 		done += r == 0;
 	}
-	if (r == 0)
-		r = release(device, ranges, count);
-	for (size_t i = 0; r < 0 && i < done; i++)
-		(void)take_back(device, ranges[i], r);
+	if (r < 0) {
+		for (size_t i = 0; i < done; i++)
+			(void)take_back(device, ranges[i], r);
+		return r;
+	}
+	released = release(device, ranges, count);
+	for (size_t i = 0; released < 0 && i < count; i++) {
+		int alone = release_alone(device, ranges[i], count == 1, released);
+
+		r = r ? r : alone;
+	}
 	return r;
 }
 

@@ -475,6 +475,35 @@ static void test_release_fails_once(void **state)
 	assert_int_equal(mem_calls.plug_again, 0);
 }
 
+/* The same when all is to go; what alone fails too is kept, and no other run with it. */
+static void test_release_of_all_fails_once(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	request_size(f, 64 * MIB);
+	assert_int_equal(plug(f, 0, 2), ACK);
+	assert_int_equal(plug(f, 4, 2), ACK);
+	touch(f, 0, 2);
+	forget_calls();
+	mem_calls.fail_from = 2; /* after two of gmem_unplug: together, then the first alone */
+	mem_calls.fail_count = 2;
+	assert_int_equal(ask(f, UNPLUG_ALL, 0, 0), BUSY);
+	assert_int_equal(mem_calls.release, 3);
+	assert_int_equal(mem_calls.plug_again, 1);
+	assert_int_equal(*(uint8_t *)gmem_span(f->vm.memory, REGION_GPA, 1), 0x5a);
+	assert_int_equal(status(f).plugged_bytes, 4 * MIB);
+	assert_false(is_plugged(f, 4));
+	assert_int_equal(plug(f, 4, 2), ACK);
+	forget_calls();
+	mem_calls.fail_from = 2;
+	mem_calls.fail_count = 1;
+	assert_int_equal(ask(f, UNPLUG_ALL, 0, 0), ACK);
+	assert_int_equal(mem_calls.release, 3);
+	assert_int_equal(mem_calls.plug_again, 0);
+	assert_int_equal(status(f).plugged_bytes, 0);
+}
+
 static void check_truth(struct fixture *f)
 {
 	uint64_t plugged_bytes = 0;
@@ -555,6 +584,7 @@ int main(void)
 		TEST(test_unplug_fails),
 		TEST(test_release_fails),
 		TEST(test_release_fails_once),
+		TEST(test_release_of_all_fails_once),
 		TEST(test_every_call_fails),
 	};
 
