@@ -71,6 +71,14 @@ int client_status(int ret)
 	return ret == -EREMOTEIO ? EXIT_STATUS_REFUSED : EXIT_STATUS_FAILURE;
 }
 
+int client_end(struct client_connection *connection, const char *name, int ret, struct error *err)
+{
+	if (ret)
+		error_prefix(err, "%s", name);
+	client_disconnect(connection);
+	return client_status(ret);
+}
+
 void client_show_bar(uint64_t part_bytes, uint64_t whole_bytes, const char *text)
 {
 	char bar[PROGRESS_BAR_WIDTH + 1];
@@ -120,10 +128,7 @@ static int run_simple(const struct cmdline_command *command, int argc, char **ar
 			error_set(err, ret, "stop: its ebb is still there after %d s",
 			          STOP_TIMEOUT_MS / 1000);
 	}
-	if (ret)
-		error_prefix(err, "%s", arguments.name);
-	client_disconnect(&connection);
-	return client_status(ret);
+	return client_end(&connection, arguments.name, ret, err);
 }
 
 /* clang-format off */

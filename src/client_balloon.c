@@ -129,10 +129,7 @@ static int run_balloon(const struct cmdline_command *command, int argc, char **a
 		wait.stall_ns = (int64_t)arguments.stall_ns;
 	if (!ret && arguments.wait)
 		ret = client_wait_for(&wait, err);
-	if (ret)
-		error_prefix(err, "%s", arguments.name);
-	client_disconnect(&connection);
-	return client_status(ret);
+	return client_end(&connection, arguments.name, ret, err);
 }
 
 static const struct cmdline_option options[] = {

@@ -256,10 +256,7 @@ static int run_mem(const struct cmdline_command *command, int argc, char **argv,
 	if (ret)
 		return client_status(ret);
 	ret = run(&arguments, &connection, err);
-	if (ret)
-		error_prefix(err, "%s", arguments.name);
-	client_disconnect(&connection);
-	return client_status(ret);
+	return client_end(&connection, arguments.name, ret, err);
 }
 
 static const struct cmdline_option options[] = {

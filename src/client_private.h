@@ -36,6 +36,11 @@ bool client_parse(const struct cmdline_command *command, int argc, char **argv,
 /* The exit status for -errno from the functions below. */
 int client_status(int ret);
 
+struct client_connection;
+
+/* Hangs up, has the message begin with the guest's name, and is the exit status. */
+int client_end(struct client_connection *connection, const char *name, int ret, struct error *err);
+
 /* --- client_connection.c --- */
 
 #define CLIENT_REPLY_TIMEOUT_MS 10000

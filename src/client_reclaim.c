@@ -184,10 +184,7 @@ static int run_reclaim(const struct cmdline_command *command, int argc, char **a
 	if (ret)
 		return client_status(ret);
 	ret = reclaim(&arguments, &connection, err);
-	if (ret)
-		error_prefix(err, "%s", arguments.name);
-	client_disconnect(&connection);
-	return client_status(ret);
+	return client_end(&connection, arguments.name, ret, err);
 }
 
 static const struct cmdline_option options[] = {

@@ -305,10 +305,7 @@ static int run_stat(const struct cmdline_command *command, int argc, char **argv
 		return client_status(ret);
 	ret = arguments.watch ? client_watch_run(&connection, &arguments, err)
 	                      : print_once(&connection, &arguments, err);
-	if (ret)
-		error_prefix(err, "%s", arguments.name);
-	client_disconnect(&connection);
-	return client_status(ret);
+	return client_end(&connection, arguments.name, ret, err);
 }
 
 static const struct cmdline_option options[] = {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "guest_memory_table.h"
+#include "read_file.h"
 
 /* Lock held. A host pointer to what is there from gpa on, as far as one region holds it:
  * *ret_part_bytes of size_bytes. NULL: nothing. */
@@ -112,25 +113,6 @@ void gmem_note_write(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes
 		memory->watcher->written(memory->watcher, gpa, size_bytes);
 }
 
-/* Reads a part that one region holds. */
-static int load_part(uint8_t *hva, int fd, uint64_t file_offset, uint64_t size_bytes)
-{
-	while (size_bytes) {
-		ssize_t got = pread(fd, hva, size_bytes, (off_t)file_offset);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (!got)
-			return -EIO;
-		hva += got;
-		file_offset += (uint64_t)got;
-		size_bytes -= (uint64_t)got;
-	}
-	return 0;
-}
-
 int gmem_load_file(struct guest_memory *memory, gpa_t gpa, int fd, uint64_t file_offset,
                    uint64_t size_bytes)
 {
@@ -146,7 +128,7 @@ int gmem_load_file(struct guest_memory *memory, gpa_t gpa, int fd, uint64_t file
 			uint8_t *hva = part_at(memory, gpa, size_bytes, &part);
 
 			gmem_note_write(memory, gpa, part);
-			result = load_part(hva, fd, file_offset, part);
+			result = read_file(fd, file_offset, hva, part);
 			gpa += part;
 			file_offset += part;
 			size_bytes -= part;

@@ -10,6 +10,7 @@
 
 #include "ebb/bytes.h"
 #include "ebb/image.h"
+#include "read_file.h"
 
 #define IMAGE_NAME_MAX 320
 
@@ -26,26 +27,6 @@ struct image {
 	char name[IMAGE_NAME_MAX];
 	uint8_t head_buffer[];
 };
-
-static int read_file(int fd, uint64_t offset, void *buf, size_t size_bytes)
-{
-	uint8_t *to = buf;
-
-	while (size_bytes) {
-		ssize_t got = pread(fd, to, size_bytes, (off_t)offset);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (!got)
-			return -EIO;
-		to += got;
-		offset += (uint64_t)got;
-		size_bytes -= (size_t)got;
-	}
-	return 0;
-}
 
 static int check_file(struct image *image, struct error *err)
 {
