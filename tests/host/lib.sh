@@ -5,7 +5,8 @@
 #   $EBB  the program    $W  the scenario's own folder (and its working directory)    $RIG  the rig's files
 #
 # A scenario ends by pass, fail WHY or skip WHY; the first verdict counts. Its head may say
-#   # timeout: SECONDS   # cost: SECONDS (about; for sharing out)   # archs: x86 (not others)
+#   # timeout: SECONDS   # timeout-slow: SECONDS (with SLOW=1)   # cost: SECONDS (about; for sharing out)
+#   # archs: x86 (not others)
 #   # guests: SUITE-FLAVOUR… (kernels it boots beside $DEFAULT_GUEST; "standard" is $STANDARD_GUEST)
 #   # hosts: sid bookworm (L1 kernels, instead of the usual one)   # slow: WHY (runs only with SLOW=1 or by name)
 # and "# KEY-riscv: VALUE" in place of "# KEY: VALUE" for one architecture.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Deflate-on-OOM: a guest ballooned to the edge that then allocates more than it has survives (3 times; 20 with SLOW=1).
-# timeout: 900
+# timeout: 180
+# timeout-slow: 900
 # cost: 30
 # archs: x86
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A guest that begins to allocate in the middle of an ebb reclaim gets its memory and never meets its OOM killer (5 times; 100 with SLOW=1).
-# timeout: 900
+# timeout: 180
+# timeout-slow: 900
 # cost: 20
 # archs: x86
 

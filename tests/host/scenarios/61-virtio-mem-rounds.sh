@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A guest grows by 512 MiB and shrinks back, twice (6 GiB, 20 times with SLOW=1 and L1_MEM=8704), as a program allocates and frees.
-# timeout: 3000
+# timeout: 200
+# timeout-slow: 3000
 # cost: 50
 # slow-riscv: Debian's kernels have no virtio-mem there: one is built on demand (make kernel-riscv)
 # guests-riscv: own-mem
