@@ -52,8 +52,8 @@ struct balloon_run { /* virtio_balloon_reclaim.c's */
 	struct event_timer *timer; /* NULL until it is needed */
 	struct event_work begin;
 	int64_t phase_started_ns, moved_ns, statistics_seen_ns;
+	int64_t suspected_since_ns; /* 0: not suspected */
 	uint64_t last_actual_bytes, asked_actual_bytes, room_bytes;
-	bool suspected;
 };
 
 struct balloon_hint { /* virtio_balloon_hint.c's */

@@ -31,7 +31,7 @@ static void enter(struct balloon *balloon, enum balloon_run_phase phase)
 	struct balloon_run *run = &balloon->run;
 
 	run->phase_started_ns = run->moved_ns = monotonic_ns();
-	run->suspected = false;
+	run->suspected_since_ns = 0;
 	pthread_mutex_lock(&balloon->vdev.lock);
 	run->status.phase = phase;
 	pthread_mutex_unlock(&balloon->vdev.lock);
@@ -95,7 +95,6 @@ static struct run_view take_view(struct balloon *balloon, struct orders *ret_ord
 	pthread_mutex_lock(&balloon->vdev.lock);
 	view = (struct run_view){
 		.phase = run->status.phase,
-		.suspected = run->suspected,
 		.free_bytes = balloon->stats[VIRTIO_BALLOON_S_MEMFREE],
 		.keep_bytes = run->status.keep_bytes,
 		.room_bytes = run->room_bytes,
@@ -114,6 +113,7 @@ static struct run_view take_view(struct balloon *balloon, struct orders *ret_ord
 	run->last_actual_bytes = view.actual_bytes;
 	view.phase_ns = now_ns - run->phase_started_ns;
 	view.still_ns = now_ns - run->moved_ns;
+	view.suspected_ns = run->suspected_since_ns ? now_ns - run->suspected_since_ns : 0;
 	view.asked_actual_bytes = run->asked_actual_bytes;
 	view.fresh = updated_ns > run->statistics_seen_ns && view.free_bytes != UINT64_MAX;
 	if (view.fresh)
@@ -139,7 +139,10 @@ static void act(struct balloon *balloon, const struct run_view *view,
 	case RUN_HOLD:
 		if (view->phase == BALLOON_RUN_ASKING)
 			begin_inflating(balloon, view);
-		balloon->run.suspected = decision->action == RUN_HOLD;
+		if (decision->action == RUN_AIM)
+			balloon->run.suspected_since_ns = 0;
+		else if (!balloon->run.suspected_since_ns)
+			balloon->run.suspected_since_ns = monotonic_ns();
 		if (decision->target_bytes != view->target_bytes)
 			(void)balloon_aim(balloon, decision->target_bytes);
 		return;

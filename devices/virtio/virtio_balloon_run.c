@@ -23,9 +23,9 @@
  *
  * A guest that starts to allocate shows as free memory below 7/8 of the reserve, or as free memory
  * and balloon together less than at the start by half a reserve. Pages under way in a free page
- * report look like that too, up to 64 MiB, and are back at once: so the first sight only stops the
- * balloon, and the next statistics confirm it. Until then the guest has what deflate-on-oom gives
- * it.
+ * report look like that too, up to 64 MiB, and are back as soon as they are released: so the first
+ * sight only stops the balloon, and it takes another to confirm it, at once for the reserve and
+ * after 100 ms of nothing else for the sum. Until then the guest has what deflate-on-oom gives it.
  *
  * Bounds: 5 s for the first statistics, 60 s for inflating, 3 s without the balloon moving; 10 s
  * without moving when it deflates, after which the guest is left to it: the target is the old one.
@@ -40,6 +40,7 @@
 #define INFLATING_MAX_NS   (60 * NS_PER_S)
 #define INFLATING_STILL_NS (3 * NS_PER_S)
 #define DEFLATING_STILL_NS (10 * NS_PER_S)
+#define SUSPICION_NS       (100 * NS_PER_MS)
 #define WOBBLE_MIN_BYTES   (8 * MIB) /* what a guest that does nothing takes and gives */
 
 uint64_t run_default_keep(uint64_t ram_bytes)
@@ -114,12 +115,17 @@ static struct run_decision hold(const struct run_view *view)
 	};
 }
 
+static bool is_confirmed(const struct run_view *view, enum balloon_run_end rule)
+{
+	return view->suspected_ns > (rule == BALLOON_RUN_ALLOCATING ? SUSPICION_NS : 0);
+}
+
 static struct run_decision decide_inflating(const struct run_view *view)
 {
 	enum balloon_run_end rule = view->fresh ? broken_rule(view) : BALLOON_RUN_DONE;
 
 	if (rule != BALLOON_RUN_DONE)
-		return view->suspected ? let_go(rule) : hold(view);
+		return is_confirmed(view, rule) ? let_go(rule) : hold(view);
 	if (view->fresh && has_nothing_to_give(view))
 		return let_go(BALLOON_RUN_DONE);
 	if (view->phase_ns > INFLATING_MAX_NS)

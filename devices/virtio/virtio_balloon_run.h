@@ -11,7 +11,7 @@ struct run_view {
 	int64_t phase_ns;            /* since the phase began */
 	int64_t still_ns;            /* since the balloon last changed its size */
 	bool fresh;                  /* there are statistics that no look had yet */
-	bool suspected;              /* the statistics of the look before broke a rule */
+	int64_t suspected_ns;        /* since when all statistics broke a rule; 0: the last did not */
 	uint64_t free_bytes;         /* the guest's, by its last statistics */
 	uint64_t keep_bytes;         /* the reserve */
 	uint64_t room_bytes;         /* free at the start */
@@ -25,7 +25,7 @@ struct run_view {
 enum run_action {
 	RUN_WAIT,
 	RUN_AIM,    /* set the target to target_bytes */
-	RUN_HOLD,   /* as RUN_AIM; the next statistics are looked at with suspicion */
+	RUN_HOLD,   /* as RUN_AIM; statistics are looked at with suspicion */
 	RUN_LET_GO, /* release what waits, then deflate; end says why */
 	RUN_FINISH, /* the run is over; end counts where there was no RUN_LET_GO before */
 };

@@ -16,7 +16,8 @@ struct row {
 	const char *what;
 	enum balloon_run_phase phase;
 	unsigned int phase_ms, still_ms;
-	bool fresh, suspected;
+	bool fresh;
+	unsigned int suspected_ms;
 	uint64_t free, keep, room, base, actual, asked_actual, target;
 	struct {
 		enum run_action action;
@@ -32,7 +33,7 @@ static struct run_view view_of(const struct row *row)
 		.phase_ns = row->phase_ms * NS_PER_MS,
 		.still_ns = row->still_ms * NS_PER_MS,
 		.fresh = row->fresh,
-		.suspected = row->suspected,
+		.suspected_ns = row->suspected_ms * NS_PER_MS,
 		.free_bytes = row->free * MIB,
 		.keep_bytes = row->keep * MIB,
 		.room_bytes = row->room * MIB,
@@ -206,7 +207,7 @@ static void inflating(void **state)
 		{ .what = "below the reserve: then let go",
 		  INFLATING,
 		  .fresh = true,
-		  .suspected = true,
+		  .suspected_ms = 10,
 		  .free = 50,
 		  .actual = 700,
 		  .asked_actual = 700,
@@ -215,7 +216,7 @@ static void inflating(void **state)
 		{ .what = "a false alarm",
 		  INFLATING,
 		  .fresh = true,
-		  .suspected = true,
+		  .suspected_ms = 10,
 		  .free = 160,
 		  .actual = 700,
 		  .asked_actual = 700,
@@ -223,7 +224,7 @@ static void inflating(void **state)
 		  .expected = { RUN_AIM, 748 } },
 		{ .what = "a suspect who says nothing",
 		  INFLATING,
-		  .suspected = true,
+		  .suspected_ms = 10,
 		  .free = 50,
 		  .actual = 700,
 		  .target = 700,
@@ -236,10 +237,19 @@ static void inflating(void **state)
 		  .asked_actual = 400,
 		  .target = 400,
 		  .expected = { RUN_HOLD, 400 } },
+		{ .what = "it may be a report",
+		  INFLATING,
+		  .fresh = true,
+		  .suspected_ms = 100,
+		  .free = 380,
+		  .actual = 400,
+		  .asked_actual = 400,
+		  .target = 400,
+		  .expected = { RUN_HOLD, 400 } },
 		{ .what = "it goes on allocating",
 		  INFLATING,
 		  .fresh = true,
-		  .suspected = true,
+		  .suspected_ms = 110,
 		  .free = 380,
 		  .actual = 400,
 		  .asked_actual = 400,
