@@ -135,6 +135,22 @@ void device_config_set_string(struct device_config *config, const char *key, con
 	slot->value.string = value;
 }
 
+int device_config_add_string(struct device_config *config, const char *key, const char *value)
+{
+	const struct device_option *option = find_option(config, key);
+	size_t count = 0;
+
+	assert(option && option->type == DEVICE_OPTION_STRING && option->repeatable);
+	while (device_config_string_at(config, key, count))
+		count++;
+	if (count == DEVICE_REPEATS_MAX)
+		return -ENOSPC;
+	assert(config->property_count < DEVICE_PROPERTIES_MAX);
+	config->properties[config->property_count++] =
+		(struct device_property){ .key = option->key, .value.string = value };
+	return 0;
+}
+
 uint64_t device_config_number(const struct device_config *config, const char *key)
 {
 	const struct device_option *option = find_option(config, key);
@@ -156,4 +172,18 @@ const char *device_config_string(const struct device_config *config, const char 
 
 	assert(option && option->type == DEVICE_OPTION_STRING);
 	return property ? property->value.string : NULL;
+}
+
+const char *device_config_string_at(const struct device_config *config, const char *key,
+                                    size_t index)
+{
+	for (size_t i = 0; i < config->property_count; i++)
+		if (!strcmp(config->properties[i].key, key) && index-- == 0)
+			return config->properties[i].value.string;
+	return NULL;
+}
+
+bool device_config_given(const struct device_config *config, const char *key)
+{
+	return find_property(config, key) != NULL;
 }

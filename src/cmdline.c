@@ -71,18 +71,50 @@ static int find_long(const struct cmdline_command *command, const char *name,
 	return ret_found->class ? 0 : unknown_option(command, name, err);
 }
 
-static const struct cmdline_option *find_short(const struct cmdline_command *command, char name)
+static int find_short(const struct cmdline_command *command, char name,
+                      struct found_option *ret_found, struct error *err)
 {
+	size_t count;
+	const struct device_class *const *classes = device_classes(&count);
+
+	*ret_found = (struct found_option){ 0 };
 	for (size_t i = 0; i < command->option_count; i++) {
-		if (command->options[i].short_name == name)
-			return &command->options[i];
+		if (command->options[i].short_name == name) {
+			ret_found->option = &command->options[i];
+			return 0;
+		}
 	}
-	return NULL;
+	for (size_t i = 0; command->device_options && i < count; i++) {
+		if (classes[i]->option && classes[i]->short_option == name) {
+			ret_found->class = classes[i];
+			return 0;
+		}
+	}
+	return error_set(err, -EINVAL, "-%c: unknown option (see ebb help %s)", name,
+	                 command->name);
 }
 
-static int missing_argument(const char *name, const char *argument, struct error *err)
+static int missing_argument(const struct found_option *found, struct error *err)
 {
-	return error_set(err, -EINVAL, "--%s: no value (give --%s %s)", name, name, argument);
+	const char *name = found->class ? found->class->option : found->option->name;
+	char text[DEVICE_ARGUMENT_MAX];
+
+	return error_set(err, -EINVAL, "--%s: no value (give --%s %s)", name, name,
+	                 found->class ? cmdline_device_argument(found->class, text)
+	                              : found->option->argument);
+}
+
+static int parse_found(const struct found_option *found, const char *value, void *target,
+                       struct error *err)
+{
+	if (found->class)
+		return cmdline_parse_device(target, found->class, value, err);
+	return found->option->parse(target, found->option, value, err);
+}
+
+static bool takes_next_word(const struct found_option *found)
+{
+	return found->class || (found->option->argument && !argument_is_optional(found->option));
 }
 
 /* "--name", "--name=value", "--name value". *index is moved past what was used. */
@@ -98,24 +130,15 @@ static int parse_long(const struct cmdline_command *command, int argc, char **ar
 	ret = find_long(command, name, &found, err);
 	if (ret)
 		return ret;
-	if (found.option && !found.option->argument) {
-		if (value)
-			return error_set(err, -EINVAL, "--%s=%s: takes no value (give --%s)", name,
-			                 value, name);
-		return found.option->parse(target, found.option, NULL, err);
-	}
-	if (found.option && argument_is_optional(found.option))
-		return found.option->parse(target, found.option, value, err);
-	if (!value) {
+	if (found.option && !found.option->argument && value)
+		return error_set(err, -EINVAL, "--%s=%s: takes no value (give --%s)", name, value,
+		                 name);
+	if (!value && takes_next_word(&found)) {
 		if (*index + 1 >= argc)
-			return missing_argument(
-				name, found.option ? found.option->argument : "off|KEY[=VALUE],...",
-				err);
+			return missing_argument(&found, err);
 		value = argv[++*index];
 	}
-	if (found.class)
-		return cmdline_parse_device(target, found.class, value, err);
-	return found.option->parse(target, found.option, value, err);
+	return parse_found(&found, value, target, err);
 }
 
 /* "-v", "-vv", "-m1G", "-m 1G". */
@@ -123,22 +146,21 @@ static int parse_short(const struct cmdline_command *command, int argc, char **a
                        void *target, struct error *err)
 {
 	for (const char *letter = argv[*index] + 1; *letter; letter++) {
-		const struct cmdline_option *option = find_short(command, *letter);
+		struct found_option found;
 		const char *value = NULL;
-		int ret;
+		int ret = find_short(command, *letter, &found, err);
 
-		if (!option)
-			return error_set(err, -EINVAL, "-%c: unknown option (see ebb help %s)",
-			                 *letter, command->name);
-		if (option->argument && !argument_is_optional(option)) {
+		if (ret)
+			return ret;
+		if (takes_next_word(&found)) {
 			if (letter[1])
 				value = letter + 1;
 			else if (*index + 1 < argc)
 				value = argv[++*index];
 			else
-				return missing_argument(option->name, option->argument, err);
+				return missing_argument(&found, err);
 		}
-		ret = option->parse(target, option, value, err);
+		ret = parse_found(&found, value, target, err);
 		if (ret || value)
 			return ret;
 	}

@@ -119,10 +119,15 @@ EBB_MUST_CHECK int cmdline_parse_bool(const char *text, bool *ret_value);
 /* A line of help: what to type, and what it does, on the next line where that is long. */
 void cmdline_print_row(FILE *stream, const char *left, const char *help);
 
-/* Sets the device of class from "off", "on" or a list of its keys; adds one where a class may have
- * several. */
+/* Sets the device of class from "off", "none", "on" or a list of its keys; adds one where a class
+ * may have several. */
 EBB_MUST_CHECK int cmdline_parse_device(struct vm_config *config, const struct device_class *class,
                                         const char *value, struct error *err);
+
+/* What stands behind the option: "none|tap|user[,KEY[=VALUE],...]". */
+#define DEVICE_ARGUMENT_MAX 128
+const char *cmdline_device_argument(const struct device_class *class,
+                                    char text[DEVICE_ARGUMENT_MAX]);
 void cmdline_print_device_help(FILE *stream, const struct device_class *class);
 
 #endif

@@ -59,14 +59,6 @@ static int check_ids(const struct vm_config *config, struct error *err)
 	return 0;
 }
 
-static bool is_given(const struct device_config *device, const char *key)
-{
-	for (size_t i = 0; i < device->property_count; i++)
-		if (strcmp(device->properties[i].key, key) == 0)
-			return true;
-	return false;
-}
-
 /* A mistake in a size: "--virtio-mem id=vm0 KEY=SIZE: WHY". */
 static int wrong_size(const struct device_config *device, const char *key, const char *why,
                       uint64_t limit_bytes, struct error *err)
@@ -85,7 +77,7 @@ static int complete_block(const struct memory_config *memory, struct device_conf
 	uint64_t least_bytes = max_u64(BLOCK_MIN_BYTES, memory->backing.page_bytes);
 	uint64_t block_bytes = device_config_number(device, "block-size");
 
-	if (!is_given(device, "block-size")) {
+	if (!device_config_given(device, "block-size")) {
 		device_config_set_number(device, "block-size", max_u64(block_bytes, least_bytes));
 		return 0;
 	}
@@ -159,6 +151,24 @@ static int complete_memory_device(const struct vm_config *config, struct device_
 	return ret ? ret : check_node(&config->numa, device, err);
 }
 
+/* Of a device that is there because the user named it: what has no default. */
+static int check_required(const struct device_config *device, struct error *err)
+{
+	const struct device_class *class = device->class;
+
+	for (size_t i = 0; i < class->option_count; i++) {
+		const struct device_option *option = &class->options[i];
+
+		if (!class->option || !option->help || option->default_value >= option->min ||
+		    device_config_given(device, option->key))
+			continue;
+		return error_set(err, -EINVAL, "--%s: no %s (give %s=%s)", class->option,
+		                 option->key, option->key,
+		                 option->value_text ? option->value_text : "N");
+	}
+	return 0;
+}
+
 int config_complete_devices(struct vm_config *config, struct error *err)
 {
 	int ret = check_ids(config, err);
@@ -170,6 +180,8 @@ int config_complete_devices(struct vm_config *config, struct error *err)
 			choose_id(config, device);
 		if (device->class->is_memory)
 			ret = complete_memory_device(config, device, err);
+		else
+			ret = check_required(device, err);
 	}
-	return ret;
+	return ret ? ret : config_check_networks(config, err);
 }

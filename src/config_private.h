@@ -8,6 +8,9 @@
 /* config_numa.c: nodes without a gap, memory and vCPUs of each. After memory's size is known. */
 EBB_MUST_CHECK int config_complete_numa(struct vm_config *config, struct error *err);
 
+/* config_network.c: what goes together in one network interface, and in two. Once all have ids. */
+EBB_MUST_CHECK int config_check_networks(const struct vm_config *config, struct error *err);
+
 /* config_devices.c: ids, and what memory devices ask for. After the nodes are known. */
 EBB_MUST_CHECK int config_complete_devices(struct vm_config *config, struct error *err);
 

@@ -20,7 +20,8 @@
 #define VM_MEMORY_MAX_BYTES   (16 * TIB) /* an architecture or a host may take less */
 #define VM_TIMEOUT_MAX_S      UINT64_C(1000000000)
 #define DEVICE_ID_MAX         32 /* with NUL */
-#define DEVICE_PROPERTIES_MAX 12
+#define DEVICE_PROPERTIES_MAX 32
+#define DEVICE_REPEATS_MAX    16 /* values of one repeatable key */
 
 struct device_class;
 

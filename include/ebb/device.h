@@ -32,6 +32,10 @@ struct device_option {
 	uint64_t default_value; /* BOOL, UINT, SIZE (bytes) */
 	/* UINT and SIZE, inclusive; max 0: no limit. A default below min: it has to be given. */
 	uint64_t min, max;
+	const char *const *choices; /* STRING: the words it takes, up to a NULL; NULL: any */
+	bool repeatable;            /* STRING: each time adds one, see device_config_string_at */
+	const char *value_text;     /* help's word for the value, "FILE"; NULL: by the type */
+	const char *default_text;   /* help's words for the default; NULL: default_value */
 };
 
 struct device_class {
@@ -39,6 +43,11 @@ struct device_class {
 	const char *help; /* one line */
 	const char
 		*option; /* "balloon": `--balloon off|KEY[=VALUE],…`; NULL: no option of its own */
+	char short_option; /* 'n': `-n …` is the same; 0: none */
+	/* "kind": the first item of the list is the value of this key where no key stands before
+	 * it (`-n tap,queues=2`, `--vsock 42`, `-d FILE,readonly`); NULL: there is none such. A
+	 * STRING without choices takes what has a '=' too, unless that is one of the keys. */
+	const char *positional;
 	bool on_by_default; /* one is created unless `--OPTION off` */
 	/* "vm": each `--OPTION KEY[=VALUE],…` adds one, whose id is vm0, vm1 … unless the key id
 	 * says another; NULL: there is one, and the option adds to its keys. */
@@ -46,6 +55,11 @@ struct device_class {
 	/* It owns device memory (device_memory.h) and has the options size, requested-size,
 	 * block-size (all SIZE) and node (UINT), which vm_config_complete checks. */
 	bool is_memory;
+	/* A network interface: it has the options kind (STRING: "tap", "user"), ifname (STRING), fd
+	 * (UINT), vhost (BOOL), queues (UINT), mac (STRING) and forward (STRING, repeatable), which
+	 * vm_config_complete checks, also against those of other interfaces. network.h reads mac
+	 * and forward. */
+	bool is_network;
 	const struct device_option *options;
 	size_t option_count;
 	int (*create)(struct vm *vm, const struct device_config *config, struct device **ret_device,
@@ -98,12 +112,22 @@ void device_destroy_all(struct vm *vm);
 struct device *device_find(struct vm *vm, const char *class_name);
 
 /* Building and reading a configuration. set asserts that the key is in the class's table; id
- * defaults to the class's name. */
+ * defaults to the class's name. add is for keys that are repeatable: -ENOSPC past
+ * DEVICE_REPEATS_MAX. */
 void device_config_init(struct device_config *config, const char *class_name);
 void device_config_set_number(struct device_config *config, const char *key, uint64_t value);
 void device_config_set_string(struct device_config *config, const char *key, const char *value);
+EBB_MUST_CHECK int device_config_add_string(struct device_config *config, const char *key,
+                                            const char *value);
 uint64_t device_config_number(const struct device_config *config, const char *key);
 bool device_config_bool(const struct device_config *config, const char *key);
 const char *device_config_string(const struct device_config *config, const char *key); /* or NULL */
+
+/* The index-th value of a repeatable key, in the order given; NULL behind the last. */
+const char *device_config_string_at(const struct device_config *config, const char *key,
+                                    size_t index);
+
+/* Whether it was set at all, to the default or not. */
+bool device_config_given(const struct device_config *config, const char *key);
 
 #endif

@@ -231,6 +231,76 @@ static void some_devices_may_be_several(void **state)
 	assert_int_equal(device_config_number(&config.devices[1], "node"), 1);
 }
 
+/* `-n tap,…`, `--vsock 42`, `-d FILE,…`: the first item is a value without its key. */
+static void the_first_key_may_go_without_saying(void **state)
+{
+	struct vm_config config;
+	struct line line;
+	const struct device_config *devices = config.devices;
+
+	(void)state;
+	parse_ok(&line, "--balloon off -n tap,ifname=tap0,queues=2 -nuser --network=kind=user",
+	         &config);
+	assert_int_equal(config.device_count, 3);
+	assert_string_equal(devices[0].id, "net0");
+	assert_string_equal(device_config_string(&devices[0], "kind"), "tap");
+	assert_string_equal(device_config_string(&devices[0], "ifname"), "tap0");
+	assert_int_equal(device_config_number(&devices[0], "queues"), 2);
+	assert_string_equal(device_config_string(&devices[1], "kind"), "user");
+	assert_string_equal(device_config_string(&devices[2], "kind"), "user");
+	/* A key may come first, and the kind by its name behind it. */
+	parse_ok(&line, "--balloon off -n queues=3,kind=tap --vsock 42", &config);
+	assert_string_equal(device_config_string(&devices[0], "kind"), "tap");
+	assert_int_equal(device_config_number(&devices[1], "cid"), 42);
+	parse_ok(&line, "--balloon off --vsock 42 --vsock=cid=43", &config);
+	assert_int_equal(config.device_count, 1);
+	assert_int_equal(device_config_number(&devices[0], "cid"), 43);
+	parse_ok(&line, "--balloon off -n tap -n user --vsock 9 -n none --vsock none", &config);
+	assert_int_equal(config.device_count, 0);
+	parse_ok(&line, "--balloon none", &config);
+	assert_int_equal(config.device_count, 0);
+	/* A file's name may have a '=', but for what a key is called. */
+	parse_ok(&line, "--balloon off -d a=b.img,readonly -d readonly=on,file=c=d -d ids=x -d on",
+	         &config);
+	assert_string_equal(device_config_string(&devices[0], "file"), "a=b.img");
+	assert_true(device_config_bool(&devices[0], "readonly"));
+	assert_string_equal(device_config_string(&devices[1], "file"), "c=d");
+	assert_true(device_config_bool(&devices[1], "readonly"));
+	assert_string_equal(device_config_string(&devices[2], "file"), "ids=x");
+	assert_string_equal(device_config_string(&devices[3], "file"), "on");
+	parse_ok(&line, "--balloon off -d id=x,file=y -d a-name-that-is-longer-than-any-id.img=x",
+	         &config);
+	assert_string_equal(devices[0].id, "x");
+	assert_string_equal(device_config_string(&devices[1], "file"),
+	                    "a-name-that-is-longer-than-any-id.img=x");
+}
+
+static void keys_may_repeat(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct vm_config config;
+	char text[512] = "--balloon off -n user";
+	struct line line;
+
+	(void)state;
+	parse_ok(&line,
+	         "--balloon off -n user,forward=2222:22,mac=52:54:00:00:00:01,"
+	         "forward=udp:53:53,vhost=off",
+	         &config);
+	assert_string_equal(device_config_string_at(&config.devices[0], "forward", 0), "2222:22");
+	assert_string_equal(device_config_string_at(&config.devices[0], "forward", 1), "udp:53:53");
+	assert_null(device_config_string_at(&config.devices[0], "forward", 2));
+	assert_true(device_config_given(&config.devices[0], "vhost"));
+	assert_false(device_config_bool(&config.devices[0], "vhost"));
+	assert_false(device_config_given(&config.devices[0], "queues"));
+	for (unsigned int i = 0; i < DEVICE_REPEATS_MAX; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), ",forward=%u:1", i + 1);
+	parse_ok(&line, text, &config);
+	strcat(text, ",forward=99:1");
+	assert_int_equal(parse(&line, text, &config, &err), -EINVAL);
+	assert_string_equal(err.message, "--network forward=99:1: one too many (the limit is 16)");
+}
+
 static void mistakes_name_option_value_and_limit(void **state)
 {
 	static const struct {
@@ -291,10 +361,36 @@ static void mistakes_name_option_value_and_limit(void **state)
 		{ "--no-reboot=1", "--no-reboot=1: takes no value (give --no-reboot)" },
 		{ "--ballon off", "--ballon: unknown option (did you mean --balloon?)" },
 		{ "--kernl x", "--kernl: unknown option (did you mean --kernel?)" },
-		{ "--vsock 3", "--vsock: unknown option (see ebb help run)" },
+		{ "--vsok 3", "--vsok: unknown option (did you mean --vsock?)" },
 		{ "-z", "-z: unknown option (see ebb help run)" },
-		{ "-n tap", "-n: unknown option (see ebb help run)" },
-		{ "--balloon", "--balloon: no value (give --balloon off|KEY[=VALUE],...)" },
+		{ "--balloon", "--balloon: no value (give --balloon on|off|KEY[=VALUE],...)" },
+		{ "-n", "--network: no value (give --network none|tap|user[,KEY[=VALUE],...])" },
+		{ "--vsock", "--vsock: no value (give --vsock none|CID)" },
+		{ "-n tpa", "--network tpa: unknown (did you mean tap?)" },
+		{ "-n kind=usr", "--network kind=usr: unknown (did you mean user?)" },
+		{ "-n bridge", "--network bridge: unknown (give none, tap or user)" },
+		{ "-n kind=bridge", "--network kind=bridge: unknown (give tap or user)" },
+		{ "-n non", "--network non: unknown (did you mean none?)" },
+		{ "-n on", "--network on: unknown (did you mean none?)" },
+		{ "-n ,queues=2", "--network kind: no value (give kind=tap|user)" },
+		{ "-n tap,user", "--network user: unknown key (see ebb help run)" },
+		{ "-n ifnmae=x", "--network ifnmae: unknown key (did you mean ifname?)" },
+		{ "-n tap,mac=", "--network mac: no value (give mac=MAC)" },
+		{ "-n tap,vhost=perhaps",
+		  "--network vhost=perhaps: cannot be read (give on or off)" },
+		{ "-n tap,queues=9", "--network queues=9: out of range (give 1 to 8)" },
+		{ "-n ifname=tap0",
+		  "--network id=net0: neither tap nor user (begin with one of them)" },
+		{ "-n tap -n user,queues=2", "--network id=net1 queues=2: one with user (leave it "
+		                             "out, or begin with tap)" },
+		{ "--vsock 2", "--vsock 2: out of range (give 3 to 4294967294)" },
+		{ "--vsock 4294967295", "--vsock 4294967295: out of range (give 3 to 4294967294)" },
+		{ "--vsock cid=2", "--vsock cid=2: out of range (give 3 to 4294967294)" },
+		{ "--vsock on", "--vsock on: cannot be read (give a whole number)" },
+		{ "--vsock cdi=3", "--vsock cdi: unknown key (did you mean cid?)" },
+		{ "--vsock 3,port=4", "--vsock port: unknown key (see ebb help run)" },
+		{ "-d x,readonly=2", "--disk readonly=2: cannot be read (give on or off)" },
+		{ "-d ,readonly", "--disk file: no value (give file=FILE)" },
 		{ "--balloon free-page-repoting", "--balloon free-page-repoting: unknown key (did "
 		                                  "you mean free-page-reporting?)" },
 		{ "--balloon of", "--balloon of: unknown key (did you mean off?)" },
@@ -407,6 +503,13 @@ static void help_comes_from_the_tables(void **state)
 		"size=SIZE                 region (has to be given)\n",
 		"      --numa node=N[,KEY=VALUE,...]\n",
 		"random numbers (default off)\n",
+		"  -n, --network none|tap|user[,KEY[=VALUE],...]\n",
+		"kind=tap|user             where frames go (default none)\n",
+		"vhost=on|off              kernel (default where it can)\n",
+		"forward=VALUE             port (repeatable, default none)\n",
+		"  -d, --disk none|FILE[,KEY[=VALUE],...]\n",
+		"      --vsock none|CID        sockets (default off)\n",
+		"cid=CID                   address (has to be given)\n",
 		"\nMore.\n",
 	};
 	struct vm_config config;
@@ -543,6 +646,8 @@ int main(void)
 		cmocka_unit_test(devices_follow_their_classes),
 		cmocka_unit_test(some_devices_may_be_several),
 		cmocka_unit_test(too_many_devices_are_refused),
+		cmocka_unit_test(the_first_key_may_go_without_saying),
+		cmocka_unit_test(keys_may_repeat),
 		cmocka_unit_test(mistakes_name_option_value_and_limit),
 		cmocka_unit_test(too_many_initrds_are_refused),
 		cmocka_unit_test(help_comes_from_the_tables),

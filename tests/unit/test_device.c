@@ -42,6 +42,7 @@ static const struct device_option probe_options[] = {
 	{ .key = "fail", .type = DEVICE_OPTION_BOOL },
 	{ .key = "size", .type = DEVICE_OPTION_SIZE, .default_value = 17 },
 	{ .key = "path", .type = DEVICE_OPTION_STRING },
+	{ .key = "also", .type = DEVICE_OPTION_STRING, .repeatable = true },
 };
 
 static const struct device_class probe_class = {
@@ -71,6 +72,25 @@ static void test_config(void **state)
 	device_config_set_number(&config, "size", 8192); /* the last one counts, in the same slot */
 	assert_int_equal(device_config_number(&config, "size"), 8192);
 	assert_int_equal(config.property_count, 3);
+}
+
+static void test_repeated(void **state)
+{
+	static const char *const values[] = { "a", "b", "a" };
+	struct device_config config = { .class = &probe_class };
+
+	(void)state;
+	assert_false(device_config_given(&config, "size"));
+	assert_null(device_config_string_at(&config, "also", 0));
+	device_config_set_number(&config, "size", 17); /* the default, but said */
+	assert_true(device_config_given(&config, "size"));
+	for (size_t i = 0; i < DEVICE_REPEATS_MAX; i++)
+		assert_int_equal(device_config_add_string(&config, "also", values[i % 3]), 0);
+	assert_int_equal(device_config_add_string(&config, "also", "one more"), -ENOSPC);
+	for (size_t i = 0; i < DEVICE_REPEATS_MAX; i++)
+		assert_string_equal(device_config_string_at(&config, "also", i), values[i % 3]);
+	assert_null(device_config_string_at(&config, "also", DEVICE_REPEATS_MAX));
+	assert_int_equal(device_config_number(&config, "size"), 17);
 }
 
 static void test_config_init(void **state)
@@ -136,6 +156,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_repeated),
 		cmocka_unit_test(test_config_init),
 		cmocka_unit_test(test_resources),
 		cmocka_unit_test(test_create_and_destroy),

@@ -86,8 +86,91 @@ static const struct device_class memory_class = {
 	.destroy = destroy,
 };
 
-static const struct device_class *const classes[] = { &platform_class, &console_class, &rng_class,
-	                                              &balloon_class, &memory_class };
+static const char *const network_kinds[] = { "tap", "user", NULL };
+
+static const struct device_option network_options[] = {
+	{ .key = "kind",
+	  .help = "where frames go",
+	  .type = DEVICE_OPTION_STRING,
+	  .choices = network_kinds,
+	  .value_text = "tap|user" },
+	{ .key = "ifname", .help = "interface", .type = DEVICE_OPTION_STRING },
+	{ .key = "fd", .help = "descriptor", .type = DEVICE_OPTION_UINT, .max = INT32_MAX },
+	{ .key = "vhost",
+	  .help = "kernel",
+	  .type = DEVICE_OPTION_BOOL,
+	  .value_text = "on|off",
+	  .default_text = "where it can" },
+	{ .key = "queues",
+	  .help = "pairs",
+	  .type = DEVICE_OPTION_UINT,
+	  .default_value = 1,
+	  .min = 1,
+	  .max = 8 },
+	{ .key = "mac", .help = "address", .type = DEVICE_OPTION_STRING, .value_text = "MAC" },
+	{ .key = "forward", .help = "port", .type = DEVICE_OPTION_STRING, .repeatable = true },
+};
+
+static const struct device_class network_class = {
+	.name = "virtio-net",
+	.help = "network",
+	.option = "network",
+	.short_option = 'n',
+	.positional = "kind",
+	.id_prefix = "net",
+	.is_network = true,
+	.options = network_options,
+	.option_count = ARRAY_SIZE(network_options),
+	.create = create,
+	.destroy = destroy,
+};
+
+static const struct device_option disk_options[] = {
+	{ .key = "file",
+	  .help = "image",
+	  .type = DEVICE_OPTION_STRING,
+	  .value_text = "FILE",
+	  .default_text = "nothing" },
+	{ .key = "readonly", .help = "no writes", .type = DEVICE_OPTION_BOOL },
+};
+
+static const struct device_class disk_class = {
+	.name = "virtio-blk",
+	.help = "disk",
+	.option = "disk",
+	.short_option = 'd',
+	.positional = "file",
+	.id_prefix = "disk",
+	.options = disk_options,
+	.option_count = ARRAY_SIZE(disk_options),
+	.create = create,
+	.destroy = destroy,
+};
+
+static const struct device_option vsock_options[] = {
+	{ .key = "cid",
+	  .help = "address",
+	  .type = DEVICE_OPTION_UINT,
+	  .min = 3,
+	  .max = UINT32_MAX - 1,
+	  .value_text = "CID" },
+};
+
+static const struct device_class vsock_class = {
+	.name = "virtio-vsock",
+	.help = "sockets",
+	.option = "vsock",
+	.positional = "cid",
+	.options = vsock_options,
+	.option_count = ARRAY_SIZE(vsock_options),
+	.create = create,
+	.destroy = destroy,
+};
+
+static const struct device_class *const classes[] = { &platform_class, &console_class,
+	                                              &rng_class,      &balloon_class,
+	                                              &memory_class,   &network_class,
+	                                              &disk_class,     &vsock_class };
 
 const struct device_class *const *device_classes(size_t *ret_count)
 {
