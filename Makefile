@@ -50,7 +50,8 @@ CPPFLAGS_ALL = -D_GNU_SOURCE -DEBB_VERSION='"$(VERSION)"' -Iinclude
 CFLAGS_ALL   = -std=gnu11 -O2 -g $(WARNINGS) -MMD -MP -pthread $(CFLAGS)
 LDFLAGS_HARD := -Wl,-z,relro,-z,now -Wl,--as-needed
 
-LIBS := -ljansson $(if $(filter riscv,$(ARCH)),-lfdt)
+# liburing's archive: a shared library would be found, opened and mapped at each start, network or not.
+LIBS := -ljansson -l:liburing.a $(if $(filter riscv,$(ARCH)),-lfdt)
 
 # Objects of one source list for one flavour: $(call objects,FLAVOUR_DIR,SOURCES)
 objects = $(patsubst %,$(1)/obj/%.o,$(basename $(2)))
@@ -86,7 +87,7 @@ $(BUILD_DIR)/selftest.o: $(BUILD_DIR)/selftest.S
 
 # $(call flavour,DIR,COMPILER,FLAGS)
 define flavour
-$(1)/obj/%.o: %.c Makefile | $(SYSROOT)
+$(1)/obj/%.o: %.c Makefile | $(addsuffix /complete,$(SYSROOT))
 	@mkdir -p $$(@D)
 	@$$(if $$(Q),echo "  CC    $$@")
 	$$(Q)$(2) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $(3) -c -o $$@ $$<
@@ -111,8 +112,9 @@ $(eval $(call flavour,$(TSAN_DIR),$(CC),$(TSAN_FLAGS)))
 $(eval $(call flavour,$(FUZZ_DIR),$(FUZZ_CC),$(FUZZ_FLAGS)))
 
 ifneq ($(SYSROOT),)
-$(SYSROOT):
-	$(Q).ci/sysroot $@
+$(SYSROOT)/complete: .ci/sysroot
+	$(Q).ci/sysroot $(@D)
+	@touch $@
 endif
 
 # ---- The program ---------------------------------------------------------------------------------------------------
