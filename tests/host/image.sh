@@ -32,27 +32,31 @@ add_program() {
 	done || true
 }
 
-# module_order host|guest KERNEL-FOLDER: names to load, in order.
+# module_order host|guest KERNEL-FOLDER [GROUP]: names to load, in order.
 module_order() {
-	local name use
-	while read -r name use; do
-		[ "$use" = "$1" ] && [ -f "$2/modules/$name.ko" ] && printf '%s\n' "$name"
+	local name use group
+	while read -r name use group; do
+		[ "$use" = "$1" ] && [ "$group" = "${3:-}" ] && [ -f "$2/modules/$name.ko" ] && printf '%s\n' "$name"
 	done <"$here/modules"
 	return 0
 }
 
-# base FOLDER KERNEL-FOLDER host|guest: busybox with its names, the modules, the mount points.
+# base FOLDER KERNEL-FOLDER host|guest: busybox with its names, the modules and `load`, the mount points.
 base() {
-	local folder=$1 kernel=$2 name
+	local folder=$1 kernel=$2 name group
 	mkdir -p "$folder"/{bin,usr/bin,proc,sys,dev,run,tmp,modules}
 	cp "$busybox" "$folder/bin/busybox"
 	for name in $(runs_here "$busybox" --list); do
 		[ "$name" = busybox ] || ln -s busybox "$folder/bin/$name"
 	done
+	cp "$here/load" "$folder/bin/"
 	module_order "$3" "$kernel" >"$folder/modules/order"
-	while read -r name; do
+	for group in $(awk -v use="$3" '$2 == use && $3 != "" && !seen[$3]++ { print $3 }' "$here/modules"); do
+		module_order "$3" "$kernel" "$group" >"$folder/modules/order.$group"
+	done
+	cat "$folder"/modules/order* | while read -r name; do
 		cp "$kernel/modules/$name.ko" "$folder/modules/"
-	done <"$folder/modules/order"
+	done
 	"${cross}strip" --strip-debug "$folder"/modules/*.ko 2>/dev/null || true
 }
 
@@ -174,7 +178,7 @@ prepare_guest() {
 		: >"$folder/initrd"
 		return
 	fi
-	once "$folder/initrd" "$(key_of "$kernel/key" "$kernel/release" "$here/guest-init" "$here/image.sh" \
+	once "$folder/initrd" "$(key_of "$kernel/key" "$kernel/release" "$here/guest-init" "$here/load" "$here/image.sh" \
 		"$here"/programs/*.c)" make_guest "$kernel"
 	[ "$folder/vmlinuz" -ef "$kernel/vmlinuz" ] || ln -f "$kernel/vmlinuz" "$folder/vmlinuz" 2>/dev/null ||
 		cp "$kernel/vmlinuz" "$folder/vmlinuz"
@@ -185,7 +189,7 @@ prepare_guest() {
 prepare_l1() {
 	local kernel folder=$host_dir/l1/$1-$2
 	kernel=$("$here/fetch" --arch "$debian_arch" kernel "$1" "$2")
-	once "$folder/initrd" "$(key_of "$kernel/key" "$kernel/release" "$here/l1-init" "$here/image.sh" \
+	once "$folder/initrd" "$(key_of "$kernel/key" "$kernel/release" "$here/l1-init" "$here/load" "$here/image.sh" \
 		"$here/modules")" make_l1 "$kernel"
 	once "$folder/vmlinux" "$(key_of "$kernel/key" "$kernel/release" "$here/image.sh")" \
 		make_vmlinux "$kernel/vmlinuz"
