@@ -15,8 +15,9 @@ struct child_process;
 
 struct child_process_setup {
 	const char *const *argv; /* argv[0] is found in PATH; NULL-terminated */
-	int kept_fd; /* the one descriptor it inherits beside 0, 1 and 2, with the same number;
-	                -1: none. Borrowed */
+	int kept_fd;  /* the one descriptor it inherits beside 0, 1 and 2, with the same number;
+	                 -1: none. Borrowed */
+	int error_fd; /* its standard error; -1: ebb's. Borrowed */
 	struct event_loop *loop;
 	/* It ended by itself; wait_status as from waitpid. Not called once child_process_stop was.
 	 */
@@ -25,11 +26,15 @@ struct child_process_setup {
 };
 
 /*
- * Standard input and output are /dev/null, standard error is ebb's; no signal is blocked in it, and
- * it gets SIGKILL should ebb end. -ENOENT: no such program in PATH; -EACCES, -ENOMEM, -EAGAIN.
+ * Standard input and output are /dev/null. No signal is blocked in it and each has its default
+ * action; it is in a session of its own, out of reach of the terminal's keys; it gets SIGKILL
+ * should ebb end, unless it changes its user (the kernel forgets that then). -ENOENT: no such
+ * program in PATH; -EACCES, -ENOMEM, -EAGAIN.
  */
 EBB_MUST_CHECK int child_process_start(const struct child_process_setup *setup,
                                        struct child_process **ret_child, struct error *err);
+
+int child_process_pid(const struct child_process *child);
 
 /* SIGTERM, SIGKILL after grace_ns, and it is gone; frees. NULL is fine. */
 void child_process_stop(struct child_process *child, int64_t grace_ns);
