@@ -188,7 +188,7 @@ void pci_msix_update_control(struct pci_function *function)
 {
 	struct pci_msix *msix = function->msix;
 	uint16_t control;
-	bool enabled, masked, bus_master;
+	bool enabled, masked, bus_master, switched;
 
 	if (!msix)
 		return;
@@ -197,6 +197,7 @@ void pci_msix_update_control(struct pci_function *function)
 	enabled = control & PCI_MSIX_FLAGS_ENABLE;
 	masked = control & PCI_MSIX_FLAGS_MASKALL;
 	pthread_mutex_lock(&function->interrupt_lock);
+	switched = enabled != msix->enabled;
 	if (enabled != msix->enabled || masked != msix->masked || bus_master != msix->bus_master) {
 		msix->enabled = enabled;
 		msix->masked = masked;
@@ -204,6 +205,8 @@ void pci_msix_update_control(struct pci_function *function)
 		update_vectors(msix);
 	}
 	pthread_mutex_unlock(&function->interrupt_lock);
+	if (switched && function->ops->msix_switched)
+		function->ops->msix_switched(function);
 }
 
 void pci_msix_reset(struct pci_function *function)

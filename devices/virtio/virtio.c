@@ -197,7 +197,8 @@ void virtio_queue_kicked(struct virtio_device *vdev, unsigned int queue_index)
 {
 	struct guest_memory *memory = vdev->device.vm->memory;
 
-	if (!vdev->active || (virtio_status(vdev) & VIRTIO_CONFIG_S_NEEDS_RESET))
+	if (!vdev->active || virtqueue_is_lent(vdev->queues[queue_index]) ||
+	    (virtio_status(vdev) & VIRTIO_CONFIG_S_NEEDS_RESET))
 		return;
 	gmem_lock_shared(memory);
 	vdev->ops->queue_notify(vdev, queue_index);
@@ -437,9 +438,12 @@ struct queue_stop {
 static void stop_queue(void *ctx)
 {
 	const struct queue_stop *stop = ctx;
+	struct virtio_device *vdev = stop->vdev;
 
-	virtqueue_disable(stop->vdev->queues[stop->queue_index]);
-	set_ready(stop->vdev, stop->queue_index, false);
+	if (vdev->active && vdev->ops->queue_stop)
+		vdev->ops->queue_stop(vdev, stop->queue_index);
+	virtqueue_disable(vdev->queues[stop->queue_index]);
+	set_ready(vdev, stop->queue_index, false);
 }
 
 void virtio_queue_set_ready(struct virtio_device *vdev, unsigned int queue_index, bool ready)

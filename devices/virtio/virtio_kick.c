@@ -9,7 +9,9 @@
  *
  * Lent to vhost, the kick is watched by the kernel instead of the loop. For the other direction a
  * transport may have a descriptor that interrupts by itself (an MSI-X vector); where not, the loop
- * relays from an eventfd made for the loan.
+ * relays from an eventfd made for the loan. Either is good until the driver moves the queue's
+ * interrupt to another vector, or turns MSI-X on or off: then what is right now is looked up anew,
+ * on the loop, the borrower gets it, and one interrupt makes up for what the old one swallowed.
  *
  * Threads: start, stop, take and return on the device's loop; signals and moves on vCPU threads.
  * The device lock guards the descriptors.
@@ -30,14 +32,20 @@ struct virtio_kick {
 	struct event_source *source; /* NULL: closed or lent */
 	struct ioeventfd ioeventfd;
 	bool assigned;
+	bool lent;
+	struct virtio_queue_borrower borrower;
+	int call_fd;  /* while lent */
 	int relay_fd; /* -1: not lent, or the transport's own descriptor is */
 	struct event_source *relay_source;
 };
+
+static void take_anew(void *ctx);
 
 int virtio_kicks_create(struct virtio_device *vdev)
 {
 	unsigned int count = vdev->info->queue_count;
 
+	event_work_init(&vdev->interrupts_moved, vdev->loop, take_anew, vdev);
 	vdev->kicks = calloc(count ? count : 1, sizeof(*vdev->kicks));
 	if (!vdev->kicks)
 		return -ENOMEM;
@@ -125,12 +133,23 @@ static void close_relay(struct virtio_kick *kick)
 	kick->relay_fd = -1;
 }
 
+static void set_lent(struct virtio_kick *kick, bool lent)
+{
+	struct virtio_device *vdev = kick->vdev;
+
+	pthread_mutex_lock(&vdev->lock);
+	vdev->queues_lent += (lent ? 1U : 0U) - (kick->lent ? 1U : 0U);
+	kick->lent = lent;
+	pthread_mutex_unlock(&vdev->lock);
+}
+
 static void close_kick(struct virtio_kick *kick)
 {
 	int fd = kick->fd;
 
 	if (fd < 0)
 		return;
+	set_lent(kick, false);
 	close_relay(kick);
 	event_loop_remove(kick->source);
 	kick->source = NULL;
@@ -170,6 +189,7 @@ void virtio_kicks_stop(struct virtio_device *vdev)
 {
 	for (unsigned int i = 0; i < vdev->info->queue_count; i++)
 		close_kick(&vdev->kicks[i]);
+	event_work_cancel(&vdev->interrupts_moved);
 }
 
 void virtio_kicks_moved(struct virtio_device *vdev)
@@ -190,23 +210,80 @@ void virtio_queue_kick(struct virtio_device *vdev, unsigned int queue_index)
 	pthread_mutex_unlock(&vdev->lock);
 }
 
+/* --- the loan --- */
+
+/* What interrupts for the queue now, made if need be; a relay that is there stays. */
+static int find_call_fd(struct virtio_kick *kick)
+{
+	struct virtio_transport *transport = kick->vdev->transport;
+	int fd = transport->ops->interrupt_fd(transport, kick->queue_index);
+	int ret;
+
+	if (fd >= 0)
+		return fd;
+	if (kick->relay_fd < 0) {
+		ret = open_watched(kick, relay_arrived, &kick->relay_fd, &kick->relay_source);
+		if (ret)
+			return ret;
+	}
+	return kick->relay_fd;
+}
+
+static void take_one_anew(struct virtio_kick *kick)
+{
+	struct virtio_device *vdev = kick->vdev;
+	int call_fd = find_call_fd(kick);
+
+	if (call_fd < 0) {
+		virtio_device_broken(vdev, "queue %u: no interrupts any more", kick->queue_index);
+		return;
+	}
+	if (call_fd == kick->call_fd)
+		return;
+	kick->call_fd = call_fd;
+	if (kick->borrower.call_moved)
+		kick->borrower.call_moved(kick->borrower.ctx, kick->queue_index, call_fd);
+	if (call_fd != kick->relay_fd)
+		close_relay(kick);
+	vdev->transport->ops->notify_used(vdev->transport, kick->queue_index);
+}
+
+static void take_anew(void *ctx)
+{
+	struct virtio_device *vdev = ctx;
+
+	for (unsigned int i = 0; i < vdev->info->queue_count; i++)
+		if (vdev->kicks[i].lent)
+			take_one_anew(&vdev->kicks[i]);
+}
+
+void virtio_interrupts_moved(struct virtio_device *vdev)
+{
+	pthread_mutex_lock(&vdev->lock);
+	if (vdev->queues_lent)
+		event_work_post(&vdev->interrupts_moved);
+	pthread_mutex_unlock(&vdev->lock);
+}
+
 int virtio_queue_take_eventfds(struct virtio_device *vdev, unsigned int queue_index,
-                               int *ret_kick_fd, int *ret_call_fd, struct error *err)
+                               const struct virtio_queue_borrower *borrower, int *ret_kick_fd,
+                               int *ret_call_fd, struct error *err)
 {
 	struct virtio_kick *kick = &vdev->kicks[queue_index];
-	int call_fd, ret;
+	int call_fd;
 
 	if (kick->fd < 0)
 		return error_set(err, -ENOTCONN, "%s: queue %u is not in use", vdev->device.id,
 		                 queue_index);
-	call_fd = vdev->transport->ops->interrupt_fd(vdev->transport, queue_index);
+	/* Lent before its interrupt is looked up, so that no move is missed. */
+	set_lent(kick, true);
+	call_fd = find_call_fd(kick);
 	if (call_fd < 0) {
-		ret = open_watched(kick, relay_arrived, &kick->relay_fd, &kick->relay_source);
-		if (ret)
-			return error_set_errno(err, ret, "%s: queue %u", vdev->device.id,
-			                       queue_index);
-		call_fd = kick->relay_fd;
+		set_lent(kick, false);
+		return error_set_errno(err, call_fd, "%s: queue %u", vdev->device.id, queue_index);
 	}
+	kick->call_fd = call_fd;
+	kick->borrower = borrower ? *borrower : (struct virtio_queue_borrower){ NULL, NULL };
 	event_loop_remove(kick->source);
 	kick->source = NULL;
 	*ret_kick_fd = kick->fd;
@@ -218,8 +295,9 @@ void virtio_queue_return_eventfds(struct virtio_device *vdev, unsigned int queue
 {
 	struct virtio_kick *kick = &vdev->kicks[queue_index];
 
-	if (kick->fd < 0 || kick->source)
+	if (!kick->lent)
 		return;
+	set_lent(kick, false);
 	/* A call that the loop has not come to yet goes with its source; one too many is allowed.
 	 */
 	if (kick->relay_fd >= 0)

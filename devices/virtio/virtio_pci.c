@@ -232,6 +232,7 @@ static void write_queue(struct virtio_pci *pci, unsigned int offset, uint64_t va
 	switch (offset) {
 	case VIRTIO_PCI_COMMON_Q_MSIX:
 		set_vector(pci, queue_vector(pci, queue_index), value);
+		virtio_interrupts_moved(vdev);
 		return;
 	case VIRTIO_PCI_COMMON_Q_ENABLE:
 		if (value == 1) /* 4.1.4.3.2: a driver never writes 0 */
@@ -445,8 +446,14 @@ static void window_write(struct pci_function *function, unsigned int offset,
 	registers_write(pci, target, data, length);
 }
 
+static void msix_switched(struct pci_function *function)
+{
+	virtio_interrupts_moved(from_function(function)->transport.vdev);
+}
+
 static const struct pci_function_ops function_ops = {
 	.bar_mapped = bar_mapped,
+	.msix_switched = msix_switched,
 	.config_read = window_read,
 	.config_write = window_write,
 };

@@ -21,6 +21,11 @@
  * queue queue-size chains in flight. A descriptor of length 0 is allowed, as nothing forbids it: it
  * counts as a descriptor and adds no segment.
  *
+ * A ring that is lent is the kernel's alone: nothing here touches it until it comes back. Then the
+ * available index is what the borrower says, and the used index what the ring holds, which counts
+ * only if no more than queue-size chains lie between the two. Chains that the borrower took and
+ * never gave back stay out, as ours would.
+ *
  * Threads: the caller's; see the header.
  */
 #include "ebb/virtqueue.h"
@@ -41,7 +46,7 @@
 struct virtqueue {
 	struct guest_memory *memory;
 	uint16_t size_max;
-	bool enabled, broken;
+	bool enabled, broken, lent;
 	bool notification; /* the device wants to hear of available buffers */
 	struct virtqueue_config config;
 	uint64_t generation; /* of guest memory, that these belong to; 0: none */
@@ -130,24 +135,37 @@ uint16_t virtqueue_size_max(const struct virtqueue *vq)
 	return vq->size_max;
 }
 
+/* What the three areas take (2.7). */
+static size_t descriptor_bytes(const struct virtqueue *vq)
+{
+	return sizeof(struct vring_desc) * vq->config.size;
+}
+
+static size_t driver_bytes(const struct virtqueue *vq)
+{
+	return offsetof(struct vring_avail, ring) + sizeof(uint16_t) * vq->config.size +
+	       (vq->config.event_index ? sizeof(uint16_t) : 0);
+}
+
+static size_t device_bytes(const struct virtqueue *vq)
+{
+	return offsetof(struct vring_used, ring) +
+	       sizeof(struct vring_used_elem) * vq->config.size +
+	       (vq->config.event_index ? sizeof(uint16_t) : 0);
+}
+
 /* Has pointers to the areas that are good now. -EFAULT. */
 static int map_rings(struct virtqueue *vq)
 {
 	const struct virtqueue_config *config = &vq->config;
 	uint64_t generation = gmem_generation(vq->memory);
-	size_t event_bytes = config->event_index ? sizeof(uint16_t) : 0;
 
 	if (vq->generation == generation)
 		return 0;
 	vq->generation = 0;
-	vq->descriptors = gmem_span(vq->memory, config->descriptor_gpa,
-	                            sizeof(struct vring_desc) * config->size);
-	vq->avail = gmem_span(vq->memory, config->driver_gpa,
-	                      offsetof(struct vring_avail, ring) + sizeof(uint16_t) * config->size +
-	                              event_bytes);
-	vq->used = gmem_span(vq->memory, config->device_gpa,
-	                     offsetof(struct vring_used, ring) +
-	                             sizeof(struct vring_used_elem) * config->size + event_bytes);
+	vq->descriptors = gmem_span(vq->memory, config->descriptor_gpa, descriptor_bytes(vq));
+	vq->avail = gmem_span(vq->memory, config->driver_gpa, driver_bytes(vq));
+	vq->used = gmem_span(vq->memory, config->device_gpa, device_bytes(vq));
 	if (!vq->descriptors || !vq->avail || !vq->used)
 		return -EFAULT;
 	vq->generation = generation;
@@ -157,7 +175,7 @@ static int map_rings(struct virtqueue *vq)
 /* Whether the rings may be touched at all. */
 static bool is_usable(struct virtqueue *vq)
 {
-	if (!vq->enabled)
+	if (!vq->enabled || vq->lent)
 		return false;
 	if (map_rings(vq)) {
 		vq->broken = true;
@@ -191,6 +209,7 @@ void virtqueue_disable(struct virtqueue *vq)
 {
 	vq->enabled = false;
 	vq->broken = false;
+	vq->lent = false;
 	vq->generation = 0;
 	vq->descriptors = NULL;
 	vq->avail = NULL;
@@ -336,7 +355,7 @@ int virtqueue_pop(struct virtqueue *vq, struct virtq_chain *ret_chain)
 {
 	int got;
 
-	if (!vq->enabled)
+	if (!vq->enabled || vq->lent)
 		return 0;
 	if (vq->broken || !is_usable(vq))
 		return -EPROTO;
@@ -482,4 +501,72 @@ void virtqueue_disable_notification(struct virtqueue *vq)
 		return;
 	store_u16(&vq->used->flags, VRING_USED_F_NO_NOTIFY);
 	note_used_written(vq);
+}
+
+/* --- lending --- */
+
+int virtqueue_lend(struct virtqueue *vq, struct virtqueue_loan *ret_loan)
+{
+	int result;
+
+	if (!vq->enabled)
+		return -ENOTCONN;
+	if (vq->lent)
+		return -EALREADY;
+	if (vq->broken)
+		return -EPROTO;
+	if (vq->in_flight || vq->published != vq->next_used)
+		return -EBUSY;
+	gmem_lock_shared(vq->memory);
+	result = map_rings(vq);
+	gmem_unlock_shared(vq->memory);
+	if (result < 0)
+		return result;
+	vq->lent = true;
+	*ret_loan = (struct virtqueue_loan){
+		.descriptors = vq->descriptors,
+		.driver_area = vq->avail,
+		.device_area = vq->used,
+		.descriptor_bytes = descriptor_bytes(vq),
+		.driver_bytes = driver_bytes(vq),
+		.device_bytes = device_bytes(vq),
+		.size = vq->config.size,
+		.next_avail = vq->next_avail,
+	};
+	return 0;
+}
+
+/* Shared lock held. */
+static int read_back(struct virtqueue *vq, uint16_t next_avail)
+{
+	uint16_t used_index;
+
+	if (map_rings(vq))
+		return -EFAULT;
+	used_index = load_u16(&vq->used->idx);
+	if ((uint16_t)(next_avail - used_index) > vq->config.size)
+		return -EPROTO;
+	vq->next_avail = vq->avail_index = next_avail;
+	vq->next_used = vq->published = vq->notified = used_index;
+	vq->in_flight = (uint16_t)(next_avail - used_index);
+	return 0;
+}
+
+int virtqueue_take_back(struct virtqueue *vq, uint16_t next_avail)
+{
+	int result;
+
+	if (!vq->lent)
+		return 0;
+	vq->lent = false;
+	gmem_lock_shared(vq->memory);
+	result = read_back(vq, next_avail);
+	gmem_unlock_shared(vq->memory);
+	vq->broken = result < 0;
+	return result;
+}
+
+bool virtqueue_is_lent(const struct virtqueue *vq)
+{
+	return vq->lent;
 }

@@ -65,6 +65,8 @@ struct pci_function_ops {
 	 * function's lock. May be NULL. */
 	void (*bar_mapped)(struct pci_function *function, unsigned int bar, gpa_t gpa,
 	                   bool enabled);
+	/* MSI-X went on or off. Under the function's lock. May be NULL. */
+	void (*msix_switched)(struct pci_function *function);
 	/* A config access to writable bytes of a capability (pci_add_capability with a mask). No
 	 * lock is held. May be NULL. read: before the value is taken. write: after the bytes
 	 * changed. offset is absolute. */

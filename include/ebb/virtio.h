@@ -44,6 +44,9 @@ struct virtio_device_ops { /* static const, never patched; all but queue_notify 
 	/* On return no thread touches guest memory for vdev. Queues are still enabled. */
 	void (*deactivate)(struct virtio_device *vdev);
 	void (*queue_notify)(struct virtio_device *vdev, unsigned int queue_index);
+	/* The driver takes one queue of a running device back (MMIO's QueueReady): on return
+	 * nothing uses it. On the loop. NULL: queue_notify alone uses queues. */
+	void (*queue_stop)(struct virtio_device *vdev, unsigned int queue_index);
 	/* offset and size lie in the config space; vdev->config already holds the new bytes. NULL:
 	 * writes are ignored. */
 	void (*config_write)(struct virtio_device *vdev, size_t offset, size_t size_bytes);
@@ -98,7 +101,9 @@ struct virtio_device { /* embedded first in a device's own struct */
 	struct virtqueue *queues[VIRTIO_QUEUES_MAX];
 	struct virtqueue_config queue_configs[VIRTIO_QUEUES_MAX];
 	bool queue_ready[VIRTIO_QUEUES_MAX]; /* enabled by the driver */
-	struct virtio_kick *kicks;           /* one a queue; virtio_kick.c's */
+	struct virtio_kick *kicks;           /* one a queue; virtio_kick.c's, as the next two */
+	unsigned int queues_lent;
+	struct event_work interrupts_moved;
 	struct log_ratelimit log_limit;
 	struct metric_counter needs_reset_count;
 };
@@ -155,10 +160,19 @@ void virtio_device_broken(struct virtio_device *vdev, const char *format, ...) E
 
 /*
  * Lends a queue's two eventfds, for vhost: kick (the driver notifies) and call (interrupts the
- * driver), owned by the core. queue_notify stays silent until they are given back, which ends with
- * one notification for what came meanwhile. On the device's loop, between activate and deactivate.
+ * driver), owned by the core. queue_notify stays silent while the queue's ring is lent too
+ * (virtqueue_lend), and giving them back ends with one notification for what came meanwhile. On the
+ * device's loop, between activate and deactivate. -ENOTCONN: the driver did not enable the queue;
+ * -errno of eventfd and epoll.
  */
+struct virtio_queue_borrower {
+	/* The driver moved the queue's interrupt: call_fd is another from now on, and the one
+	 * before may be closed once this returns. On the device's loop. */
+	void (*call_moved)(void *ctx, unsigned int queue_index, int call_fd);
+	void *ctx;
+};
 EBB_MUST_CHECK int virtio_queue_take_eventfds(struct virtio_device *vdev, unsigned int queue_index,
+                                              const struct virtio_queue_borrower *borrower,
                                               int *ret_kick_fd, int *ret_call_fd,
                                               struct error *err);
 void virtio_queue_return_eventfds(struct virtio_device *vdev, unsigned int queue_index);
@@ -200,6 +214,10 @@ void virtio_queue_kick(struct virtio_device *vdev, unsigned int queue_index);
 
 /* kick_address answers differently now. */
 void virtio_kicks_moved(struct virtio_device *vdev);
+
+/* interrupt_fd answers differently now. Any thread, without the lock; who borrowed call
+ * descriptors is told on the loop. */
+void virtio_interrupts_moved(struct virtio_device *vdev);
 
 /* The queue's kick arrived: runs queue_notify. On the device's loop. */
 void virtio_queue_kicked(struct virtio_device *vdev, unsigned int queue_index);

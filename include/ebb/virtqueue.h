@@ -116,4 +116,27 @@ bool virtqueue_should_notify(struct virtqueue *vq);
 bool virtqueue_enable_notification(struct virtqueue *vq);
 void virtqueue_disable_notification(struct virtqueue *vq);
 
+/*
+ * Lending the ring to the host's kernel (vhost), which then is the device side: host addresses of
+ * the three parts, each of them checked to lie in guest memory whole, and where to go on. They are
+ * the kernel's to touch, by this mapping, for as long as guest memory stays what it is there.
+ *
+ * While it is lent, every call above finds nothing to do. -ENOTCONN: not enabled; -EALREADY: lent;
+ * -EBUSY: chains are out, or pushed and not published; -EPROTO: broken, -EFAULT: its memory is
+ * gone.
+ */
+struct virtqueue_loan {
+	void *descriptors, *driver_area, *device_area;
+	uint64_t descriptor_bytes, driver_bytes, device_bytes;
+	uint16_t size;
+	uint16_t next_avail;
+};
+EBB_MUST_CHECK int virtqueue_lend(struct virtqueue *vq, struct virtqueue_loan *ret_loan);
+
+/* The borrower is through, and took available entries up to next_avail. What it published is read
+ * from the ring, and so guest-controlled: -EPROTO, with the queue broken, when the two cannot be;
+ * -EFAULT likewise, when the ring is gone. Not lent: does nothing. */
+int virtqueue_take_back(struct virtqueue *vq, uint16_t next_avail);
+bool virtqueue_is_lent(const struct virtqueue *vq);
+
 #endif

@@ -291,12 +291,12 @@ static void eventfds_are_lent_and_come_back(void **state)
 
 	(void)state;
 	set_up(&f);
-	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, &kick_fd, &call_fd, &err),
+	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, NULL, &kick_fd, &call_fd, &err),
 	                 -ENOTCONN);
 	assert_int_equal(err.code, -ENOTCONN);
 	assert_int_equal(kick_fd, -1);
 	assert_true(start(&f, 2));
-	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, &kick_fd, &call_fd, NULL), 0);
+	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, NULL, &kick_fd, &call_fd, NULL), 0);
 	machine_write(&f.machine, 0x1000, 0, 4);
 	machine_settle(&f.machine);
 	assert_int_equal(f.probe->notifications[0], 0); /* the borrower's to see */
@@ -323,7 +323,7 @@ static void call_and_return(void *ctx)
 	uint64_t one = 1;
 	int kick_fd, call_fd;
 
-	assert_int_equal(virtio_queue_take_eventfds(f->vdev, 0, &kick_fd, &call_fd, NULL), 0);
+	assert_int_equal(virtio_queue_take_eventfds(f->vdev, 0, NULL, &kick_fd, &call_fd, NULL), 0);
 	assert_int_equal(write(call_fd, &one, sizeof(one)), sizeof(one));
 	virtio_queue_return_eventfds(f->vdev, 0);
 }
@@ -350,8 +350,63 @@ static void transports_own_descriptor_is_lent(void **state)
 	set_up(&f);
 	f.toy->interrupt_fd = 0; /* any: it is only passed on */
 	assert_true(start(&f, 1));
-	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, &kick_fd, &call_fd, NULL), 0);
+	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, NULL, &kick_fd, &call_fd, NULL), 0);
 	assert_int_equal(call_fd, 0);
+	tear_down(&f);
+}
+
+static struct {
+	unsigned int queue_index, times;
+	int call_fd;
+} moved;
+
+static void call_moved(void *ctx, unsigned int queue_index, int call_fd)
+{
+	assert_ptr_equal(ctx, &moved);
+	moved.queue_index = queue_index;
+	moved.call_fd = call_fd;
+	moved.times++;
+}
+
+/* From a vector to the line, to another vector, and to the same one. */
+static void borrower_follows_the_interrupt(void **state)
+{
+	const struct virtio_queue_borrower borrower = { .call_moved = call_moved, .ctx = &moved };
+	struct fixture f;
+	uint64_t one = 1;
+	int kick_fd, call_fd;
+
+	(void)state;
+	memset(&moved, 0, sizeof(moved));
+	set_up(&f);
+	f.toy->interrupt_fd = 0;
+	assert_true(start(&f, 2));
+	virtio_interrupts_moved(f.vdev); /* nothing is lent */
+	assert_int_equal(
+		virtio_queue_take_eventfds(f.vdev, 1, &borrower, &kick_fd, &call_fd, NULL), 0);
+	assert_int_equal(call_fd, 0);
+	f.toy->interrupt_fd = -ENOTSUP;
+	virtio_interrupts_moved(f.vdev);
+	machine_settle(&f.machine);
+	assert_int_equal(moved.times, 1);
+	assert_int_equal(moved.queue_index, 1);
+	assert_int_equal(f.toy->notified, 1); /* for what the old one swallowed */
+	assert_int_equal(write(moved.call_fd, &one, sizeof(one)), sizeof(one));
+	machine_settle(&f.machine);
+	assert_int_equal(f.toy->notified, 2);
+	virtio_interrupts_moved(f.vdev);
+	machine_settle(&f.machine);
+	assert_int_equal(moved.times, 1); /* the relay is as good as before */
+	f.toy->interrupt_fd = 0;
+	virtio_interrupts_moved(f.vdev);
+	machine_settle(&f.machine);
+	assert_int_equal(moved.times, 2);
+	assert_int_equal(moved.call_fd, 0);
+	assert_int_equal(open_descriptors(), f.open_before + 2); /* the relay is closed */
+	virtio_queue_return_eventfds(f.vdev, 1);
+	virtio_interrupts_moved(f.vdev);
+	machine_settle(&f.machine);
+	assert_int_equal(moved.times, 2);
 	tear_down(&f);
 }
 
@@ -363,7 +418,7 @@ static void reset_while_lent_closes_all(void **state)
 	(void)state;
 	set_up(&f);
 	assert_true(start(&f, 1));
-	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, &kick_fd, &call_fd, NULL), 0);
+	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, NULL, &kick_fd, &call_fd, NULL), 0);
 	assert_int_equal(open_descriptors(), f.open_before + 2); /* kick and relay */
 	tear_down(&f);
 }
@@ -380,6 +435,7 @@ int main(void)
 		cmocka_unit_test(eventfds_are_lent_and_come_back),
 		cmocka_unit_test(last_call_is_not_lost),
 		cmocka_unit_test(transports_own_descriptor_is_lent),
+		cmocka_unit_test(borrower_follows_the_interrupt),
 		cmocka_unit_test(reset_while_lent_closes_all),
 	};
 

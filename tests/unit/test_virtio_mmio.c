@@ -293,7 +293,7 @@ static void call_eventfd_is_relayed(void **state)
 	set_up(&f);
 	start(&f);
 	vdev = &f.probe->vdev;
-	assert_int_equal(virtio_queue_take_eventfds(vdev, 0, &kick_fd, &call_fd, NULL), 0);
+	assert_int_equal(virtio_queue_take_eventfds(vdev, 0, NULL, &kick_fd, &call_fd, NULL), 0);
 	f.probe->notifications[0] = 0;
 	out(&f, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	machine_settle(&f.machine);

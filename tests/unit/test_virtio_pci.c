@@ -475,7 +475,7 @@ static void vector_is_lent_to_vhost(void **state)
 	start(&f);
 	enable_msix(&f);
 	map_vectors(&f);
-	assert_int_equal(virtio_queue_take_eventfds(&f.probe->vdev, 1, &kick_fd, &call_fd, NULL),
+	assert_int_equal(virtio_queue_take_eventfds(&f.probe->vdev, 1, NULL, &kick_fd, &call_fd, NULL),
 	                 0);
 	assert_true(fake_kvm_irqfd(call_fd, NULL)); /* straight into KVM */
 	assert_int_equal(fake_kvm_ioeventfd(1)->fd, kick_fd);
@@ -483,6 +483,49 @@ static void vector_is_lent_to_vhost(void **state)
 	machine_settle(&f.machine);
 	pass(&f, 1);
 	assert_int_equal(interrupts(2), 1);
+	tear_down(&f);
+}
+
+static int lent_call_fd;
+
+static void call_moved(void *ctx, unsigned int queue_index, int call_fd)
+{
+	(void)ctx;
+	assert_int_equal(queue_index, 1);
+	lent_call_fd = call_fd;
+}
+
+/* A driver that gives a queue another vector while the device runs, and turns MSI-X off and on. */
+static void borrower_hears_of_vectors(void **state)
+{
+	const struct virtio_queue_borrower borrower = { .call_moved = call_moved };
+	struct fixture f;
+	int kick_fd, first_fd;
+
+	(void)state;
+	set_up(&f);
+	start(&f);
+	enable_msix(&f);
+	map_vectors(&f);
+	assert_int_equal(virtio_queue_take_eventfds(&f.probe->vdev, 1, &borrower, &kick_fd,
+	                                            &first_fd, NULL),
+	                 0);
+	lent_call_fd = first_fd;
+	set(&f, VIRTIO_PCI_COMMON_Q_SELECT, 1, 2);
+	set(&f, VIRTIO_PCI_COMMON_Q_MSIX, 0, 2);
+	machine_settle(&f.machine);
+	assert_int_not_equal(lent_call_fd, first_fd);
+	set(&f, VIRTIO_PCI_COMMON_Q_MSIX, 2, 2);
+	machine_settle(&f.machine);
+	assert_int_equal(lent_call_fd, first_fd);
+	cfg_write(&f.machine, SLOT,
+	          cfg_find_capability(&f.machine, SLOT, PCI_CAP_ID_MSIX, 0) + PCI_MSIX_FLAGS, 0, 2);
+	machine_settle(&f.machine);
+	assert_int_not_equal(lent_call_fd, first_fd); /* relayed, to the line */
+	assert_false(fake_kvm_irqfd(lent_call_fd, NULL));
+	enable_msix(&f);
+	machine_settle(&f.machine);
+	assert_int_equal(lent_call_fd, first_fd);
 	tear_down(&f);
 }
 
@@ -663,6 +706,7 @@ int main(void)
 		cmocka_unit_test(intx_tells_by_isr),
 		cmocka_unit_test(each_queue_has_its_vector),
 		cmocka_unit_test(vector_is_lent_to_vhost),
+		cmocka_unit_test(borrower_hears_of_vectors),
 		cmocka_unit_test(window_reaches_the_bar),
 		cmocka_unit_test(window_elsewhere_does_nothing),
 		cmocka_unit_test(vm_reset_puts_the_function_back),
