@@ -49,6 +49,9 @@ int guest_memory_create(struct guest_memory **ret_memory, struct error *err)
 		goto free_memory;
 	if (pthread_rwlock_init(&memory->table_lock, NULL))
 		goto destroy_change_lock;
+	if (pthread_mutex_init(&memory->unseen_lock, NULL))
+		goto destroy_table_lock;
+	list_init(&memory->unseen_writers);
 	list_init(&memory->listeners);
 	list_init(&memory->files);
 	list_init(&memory->areas);
@@ -57,6 +60,8 @@ int guest_memory_create(struct guest_memory **ret_memory, struct error *err)
 	*ret_memory = memory;
 	return 0;
 
+destroy_table_lock:
+	pthread_rwlock_destroy(&memory->table_lock);
 destroy_change_lock:
 	pthread_mutex_destroy(&memory->change_lock);
 free_memory:
@@ -81,6 +86,7 @@ void guest_memory_destroy(struct guest_memory *memory)
 	free(memory->slots);
 	list_for_each_safe (node, &memory->areas)
 		area_destroy(container_of(node, struct gmem_area, node));
+	pthread_mutex_destroy(&memory->unseen_lock);
 	pthread_rwlock_destroy(&memory->table_lock);
 	pthread_mutex_destroy(&memory->change_lock);
 	free(memory);

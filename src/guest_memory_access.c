@@ -90,10 +90,14 @@ int gmem_watch_writes(struct guest_memory *memory, struct gmem_watcher *watcher)
 	int result = 0;
 
 	pthread_rwlock_wrlock(&memory->table_lock);
-	if (memory->watcher)
+	pthread_mutex_lock(&memory->unseen_lock);
+	if (memory->watcher) {
 		result = -EBUSY;
-	else
+	} else {
+		watcher->missed = !list_is_empty(&memory->unseen_writers);
 		memory->watcher = watcher;
+	}
+	pthread_mutex_unlock(&memory->unseen_lock);
 	pthread_rwlock_unlock(&memory->table_lock);
 	return result;
 }
@@ -101,9 +105,61 @@ int gmem_watch_writes(struct guest_memory *memory, struct gmem_watcher *watcher)
 void gmem_unwatch_writes(struct guest_memory *memory, struct gmem_watcher *watcher)
 {
 	pthread_rwlock_wrlock(&memory->table_lock);
+	pthread_mutex_lock(&memory->unseen_lock);
 	if (memory->watcher == watcher)
 		memory->watcher = NULL;
+	pthread_mutex_unlock(&memory->unseen_lock);
 	pthread_rwlock_unlock(&memory->table_lock);
+}
+
+void gmem_add_unseen_writer(struct guest_memory *memory, struct gmem_unseen_writer *writer)
+{
+	pthread_mutex_lock(&memory->unseen_lock);
+	list_append(&memory->unseen_writers, &writer->node);
+	if (memory->watcher)
+		memory->watcher->missed = true;
+	pthread_mutex_unlock(&memory->unseen_lock);
+}
+
+void gmem_remove_unseen_writer(struct guest_memory *memory, struct gmem_unseen_writer *writer)
+{
+	pthread_mutex_lock(&memory->unseen_lock);
+	list_remove(&writer->node);
+	pthread_mutex_unlock(&memory->unseen_lock);
+}
+
+bool gmem_missed_writes(struct guest_memory *memory, const struct gmem_watcher *watcher)
+{
+	bool missed;
+
+	pthread_mutex_lock(&memory->unseen_lock);
+	missed = watcher->missed;
+	pthread_mutex_unlock(&memory->unseen_lock);
+	return missed;
+}
+
+void gmem_hold_unseen_writers(struct guest_memory *memory)
+{
+	pthread_mutex_lock(&memory->unseen_lock);
+	list_for_each (node, &memory->unseen_writers) {
+		struct gmem_unseen_writer *writer =
+			container_of(node, struct gmem_unseen_writer, node);
+
+		writer->hold(writer);
+	}
+	pthread_mutex_unlock(&memory->unseen_lock);
+}
+
+void gmem_let_unseen_writers_go(struct guest_memory *memory)
+{
+	pthread_mutex_lock(&memory->unseen_lock);
+	list_for_each (node, &memory->unseen_writers) {
+		struct gmem_unseen_writer *writer =
+			container_of(node, struct gmem_unseen_writer, node);
+
+		writer->let_go(writer);
+	}
+	pthread_mutex_unlock(&memory->unseen_lock);
 }
 
 /* Under the shared lock. */

@@ -50,7 +50,9 @@ struct guest_memory {
 	size_t slot_count, slots_max;
 	struct slot *slots; /* ascending gpa, apart from each other */
 	struct metric_counter generation;
-	struct gmem_watcher *watcher; /* NULL: none; table_lock */
+	struct gmem_watcher *watcher; /* NULL: none; table_lock, and to write unseen_lock too */
+	pthread_mutex_t unseen_lock;  /* taken last */
+	struct list unseen_writers;
 };
 
 /* --- under the table lock --- */

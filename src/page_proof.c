@@ -24,13 +24,18 @@
  * in. A release that reads back as another value (poison) makes the caller leave zeroes out.
  *
  * Both hold only as long as nothing writes: page_proof_refresh and what follows from it happen in a
- * moment of quiet (vm_quiet, vm.h), when no vCPU runs and no handler of any loop does. A write that
- * is under way without a handler (asynchronous I/O into a buffer, vhost) would break that; who
- * brings one must end it in that moment. There is none.
+ * moment of quiet (vm_quiet, vm.h), when no vCPU runs, no handler of any loop does, and the
+ * kernel's vhost is held. Any other write that is under way without a handler (asynchronous I/O
+ * into a buffer) would break that; there is none.
  *
- * Where KVM's log cannot be trusted (memslots_allow_log) or does not work, every page counts as
- * written: less is proven, nothing wrongly. On RISC-V, Linux before 7.1 ends a guest that writes to
- * a huge page under a dirty log, and 7.0 misses writes to huge pages.
+ * vhost tells no watcher what it wrote. A proof during which it was at work, if only for a while,
+ * takes every page for written (gmem_missed_writes), and what is left to prove is that it holds
+ * zeroes. That is still most of what a guest that clears its pages hints. The kernel could log what
+ * vhost writes, for live migration; it would make each packet dearer while a round of hints runs.
+ *
+ * Likewise where KVM's log cannot be trusted (memslots_allow_log) or does not work, every page
+ * counts as written: less is proven, nothing wrongly. On RISC-V, Linux before 7.1 ends a guest that
+ * writes to a huge page under a dirty log, and 7.0 misses writes to huge pages.
  *
  * Limits: a bit a page for the log and one for the watcher while a proof runs.
  */
@@ -52,7 +57,7 @@ struct page_proof {
 	struct vm *vm;
 	struct gmem_watcher watcher;
 	uint64_t generation; /* of guest memory */
-	bool logging;        /* KVM's log is on and was read each time */
+	bool logging;        /* KVM's log is on and was read each time; no write was missed */
 	struct page_map *by_guest;
 	pthread_mutex_t lock; /* by_host: any thread writes */
 	struct page_map *by_host;
@@ -84,7 +89,8 @@ int page_proof_start(struct vm *vm, struct page_proof **ret_proof)
 	result = gmem_watch_writes(vm->memory, &proof->watcher);
 	if (result < 0)
 		goto destroy_maps;
-	proof->logging = vm->memslots && memslots_log_start(vm->memslots) == 0;
+	proof->logging = vm->memslots && !gmem_missed_writes(vm->memory, &proof->watcher) &&
+	                 memslots_log_start(vm->memslots) == 0;
 	*ret_proof = proof;
 	return 0;
 
@@ -141,6 +147,8 @@ int page_proof_refresh(struct page_proof *proof)
 		return -ESTALE;
 	for (size_t i = 0; proof->logging && i < page_map_region_count(proof->by_guest); i++)
 		proof->logging = read_log(proof, i) == 0;
+	if (gmem_missed_writes(proof->vm->memory, &proof->watcher))
+		proof->logging = false;
 	return 0;
 }
 

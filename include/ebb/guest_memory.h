@@ -202,11 +202,35 @@ void *gmem_span_prefix(struct guest_memory *memory, gpa_t gpa, uint64_t *size_by
  */
 struct gmem_watcher { /* owned by the watcher */
 	void (*written)(struct gmem_watcher *watcher, gpa_t gpa, uint64_t size_bytes);
+	bool missed; /* guest memory's own; see gmem_missed_writes */
 };
 
 EBB_MUST_CHECK int gmem_watch_writes(struct guest_memory *memory, struct gmem_watcher *watcher);
 void gmem_unwatch_writes(struct guest_memory *memory, struct gmem_watcher *watcher);
 void gmem_note_write(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes);
+
+/*
+ * Who writes guest memory and cannot say so (the host's kernel, for vhost) is registered for as
+ * long as it may: a watcher then misses writes, and knows it. What was missed is not made up for
+ * when the writer goes. In a moment of quiet (vm.h) each is held: between hold's return and
+ * let_go it writes nothing. Both run on the thread that holds, and no writer comes or goes between
+ * them. Any thread; no lock of guest memory is taken but one of their own, behind all others.
+ */
+struct gmem_unseen_writer { /* owned by the writer, linked while registered */
+	struct list node;
+	void (*hold)(struct gmem_unseen_writer *writer);
+	void (*let_go)(struct gmem_unseen_writer *writer);
+};
+
+void gmem_add_unseen_writer(struct guest_memory *memory, struct gmem_unseen_writer *writer);
+void gmem_remove_unseen_writer(struct guest_memory *memory, struct gmem_unseen_writer *writer);
+
+/* Whether there was such a writer since the watcher began to watch. */
+bool gmem_missed_writes(struct guest_memory *memory, const struct gmem_watcher *watcher);
+
+/* For moments of quiet. */
+void gmem_hold_unseen_writers(struct guest_memory *memory);
+void gmem_let_unseen_writers_go(struct guest_memory *memory);
 
 /*
  * Makes the guest's next access to the backing's page that holds gpa fault in the host anew,

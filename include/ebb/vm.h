@@ -11,7 +11,8 @@
  * THE LOCK ORDER. Take from the top to the bottom, never upwards; hold none while waiting for a
  * thread:
  *   1. device lock (a device's own mutex; PCI function lock)
- *   2. guest memory: its change lock; that of memory slots; its table's, shared or exclusive
+ *   2. guest memory: its change lock; that of memory slots; its table's, shared or exclusive; that
+ *      of unseen writers; a vhost's
  *   3. reclaim batch lock; in it, that of the trace, or of the refill thread, which takes no other
  *   4. struct virtio_device's lock: a queue's handler, which has 2, takes it
  *   5. bus lock
@@ -104,7 +105,12 @@ void vm_note_panic(struct vm *vm);
  * button. */
 void vm_request_powerdown(struct vm *vm);
 
-/* Main thread. 0 or -EALREADY. */
+/*
+ * Main thread. 0 or -EALREADY. vCPUs stop; devices go on: what comes from outside meanwhile is
+ * taken and written to buffers that the driver gave them, by ebb and by the kernel (vhost), as it
+ * would be on a machine whose processor does nothing. Nobody may take a pause for a promise that
+ * guest memory stays as it is; that is what a moment of quiet is for.
+ */
 int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
 
@@ -119,9 +125,9 @@ int vm_exit_status(const struct vm *vm);
 int vm_run(struct vm *vm);
 
 /*
- * A moment of quiet: fn runs on the reclaim loop while every vCPU is paused and no handler of main
- * or io runs, so that nothing but fn touches guest memory. The state stays what it was, and no
- * event tells of it. Embedded by its owner.
+ * A moment of quiet: fn runs on the reclaim loop while every vCPU is paused, no handler of main or
+ * io runs and the kernel's vhost is held, so that nothing but fn touches guest memory. The state
+ * stays what it was, and no event tells of it. Embedded by its owner.
  *
  * Requesting it (any thread) again before it ran does nothing; it may do so itself. It does not
  * come any more once the VM is to end, nor when a reset came first: the reset is told to devices.

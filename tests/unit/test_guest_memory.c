@@ -471,6 +471,62 @@ static void test_watch_writes(void **state)
 	guest_memory_destroy(memory);
 }
 
+struct silent_writer {
+	struct gmem_unseen_writer writer;
+	unsigned int held, let_go;
+};
+
+static void be_held(struct gmem_unseen_writer *writer)
+{
+	container_of(writer, struct silent_writer, writer)->held++;
+}
+
+static void be_let_go(struct gmem_unseen_writer *writer)
+{
+	container_of(writer, struct silent_writer, writer)->let_go++;
+}
+
+static void ignore_write(struct gmem_watcher *watcher, gpa_t gpa, uint64_t size_bytes)
+{
+	(void)watcher;
+	(void)gpa;
+	(void)size_bytes;
+}
+
+/* A watcher knows that it missed something, also once that is over; the next one missed nothing. */
+static void test_unseen_writers(void **state)
+{
+	struct guest_memory *memory = new_memory();
+	struct silent_writer one = { .writer = { .hold = be_held, .let_go = be_let_go } };
+	struct silent_writer two = one;
+	struct gmem_watcher watcher = { .written = ignore_write };
+
+	(void)state;
+	assert_int_equal(gmem_watch_writes(memory, &watcher), 0);
+	assert_false(gmem_missed_writes(memory, &watcher));
+	gmem_lock_shared(memory); /* on a loop, in a queue's handler */
+	gmem_add_unseen_writer(memory, &one.writer);
+	gmem_unlock_shared(memory);
+	assert_true(gmem_missed_writes(memory, &watcher));
+	gmem_unwatch_writes(memory, &watcher);
+	assert_int_equal(gmem_watch_writes(memory, &watcher), 0);
+	assert_true(gmem_missed_writes(memory, &watcher));
+	gmem_add_unseen_writer(memory, &two.writer);
+	gmem_remove_unseen_writer(memory, &one.writer);
+	gmem_hold_unseen_writers(memory);
+	assert_int_equal(two.held, 1);
+	assert_int_equal(two.let_go, 0);
+	gmem_let_unseen_writers_go(memory);
+	assert_int_equal(two.let_go, 1);
+	assert_int_equal(one.held + one.let_go, 0);
+	gmem_remove_unseen_writer(memory, &two.writer);
+	assert_true(gmem_missed_writes(memory, &watcher));
+	gmem_unwatch_writes(memory, &watcher);
+	assert_int_equal(gmem_watch_writes(memory, &watcher), 0);
+	assert_false(gmem_missed_writes(memory, &watcher));
+	guest_memory_destroy(memory);
+}
+
 struct worker {
 	struct guest_memory *memory;
 	bool changes;
@@ -531,6 +587,7 @@ int main(void)
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_listener_refuses_at_once),
 		cmocka_unit_test(test_watch_writes),
+		cmocka_unit_test(test_unseen_writers),
 		cmocka_unit_test(test_threads),
 	};
 

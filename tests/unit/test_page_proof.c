@@ -183,6 +183,31 @@ static void test_log_cannot_be_read(void **state)
 	check_without_log();
 }
 
+static void nothing(struct gmem_unseen_writer *writer)
+{
+	(void)writer;
+}
+
+/* vhost at work when the proof starts, or for a while of it: what it wrote nobody knows. */
+static void test_unseen_writer(void **state)
+{
+	struct gmem_unseen_writer writer = { .hold = nothing, .let_go = nothing };
+
+	(void)state;
+	gmem_add_unseen_writer(f.vm.memory, &writer);
+	assert_int_equal(page_proof_start(&f.vm, &f.proof), 0);
+	check_without_log();
+	gmem_remove_unseen_writer(f.vm.memory, &writer);
+	check_without_log();
+	page_proof_stop(f.proof);
+	assert_int_equal(page_proof_start(&f.vm, &f.proof), 0);
+	assert_true(page_proof_sees_writes(f.proof));
+	gmem_add_unseen_writer(f.vm.memory, &writer);
+	gmem_remove_unseen_writer(f.vm.memory, &writer);
+	assert_int_equal(page_proof_refresh(f.proof), 0);
+	check_without_log();
+}
+
 static void test_memory_changes(void **state)
 {
 	(void)state;
@@ -218,6 +243,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_at_a_time, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_log_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_log_cannot_be_read, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unseen_writer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory_changes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_zeroes_to_the_last_byte, set_up, tear_down),
 	};

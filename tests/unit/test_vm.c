@@ -379,6 +379,52 @@ static void test_quiet(void **state)
 	unbuild_quiet();
 }
 
+static struct {
+	struct gmem_unseen_writer writer;
+	bool held;
+	unsigned int times;
+} silent_writer;
+
+static void hold_writer(struct gmem_unseen_writer *writer)
+{
+	(void)writer;
+	assert_false(silent_writer.held);
+	silent_writer.held = true;
+}
+
+static void let_writer_go(struct gmem_unseen_writer *writer)
+{
+	(void)writer;
+	assert_true(silent_writer.held);
+	silent_writer.held = false;
+	silent_writer.times++;
+}
+
+static void in_quiet_without_writers(void *ctx)
+{
+	assert_true(silent_writer.held);
+	in_quiet(ctx);
+}
+
+/* vhost does not write guest memory in a moment of quiet, and goes on behind it. */
+static void test_quiet_holds_unseen_writers(void **state)
+{
+	(void)state;
+	build_quiet(3);
+	memset(&silent_writer, 0, sizeof(silent_writer));
+	silent_writer.writer.hold = hold_writer;
+	silent_writer.writer.let_go = let_writer_go;
+	gmem_add_unseen_writer(m.vm.memory, &silent_writer.writer);
+	vm_quiet_init(&quiet, &m.vm, in_quiet_without_writers, &m.vm);
+	when_running(request_quiet);
+	assert_int_equal(vm_run(&m.vm), 0);
+	assert_int_equal(quiet_count, 3);
+	assert_int_equal(silent_writer.times, 3);
+	assert_false(silent_writer.held);
+	gmem_remove_unseen_writer(m.vm.memory, &silent_writer.writer);
+	unbuild_quiet();
+}
+
 static void request_quiet_while_paused(void *ctx)
 {
 	assert_int_equal(vm_pause(ctx), 0);
@@ -685,6 +731,7 @@ int main(void)
 		cmocka_unit_test(test_start_fails),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_quiet_holds_unseen_writers),
 		cmocka_unit_test(test_quiet_while_paused),
 		cmocka_unit_test(test_quiet_gives_way),
 		cmocka_unit_test(test_reset),
