@@ -17,6 +17,8 @@ extern const struct device_class test_devices_class;
 extern const struct device_class virtio_balloon_class;
 extern const struct device_class virtio_console_class;
 extern const struct device_class virtio_mem_class;
+extern const struct device_class virtio_net_class;
 extern const struct device_class virtio_rng_class;
+extern const struct device_class virtio_vsock_class;
 
 #endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A VM by hand with one virtio-net device. */
+#include "net_machine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../../devices/device_table.h"
+#include "fake_vm.h"
+
+#define COMMAND_GPA (NET_RINGS_GPA - 64 * KIB)
+#define ANSWER_GPA  (NET_RINGS_GPA - 4 * KIB)
+
+static void must(bool done)
+{
+	assert(done);
+	(void)done;
+}
+
+void net_machine_begin(struct net_machine *machine)
+{
+	memset(machine, 0, sizeof(*machine));
+	fake_transport_clear();
+	fake_net_clear();
+	fake_net_vhost_clear();
+	fake_vm_clear();
+	strcpy(machine->vm_config.name, "guest");
+	machine->vm.config = &machine->vm_config;
+	must(guest_memory_create(&machine->vm.memory, NULL) == 0);
+	must(gmem_add_region(machine->vm.memory, 0, NET_RAM_BYTES, NULL, NULL) == 0);
+	must(event_loop_create("io", &machine->vm.io_loop, NULL) == 0);
+	machine->config.class = &virtio_net_class;
+	strcpy(machine->config.id, "net0");
+	device_config_set_string(&machine->config, "kind", "tap");
+}
+
+int net_machine_create(struct net_machine *machine, struct error *err)
+{
+	int ret = virtio_net_class.create(&machine->vm, &machine->config, &machine->device, err);
+
+	if (!ret)
+		fake_driver_init(&machine->driver, &machine->vm, machine->device, NET_RINGS_GPA);
+	return ret;
+}
+
+void net_machine_end(struct net_machine *machine)
+{
+	virtio_net_class.destroy(machine->device);
+	must(!fake_net.open_count && !fake_net_vhost.open_count && !fake_vm_has_listeners());
+	event_loop_destroy(machine->vm.io_loop);
+	guest_memory_destroy(machine->vm.memory);
+}
+
+uint64_t net_machine_metric(const struct net_machine *machine, const char *name)
+{
+	for (size_t i = 0; i < machine->device->metric_count; i++)
+		if (!strcmp(machine->device->metrics[i].name, name))
+			return metric_read(&machine->device->metrics[i].counter);
+	must(false);
+	return 0;
+}
+
+uint8_t net_machine_command(struct net_machine *machine, unsigned int queue_index,
+                            const void *bytes, size_t size_bytes)
+{
+	const uint32_t header_bytes = (uint32_t)min_u64(size_bytes, 2);
+	const struct fake_driver_buffer buffers[] = {
+		{ COMMAND_GPA, header_bytes, false },
+		{ COMMAND_GPA + header_bytes, (uint32_t)size_bytes - header_bytes, false },
+		{ ANSWER_GPA, 1, true },
+	};
+	uint8_t *answer = gmem_span(machine->vm.memory, ANSWER_GPA, 1);
+	uint32_t head, used_bytes;
+
+	*answer = 0xff;
+	must(gmem_write(machine->vm.memory, COMMAND_GPA, bytes, size_bytes) == 0);
+	fake_driver_add(&machine->driver, queue_index, buffers, ARRAY_SIZE(buffers));
+	fake_driver_kick(&machine->driver, queue_index);
+	if (!fake_driver_take_used(&machine->driver, queue_index, &head, &used_bytes))
+		return 0xff;
+	must(used_bytes == 1);
+	return *answer;
+}
