@@ -40,7 +40,10 @@ struct net_backend_ops { /* static const */
 	 * would wait (send: for room; receive: nothing is there); the loop watches poll_fd. -errno
 	 * (-ECONNRESET, -EBADFD …): the other end is gone for good.
 	 *
-	 * A received frame that its segments do not hold has the result -EMSGSIZE and is lost.
+	 * A received frame that its segments do not hold has the result -EMSGSIZE and is lost. Any
+	 * other -errno of one before the last that was dealt with, -EAGAIN too, says that nothing
+	 * is in it (receive: its room is free still, what it may hold means nothing) or that it is
+	 * dropped (send). The bytes of num_buffers are the device's to write.
 	 */
 	int (*send)(struct net_backend *backend, unsigned int pair, struct net_frame *frames,
 	            unsigned int count);
@@ -53,7 +56,9 @@ struct net_backend_ops { /* static const */
 	/* What the driver negotiated, of features: from here on received frames carry no other
 	 * offloads. -errno of the host. */
 	int (*set_offloads)(struct net_backend *backend, uint64_t driver_features);
-	/* So many pairs, from 0 on, carry traffic; 1 to queue_pairs. */
+	/* So many pairs, from 0 on, carry traffic; 1 to queue_pairs, 1 after open. -errno of the
+	 * host: some of the change may have been made. Of the others no poll_fd may be watched
+	 * (it says EPOLLERR) and no frame moved. */
 	int (*set_queue_pairs)(struct net_backend *backend, unsigned int count);
 	void (*destroy)(struct net_backend *backend); /* NULL and half-built are fine */
 };
@@ -69,8 +74,10 @@ struct net_backend { /* embedded first in a back end's own struct; filled by its
 
 /*
  * A TAP interface (devices/net/tap.c), by the keys ifname, fd and queues of the device's
- * configuration: one that exists, a descriptor handed in, or one made now where ebb may. Errors are
- * told with the command that mends them. vm gives the log.
+ * configuration: one that exists, a descriptor handed in (the back end's own as soon as it has
+ * shown to be a TAP's), or one made now where ebb may. Errors are told with the command that mends
+ * them: -errno of the host, -EINVAL (what is there is no TAP, or has no header or too few queues),
+ * -EPERM, -EBUSY, -ENOMEM. vm gives the log. No offloads are on before set_offloads.
  */
 EBB_MUST_CHECK int tap_open(struct vm *vm, const struct device_config *config,
                             struct net_backend **ret_backend, struct error *err);
