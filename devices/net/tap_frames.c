@@ -10,8 +10,8 @@
  * large.
  *
  * How many frames wait is not known before they are read, and each read that finds none costs a
- * little. So a batch asks for half as many more as came last time; as long as all it asked for
- * come, another follows, twice as large.
+ * little. So a batch asks for half as many more as came last time, or half as many as it asked for
+ * then; as long as all it asked for come, another follows, twice as large.
  */
 #include "tap_frames.h"
 
@@ -184,6 +184,18 @@ static unsigned int prepare_rooms(struct mover *mover, int fd, const struct net_
 	return batch;
 }
 
+/* last: what the caller had rooms for may be less. */
+static unsigned int next_batch(unsigned int last, unsigned int batch, unsigned int received)
+{
+	uint64_t next;
+
+	if (received < batch)
+		next = max_u64(received + received / 2 + BATCH_MIN, batch / 2);
+	else
+		next = max_u64(last, 2 * (uint64_t)batch);
+	return (unsigned int)min_u64(next, BATCH_MAX);
+}
+
 int tap_frames_receive(struct tap_frames *tap_frames, int fd, struct net_frame *frames,
                        unsigned int count, uint64_t *calls)
 {
@@ -200,13 +212,10 @@ int tap_frames_receive(struct tap_frames *tap_frames, int fd, struct net_frame *
 		received += dealt_with;
 		if (gone && !received)
 			return gone;
-		if (dealt_with < batch) {
-			tap_frames->receive_batch = (unsigned int)min_u64(
-				BATCH_MAX, dealt_with + dealt_with / 2 + BATCH_MIN);
-			break;
-		}
 		tap_frames->receive_batch =
-			(unsigned int)min_u64(BATCH_MAX, 2 * tap_frames->receive_batch);
+			next_batch(tap_frames->receive_batch, batch, dealt_with);
+		if (dealt_with < batch)
+			break;
 	}
 	return (int)received;
 }
