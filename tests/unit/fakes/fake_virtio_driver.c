@@ -51,7 +51,7 @@ static int interrupt_fd(struct virtio_transport *transport, unsigned int queue_i
 {
 	(void)transport;
 	(void)queue_index;
-	return -1;
+	return fake_transport.interrupt_fd ? fake_transport.interrupt_fd : -ENOTSUP;
 }
 
 static void reset(struct virtio_transport *transport)

@@ -33,6 +33,7 @@ struct fake_transport {
 	_Atomic unsigned int used_notifications[FAKE_DRIVER_QUEUES_MAX];
 	_Atomic unsigned int config_notifications, resets, destroyed;
 	int fail_create;                                  /* -errno for the next device */
+	int interrupt_fd;                                 /* what it lends; 0: nothing */
 	void (*during_reset)(struct virtio_device *vdev); /* may be NULL */
 };
 
