@@ -18,6 +18,7 @@
  * Bounds: a command of up to 4 KiB, which is a table of 680 addresses; 64 commands a turn.
  */
 #include <errno.h>
+#include <linux/virtio_config.h>
 #include <string.h>
 
 #include "ebb/bytes.h"
@@ -242,6 +243,8 @@ void net_control_work(void *ctx)
 	struct virtq_chain chain;
 	int got = 1;
 
+	if (virtio_status(&net->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return;
 	for (unsigned int i = 0; i < TURN_COMMANDS; i++) {
 		got = take_command(net, vq, &chain, &command);
 		if (got <= 0)

@@ -1,0 +1,759 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virtio-net's data path in ebb, between a fake driver and a fake network. */
+/* fakes: net_machine fake_net_backend fake_net_vhost fake_virtio_driver hostile_chains test_driver fake_vm */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ebb/bytes.h"
+#include "fake_vm.h"
+#include "net_machine.h"
+
+#define F(name) NET_FEATURE(VIRTIO_NET_F_##name)
+
+#define EVENT_INDEX (UINT64_C(1) << 29)
+#define BUFFER_STEP (16 * KIB)
+#define QUEUE_SIZE  128
+
+enum { RECEIVE, SEND };
+
+static int set_up(void **state)
+{
+	struct net_machine *m = calloc(1, sizeof(*m));
+
+	net_machine_begin(m);
+	fake_net.features = NET_GUEST_OFFLOADS | NET_HOST_OFFLOADS;
+	fake_net.queue_pairs = 2;
+	assert_int_equal(net_machine_create(m, NULL), 0);
+	*state = m;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	net_machine_end(*state);
+	free(*state);
+	return 0;
+}
+
+static void start(struct net_machine *m, uint64_t features)
+{
+	assert_true(fake_driver_start(&m->driver, features, 5, QUEUE_SIZE));
+}
+
+static bool needs_reset(struct net_machine *m)
+{
+	return virtio_status(m->driver.vdev) & VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+static uint8_t *memory(struct net_machine *m, gpa_t gpa)
+{
+	return gmem_span(m->vm.memory, gpa, 1);
+}
+
+/* What arrived at a descriptor wakes the loop, in its own time. */
+static void settle(struct net_machine *m)
+{
+	for (unsigned int i = 0; i < 3; i++) {
+		fake_driver_settle(&m->driver);
+		usleep(1000);
+	}
+	fake_driver_settle(&m->driver);
+}
+
+static bool take(struct net_machine *m, unsigned int queue, uint32_t *ret_bytes)
+{
+	uint32_t head;
+
+	return fake_driver_take_used(&m->driver, queue, &head, ret_bytes);
+}
+
+static unsigned int take_all(struct net_machine *m, unsigned int queue)
+{
+	unsigned int count = 0;
+	uint32_t size_bytes;
+
+	while (take(m, queue, &size_bytes))
+		count++;
+	return count;
+}
+
+/* --- send --- */
+
+static void add_frame(struct net_machine *m, unsigned int queue, gpa_t gpa, uint32_t size_bytes)
+{
+	memset(memory(m, gpa), 0, NET_HEADER_BYTES);
+	fake_driver_add(&m->driver, queue, &(struct fake_driver_buffer){ gpa, size_bytes, false },
+	                1);
+}
+
+static void test_sends(void **state)
+{
+	struct net_machine *m = *state;
+	uint32_t size_bytes;
+
+	start(m, 0);
+	memset(memory(m, NET_BUFFERS_GPA), 0xab, 100);
+	add_frame(m, SEND, NET_BUFFERS_GPA, 100);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(fake_net.sent_count, 1);
+	assert_int_equal(fake_net.sent[0].size_bytes, 100);
+	assert_memory_equal(fake_net.sent[0].bytes, memory(m, NET_BUFFERS_GPA), 100);
+	assert_true(take(m, SEND, &size_bytes));
+	assert_int_equal(size_bytes, 0);
+	assert_int_equal(net_machine_metric(m, "frames_sent"), 1);
+	assert_int_equal(net_machine_metric(m, "bytes_sent"), 100);
+	assert_int_equal(net_machine_metric(m, "backend_syscalls"),
+	                 fake_net.send_calls + fake_net.receive_calls);
+}
+
+static void test_sends_from_many_segments(void **state)
+{
+	const struct fake_driver_buffer buffers[] = {
+		{ NET_BUFFERS_GPA, 5, false },
+		{ NET_BUFFERS_GPA + 100, 7, false },
+		{ NET_BUFFERS_GPA + 200, 0, false },
+		{ NET_BUFFERS_GPA + 300, 60, false },
+		{ NET_BUFFERS_GPA + 400, 8, true }, /* not a frame's business */
+	};
+	struct net_machine *m = *state;
+
+	start(m, 0);
+	for (unsigned int i = 0; i < 60; i++)
+		memory(m, NET_BUFFERS_GPA + 300)[i] = (uint8_t)i;
+	fake_driver_add(&m->driver, SEND, buffers, ARRAY_SIZE(buffers));
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(fake_net.sent[0].size_bytes, 72);
+	assert_memory_equal(fake_net.sent[0].bytes + 12, memory(m, NET_BUFFERS_GPA + 300), 60);
+}
+
+static void test_sends_in_batches_and_interrupts_once(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, 0);
+	for (unsigned int i = 0; i < 100; i++)
+		add_frame(m, SEND, NET_BUFFERS_GPA + i * 64, 64);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(fake_net.sent_count, 100);
+	assert_int_equal(fake_net.send_calls, 2);
+	assert_int_equal(fake_net.batch_max, 64);
+	assert_int_equal(take_all(m, SEND), 100);
+	assert_int_equal(fake_transport.used_notifications[SEND], 1);
+	assert_int_equal(net_machine_metric(m, "interrupts"), 1);
+}
+
+static void test_drops_what_is_no_frame(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, 0);
+	add_frame(m, SEND, NET_BUFFERS_GPA, NET_HEADER_BYTES - 1);
+	add_frame(m, SEND, NET_BUFFERS_GPA, 60);
+	add_frame(m, SEND, NET_BUFFERS_GPA, NET_FRAME_BYTES_MAX + 1);
+	add_frame(m, SEND, NET_BUFFERS_GPA, NET_FRAME_BYTES_MAX);
+	fake_driver_add(&m->driver, SEND,
+	                &(struct fake_driver_buffer){ NET_BUFFERS_GPA, 100, true }, 1);
+	add_frame(m, SEND, NET_BUFFERS_GPA, 0);
+	add_frame(m, SEND, NET_BUFFERS_GPA, NET_HEADER_BYTES);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(fake_net.sent_count, 3);
+	assert_int_equal(fake_net.sent[0].size_bytes, 60);
+	assert_int_equal(fake_net.sent[1].size_bytes, NET_FRAME_BYTES_MAX);
+	assert_int_equal(fake_net.sent[2].size_bytes, NET_HEADER_BYTES);
+	assert_int_equal(take_all(m, SEND), 7);
+	assert_int_equal(net_machine_metric(m, "send_dropped"), 4);
+	assert_false(needs_reset(m));
+}
+
+static void test_frames_that_the_host_refuses(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, 0);
+	fake_net.frame_result = -EINVAL;
+	add_frame(m, SEND, NET_BUFFERS_GPA, 60);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(take_all(m, SEND), 1);
+	assert_int_equal(net_machine_metric(m, "send_dropped"), 1);
+	assert_int_equal(net_machine_metric(m, "frames_sent"), 0);
+	fake_net.frame_result = 0;
+	add_frame(m, SEND, NET_BUFFERS_GPA, 60);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(net_machine_metric(m, "frames_sent"), 1);
+}
+
+static void test_waits_for_a_slow_network(void **state)
+{
+	struct net_machine *m = *state;
+	unsigned int calls;
+
+	start(m, 0);
+	fake_net_block(0, 3);
+	for (unsigned int i = 0; i < 10; i++) {
+		memory(m, NET_BUFFERS_GPA + i * 64)[20] = (uint8_t)i;
+		add_frame(m, SEND, NET_BUFFERS_GPA + i * 64, 64);
+	}
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(fake_net.sent_count, 3);
+	assert_int_equal(take_all(m, SEND), 3);
+	calls = fake_net.send_calls;
+	fake_driver_kick(&m->driver, SEND); /* does not make it faster */
+	settle(m);
+	assert_int_equal(fake_net.send_calls, calls);
+	fake_net_unblock(0);
+	settle(m);
+	assert_int_equal(fake_net.sent_count, 10);
+	for (unsigned int i = 0; i < 10; i++)
+		assert_int_equal(fake_net.sent[i].bytes[20], i);
+	assert_int_equal(take_all(m, SEND), 7);
+}
+
+static void test_a_frame_waits_across_a_change_of_memory(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, 0);
+	fake_net_block(0, 0);
+	memory(m, NET_BUFFERS_GPA)[20] = 0x77;
+	add_frame(m, SEND, NET_BUFFERS_GPA, 64);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(gmem_add_region(m->vm.memory, 64 * MIB, 2 * MIB, NULL, NULL), 0);
+	fake_net_unblock(0);
+	settle(m);
+	assert_int_equal(fake_net.sent_count, 1);
+	assert_int_equal(fake_net.sent[0].bytes[20], 0x77);
+}
+
+static void test_a_buffer_that_goes_breaks_the_device(void **state)
+{
+	struct net_machine *m = *state;
+
+	assert_int_equal(gmem_add_region(m->vm.memory, 64 * MIB, 2 * MIB, NULL, NULL), 0);
+	start(m, 0);
+	fake_net_block(0, 0);
+	add_frame(m, SEND, 64 * MIB, 64);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(gmem_remove_region(m->vm.memory, 64 * MIB), 0);
+	fake_net_unblock(0);
+	settle(m);
+	assert_int_equal(fake_net.sent_count, 0);
+	assert_true(needs_reset(m));
+	fake_driver_reset(&m->driver);
+	start(m, 0);
+	add_frame(m, SEND, NET_BUFFERS_GPA, 64);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(fake_net.sent_count, 1);
+}
+
+/* With the event index the driver is asked to notify of the next buffer, and of none before. */
+static void test_asks_for_kicks_only_when_idle(void **state)
+{
+	struct net_machine *m = *state;
+	const uint16_t *avail_event;
+
+	start(m, EVENT_INDEX);
+	avail_event = (const void *)memory(m, fake_driver_used(&m->driver, SEND) + 4 +
+	                                              8 * QUEUE_SIZE);
+	assert_int_equal(le16toh(*avail_event), 0);
+	fake_net_block(0, 2);
+	for (unsigned int i = 0; i < 5; i++)
+		add_frame(m, SEND, NET_BUFFERS_GPA, 64);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(le16toh(*avail_event), 0); /* not while it waits */
+	fake_net_unblock(0);
+	settle(m);
+	assert_int_equal(le16toh(*avail_event), 5);
+}
+
+static void test_reset_drops_what_waits(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, 0);
+	fake_net_block(0, 0);
+	add_frame(m, SEND, NET_BUFFERS_GPA, 64);
+	fake_driver_kick(&m->driver, SEND);
+	fake_driver_reset(&m->driver);
+	fake_net_unblock(0);
+	settle(m);
+	assert_int_equal(fake_net.sent_count, 0);
+	start(m, 0);
+	assert_int_equal(take_all(m, SEND), 0);
+	add_frame(m, SEND, NET_BUFFERS_GPA, 64);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(fake_net.sent_count, 1);
+}
+
+/* --- receive --- */
+
+static void add_room(struct net_machine *m, unsigned int queue, gpa_t gpa, uint32_t size_bytes)
+{
+	fake_driver_add(&m->driver, queue, &(struct fake_driver_buffer){ gpa, size_bytes, true },
+	                1);
+}
+
+static void arrive(unsigned int pair, size_t size_bytes)
+{
+	static const uint8_t header[NET_HEADER_BYTES + 4] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0xee,
+		                                              0xee, 'd', 'a', 't', 'a' };
+
+	fake_net_put(pair, header, min_u64(sizeof(header), size_bytes), size_bytes);
+	fake_net_arrive(pair);
+}
+
+static void test_receives(void **state)
+{
+	static const uint8_t zeroes[10];
+	struct net_machine *m = *state;
+	uint32_t size_bytes;
+
+	start(m, 0);
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	arrive(0, 100);
+	settle(m);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 100);
+	/* Without GUEST_CSUM nothing but num_buffers is said. */
+	assert_memory_equal(memory(m, NET_BUFFERS_GPA), zeroes, 10);
+	assert_int_equal(load_le16(memory(m, NET_BUFFERS_GPA + 10)), 1);
+	assert_memory_equal(memory(m, NET_BUFFERS_GPA + 12), "data", 4);
+	assert_int_equal(memory(m, NET_BUFFERS_GPA)[99], 0x5a);
+	assert_int_equal(memory(m, NET_BUFFERS_GPA)[100], 0);
+	assert_int_equal(net_machine_metric(m, "frames_received"), 1);
+	assert_int_equal(net_machine_metric(m, "bytes_received"), 100);
+	assert_int_equal(fake_transport.used_notifications[RECEIVE], 1);
+}
+
+static void test_the_header_reaches_who_asked_for_it(void **state)
+{
+	static const uint8_t header[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 0 };
+	struct net_machine *m = *state;
+
+	start(m, F(GUEST_CSUM));
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	arrive(0, 100);
+	settle(m);
+	assert_int_equal(take_all(m, RECEIVE), 1);
+	assert_memory_equal(memory(m, NET_BUFFERS_GPA), header, sizeof(header));
+}
+
+static void test_merges_buffers(void **state)
+{
+	struct net_machine *m = *state;
+	uint32_t size_bytes;
+
+	start(m, F(MRG_RXBUF));
+	for (unsigned int i = 0; i < 20; i++)
+		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 128);
+	fake_driver_kick(&m->driver, RECEIVE);
+	fake_net_put(0, "", 0, 300); /* 128 + 128 + 44 */
+	fake_net_put(0, "", 0, 128);
+	arrive(0, 129);
+	settle(m);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 128);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 128);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 44);
+	assert_int_equal(load_le16(memory(m, NET_BUFFERS_GPA + 10)), 3);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 128);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 128);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 1);
+	assert_false(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(net_machine_metric(m, "frames_received"), 3);
+	assert_int_equal(net_machine_metric(m, "receive_dropped"), 0);
+}
+
+/* A header in pieces is written in pieces. */
+static void test_header_across_segments(void **state)
+{
+	const struct fake_driver_buffer buffers[] = {
+		{ NET_BUFFERS_GPA, 3, true },
+		{ NET_BUFFERS_GPA + 100, 8, true },
+		{ NET_BUFFERS_GPA + 200, 1, true },
+		{ NET_BUFFERS_GPA + 300, 2000, true },
+	};
+	struct net_machine *m = *state;
+
+	start(m, F(GUEST_CSUM));
+	fake_driver_add(&m->driver, RECEIVE, buffers, ARRAY_SIZE(buffers));
+	fake_driver_kick(&m->driver, RECEIVE);
+	arrive(0, 16);
+	settle(m);
+	assert_int_equal(take_all(m, RECEIVE), 1);
+	assert_memory_equal(memory(m, NET_BUFFERS_GPA), "\1\2\3", 4);
+	assert_memory_equal(memory(m, NET_BUFFERS_GPA + 100), "\4\5\6\7\10\11\12\1", 9);
+	assert_memory_equal(memory(m, NET_BUFFERS_GPA + 200), "\0", 2);
+	assert_memory_equal(memory(m, NET_BUFFERS_GPA + 300), "data", 5);
+}
+
+static void test_a_frame_too_long_is_dropped(void **state)
+{
+	struct net_machine *m = *state;
+	uint32_t size_bytes;
+
+	start(m, 0);
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 128);
+	add_room(m, RECEIVE, NET_BUFFERS_GPA + BUFFER_STEP, 128);
+	fake_driver_kick(&m->driver, RECEIVE);
+	fake_net_put(0, "", 0, 129);
+	arrive(0, 77);
+	settle(m);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 77);
+	assert_false(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(net_machine_metric(m, "receive_dropped"), 1);
+	/* Its buffer is good for another. */
+	arrive(0, 78);
+	settle(m);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 78);
+}
+
+static void test_without_buffers_nobody_looks(void **state)
+{
+	struct net_machine *m = *state;
+	unsigned int calls;
+
+	start(m, 0);
+	arrive(0, 100);
+	settle(m);
+	calls = fake_net.receive_calls;
+	settle(m);
+	assert_int_equal(fake_net.receive_calls, calls);
+	assert_int_equal(fake_net_waiting(0), 1);
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	assert_int_equal(take_all(m, RECEIVE), 1);
+	/* And again, when all are used. */
+	arrive(0, 100);
+	settle(m);
+	calls = fake_net.receive_calls;
+	settle(m);
+	assert_int_equal(fake_net.receive_calls, calls);
+	assert_int_equal(fake_net_waiting(0), 1);
+}
+
+static void test_buffers_of_no_use_go_back(void **state)
+{
+	struct net_machine *m = *state;
+	uint32_t size_bytes;
+
+	start(m, F(MRG_RXBUF));
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 0);
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, NET_HEADER_BYTES - 1);
+	fake_driver_add(&m->driver, RECEIVE,
+	                &(struct fake_driver_buffer){ NET_BUFFERS_GPA, 2048, false }, 1);
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_true(take(m, RECEIVE, &size_bytes));
+		assert_int_equal(size_bytes, 0);
+	}
+	assert_false(take(m, RECEIVE, &size_bytes));
+	arrive(0, 100);
+	settle(m);
+	assert_true(take(m, RECEIVE, &size_bytes));
+	assert_int_equal(size_bytes, 100);
+	assert_false(needs_reset(m));
+}
+
+/* With offloads a frame may have 64 KiB: one is not lost because the driver is behind with its
+ * buffers, and a driver that has no more is not waited for. */
+static void test_waits_for_room(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4));
+	for (unsigned int i = 0; i < 40; i++)
+		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	arrive(0, 60000); /* leaves 10 of 40 */
+	settle(m);
+	assert_int_equal(take_all(m, RECEIVE), 30);
+	fake_net_put(0, "", 0, 60000);
+	fake_net_arrive(0);
+	fake_driver_settle(&m->driver);
+	assert_int_equal(fake_net_waiting(0), 1);
+	for (unsigned int i = 0; i < 30; i++)
+		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	assert_int_equal(take_all(m, RECEIVE), 30);
+	assert_int_equal(net_machine_metric(m, "receive_dropped"), 0);
+}
+
+static void test_does_not_wait_for_ever(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4));
+	for (unsigned int i = 0; i < 40; i++)
+		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	arrive(0, 60000);
+	settle(m);
+	assert_int_equal(take_all(m, RECEIVE), 30);
+	for (unsigned int i = 0; i < 100 && !take_all(m, RECEIVE); i++) {
+		if (!fake_net_waiting(0))
+			arrive(0, 100);
+		usleep(1000);
+		fake_driver_settle(&m->driver);
+	}
+	assert_int_equal(net_machine_metric(m, "frames_received"), 2);
+}
+
+static void test_a_turn_is_bounded(void **state)
+{
+	struct net_machine *m = *state;
+	unsigned int received = 0;
+
+	start(m, 0);
+	for (unsigned int i = 0; i < QUEUE_SIZE; i++)
+		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * 2048, 2048);
+	for (unsigned int i = 0; i < FAKE_NET_FED_MAX; i++)
+		fake_net_put(0, "", 0, 1000);
+	fake_net_arrive(0);
+	fake_driver_kick(&m->driver, RECEIVE);
+	received = take_all(m, RECEIVE);
+	assert_int_equal(received, QUEUE_SIZE);
+	assert_int_equal(fake_net_waiting(0), FAKE_NET_FED_MAX - QUEUE_SIZE);
+	/* 128 frames, batches of 64. */
+	assert_in_range(fake_net.receive_calls, 2, 4);
+	assert_in_range(fake_transport.used_notifications[RECEIVE], 1, 2);
+}
+
+static void test_receives_into_memory_that_moved(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, F(MRG_RXBUF));
+	for (unsigned int i = 0; i < 4; i++)
+		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 2048);
+	fake_driver_kick(&m->driver, RECEIVE); /* holds them now */
+	assert_int_equal(gmem_add_region(m->vm.memory, 64 * MIB, 2 * MIB, NULL, NULL), 0);
+	arrive(0, 100);
+	settle(m);
+	assert_int_equal(take_all(m, RECEIVE), 1);
+	assert_memory_equal(memory(m, NET_BUFFERS_GPA + 12), "data", 4);
+}
+
+static void test_room_that_goes_breaks_the_device(void **state)
+{
+	struct net_machine *m = *state;
+	unsigned int calls;
+
+	assert_int_equal(gmem_add_region(m->vm.memory, 64 * MIB, 2 * MIB, NULL, NULL), 0);
+	start(m, 0);
+	add_room(m, RECEIVE, 64 * MIB, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	assert_int_equal(gmem_remove_region(m->vm.memory, 64 * MIB), 0);
+	arrive(0, 100);
+	settle(m);
+	assert_true(needs_reset(m));
+	/* Nobody looks at what is there until then. */
+	calls = fake_net.receive_calls;
+	arrive(0, 100);
+	settle(m);
+	assert_int_equal(fake_net.receive_calls, calls);
+}
+
+/* What the device writes is known to who watches. */
+struct watcher {
+	struct gmem_watcher watcher;
+	uint64_t written_bytes;
+};
+
+static void note_written(struct gmem_watcher *watcher, gpa_t gpa, uint64_t size_bytes)
+{
+	if (gpa >= NET_BUFFERS_GPA && gpa < NET_BUFFERS_GPA + BUFFER_STEP)
+		((struct watcher *)(void *)watcher)->written_bytes += size_bytes;
+}
+
+static void test_writes_are_noted(void **state)
+{
+	struct watcher watcher = { .watcher.written = note_written };
+	struct net_machine *m = *state;
+
+	assert_int_equal(gmem_watch_writes(m->vm.memory, &watcher.watcher), 0);
+	start(m, 0);
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	arrive(0, 100);
+	settle(m);
+	gmem_unwatch_writes(m->vm.memory, &watcher.watcher);
+	assert_int_equal(watcher.written_bytes, 100);
+}
+
+/* --- pairs, links, drivers that misbehave --- */
+
+static void test_pairs_come_and_go(void **state)
+{
+	static const uint8_t two[] = { VIRTIO_NET_CTRL_MQ, 0, 2, 0 };
+	static const uint8_t one[] = { VIRTIO_NET_CTRL_MQ, 0, 1, 0 };
+	struct net_machine *m = *state;
+
+	start(m, F(CTRL_VQ) | F(MQ));
+	add_room(m, 2, NET_BUFFERS_GPA, 2048);
+	add_frame(m, 3, NET_BUFFERS_GPA + BUFFER_STEP, 64);
+	fake_driver_kick(&m->driver, 2);
+	fake_driver_kick(&m->driver, 3);
+	arrive(1, 100);
+	settle(m);
+	assert_int_equal(fake_net.sent_count, 0); /* 5.1.6.5.5: not before it is told to */
+	assert_int_equal(take_all(m, 2) + take_all(m, 3), 0);
+	assert_int_equal(net_machine_command(m, 4, two, sizeof(two)), VIRTIO_NET_OK);
+	settle(m);
+	assert_int_equal(fake_net.sent_count, 1);
+	assert_int_equal(fake_net.sent[0].pair, 1);
+	assert_int_equal(take_all(m, 2), 1);
+	assert_int_equal(take_all(m, 3), 1);
+	add_room(m, 2, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, 2);
+	assert_int_equal(net_machine_command(m, 4, one, sizeof(one)), VIRTIO_NET_OK);
+	arrive(1, 100);
+	settle(m);
+	assert_int_equal(take_all(m, 2), 0);
+	assert_int_equal(fake_net_waiting(1), 1);
+}
+
+static uint16_t link_status(struct net_machine *m)
+{
+	uint8_t bytes[2];
+
+	virtio_config_read(m->driver.vdev, offsetof(struct virtio_net_config, status), bytes, 2);
+	return load_le16(bytes);
+}
+
+static void check_lost(struct net_machine *m)
+{
+	assert_int_equal(link_status(m), 0);
+	assert_int_equal(fake_transport.config_notifications, 1);
+	assert_false(needs_reset(m));
+	/* What is sent now is dropped, and its buffer the guest's again. */
+	add_frame(m, SEND, NET_BUFFERS_GPA + BUFFER_STEP, 64);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(take_all(m, SEND), 1);
+	assert_int_equal(fake_net.sent_count, 0);
+	fake_driver_reset(&m->driver);
+	start(m, F(STATUS));
+	assert_int_equal(link_status(m), 0);
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	assert_int_equal(take_all(m, RECEIVE), 0);
+}
+
+static void test_the_other_end_hangs_up(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, F(STATUS));
+	fake_net_hang_up(0);
+	settle(m);
+	check_lost(m);
+}
+
+static void test_receiving_fails(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, F(STATUS));
+	fake_net.receive_result = -EBADFD;
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	check_lost(m);
+}
+
+static void test_sending_fails(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, F(STATUS));
+	fake_net.send_result = -ECONNRESET;
+	for (unsigned int i = 0; i < 5; i++)
+		add_frame(m, SEND, NET_BUFFERS_GPA, 64);
+	fake_driver_kick(&m->driver, SEND);
+	assert_int_equal(take_all(m, SEND), 5);
+	assert_int_equal(net_machine_metric(m, "send_dropped"), 5);
+	check_lost(m);
+}
+
+static void test_a_queue_that_is_taken_back(void **state)
+{
+	struct net_machine *m = *state;
+
+	start(m, F(MRG_RXBUF));
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	virtio_queue_set_ready(m->driver.vdev, RECEIVE, false);
+	arrive(0, 100);
+	settle(m);
+	assert_int_equal(memory(m, NET_BUFFERS_GPA + 12)[0], 0);
+	assert_false(needs_reset(m));
+}
+
+static void test_hostile_chains(void **state)
+{
+	struct net_machine *m = *state;
+
+	for (unsigned int queue = RECEIVE; queue <= SEND; queue++) {
+		assert_int_equal(fake_driver_run_hostile_chains(&m->driver, 0, queue,
+		                                                NET_BUFFERS_GPA, NET_RAM_BYTES),
+		                 0);
+		assert_int_equal(fake_driver_run_hostile_chains(&m->driver, F(MRG_RXBUF), queue,
+		                                                NET_BUFFERS_GPA, NET_RAM_BYTES),
+		                 0);
+	}
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_sends),
+		TEST(test_sends_from_many_segments),
+		TEST(test_sends_in_batches_and_interrupts_once),
+		TEST(test_drops_what_is_no_frame),
+		TEST(test_frames_that_the_host_refuses),
+		TEST(test_waits_for_a_slow_network),
+		TEST(test_a_frame_waits_across_a_change_of_memory),
+		TEST(test_a_buffer_that_goes_breaks_the_device),
+		TEST(test_asks_for_kicks_only_when_idle),
+		TEST(test_reset_drops_what_waits),
+		TEST(test_receives),
+		TEST(test_the_header_reaches_who_asked_for_it),
+		TEST(test_merges_buffers),
+		TEST(test_header_across_segments),
+		TEST(test_a_frame_too_long_is_dropped),
+		TEST(test_without_buffers_nobody_looks),
+		TEST(test_buffers_of_no_use_go_back),
+		TEST(test_waits_for_room),
+		TEST(test_does_not_wait_for_ever),
+		TEST(test_a_turn_is_bounded),
+		TEST(test_receives_into_memory_that_moved),
+		TEST(test_room_that_goes_breaks_the_device),
+		TEST(test_writes_are_noted),
+		TEST(test_pairs_come_and_go),
+		TEST(test_the_other_end_hangs_up),
+		TEST(test_receiving_fails),
+		TEST(test_sending_fails),
+		TEST(test_a_queue_that_is_taken_back),
+		TEST(test_hostile_chains),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
