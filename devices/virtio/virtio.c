@@ -205,7 +205,7 @@ void virtio_queue_kicked(struct virtio_device *vdev, unsigned int queue_index)
 	gmem_unlock_shared(memory);
 }
 
-void virtio_queue_flush(struct virtio_device *vdev, unsigned int queue_index)
+bool virtio_queue_flush(struct virtio_device *vdev, unsigned int queue_index)
 {
 	struct virtqueue *vq = vdev->queues[queue_index];
 	bool notify;
@@ -216,6 +216,7 @@ void virtio_queue_flush(struct virtio_device *vdev, unsigned int queue_index)
 	gmem_unlock_shared(vdev->device.vm->memory);
 	if (notify)
 		vdev->transport->ops->notify_used(vdev->transport, queue_index);
+	return notify;
 }
 
 /* --- status and features --- */

@@ -125,18 +125,8 @@ void net_count(struct virtio_net *net, enum net_metric metric, uint64_t amount)
 
 void net_flush(struct virtio_net *net, unsigned int queue_index)
 {
-	struct virtqueue *vq = virtio_queue(&net->vdev, queue_index);
-	struct guest_memory *memory = net->vdev.device.vm->memory;
-	bool notify;
-
-	gmem_lock_shared(memory);
-	virtqueue_flush(vq);
-	notify = virtqueue_should_notify(vq);
-	gmem_unlock_shared(memory);
-	if (!notify)
-		return;
-	net_count(net, NET_INTERRUPTS, 1);
-	net->vdev.transport->ops->notify_used(net->vdev.transport, queue_index);
+	if (virtio_queue_flush(&net->vdev, queue_index))
+		net_count(net, NET_INTERRUPTS, 1);
 }
 
 void net_set_status(struct virtio_net *net, uint16_t status, bool tell)
@@ -276,10 +266,21 @@ static void net_queue_notify(struct virtio_device *vdev, unsigned int queue_inde
 		net_user_notify(&net->pairs[pair], role == NET_QUEUE_SEND);
 }
 
+static void net_queue_stop(struct virtio_device *vdev, unsigned int queue_index)
+{
+	struct virtio_net *net = from_vdev(vdev);
+
+	if (net->vhost)
+		net_vhost_stop_queue(net->vhost, queue_index);
+	else if (queue_index < 2 * net->pairs_in_use)
+		net_user_stop_queue(&net->pairs[queue_index / 2], queue_index % 2);
+}
+
 static const struct virtio_device_ops net_ops = {
 	.activate = net_activate,
 	.deactivate = net_deactivate,
 	.queue_notify = net_queue_notify,
+	.queue_stop = net_queue_stop,
 	.features_ok = features_ok,
 };
 

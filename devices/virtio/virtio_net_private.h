@@ -113,7 +113,8 @@ void net_user_destroy(struct virtio_net *net);                             /* ma
 EBB_MUST_CHECK int net_user_set_pairs(struct virtio_net *net, unsigned int count);
 /* The back end's descriptor is of no interest any more; by its own handler too. */
 void net_user_unwatch(struct net_pair *pair);
-void net_user_notify(struct net_pair *pair, bool is_send); /* queue_notify */
+void net_user_notify(struct net_pair *pair, bool is_send);     /* queue_notify */
+void net_user_stop_queue(struct net_pair *pair, bool is_send); /* queue_stop */
 
 /* --- the control queue --- */
 

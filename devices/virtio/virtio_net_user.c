@@ -64,11 +64,12 @@ struct turn {
 static struct turn begin_turn(struct net_pair *pair, bool is_send)
 {
 	const unsigned int queue_index = 2 * pair->index + is_send;
-	struct virtqueue *vq = virtio_queue(&pair->net->vdev, queue_index);
 
-	if (!virtqueue_is_enabled(vq)) /* the driver took it back */
-		net_held_forget(is_send ? pair->send : pair->receive);
-	return (struct turn){ .pair = pair, .vq = vq, .queue_index = queue_index };
+	return (struct turn){
+		.pair = pair,
+		.vq = virtio_queue(&pair->net->vdev, queue_index),
+		.queue_index = queue_index,
+	};
 }
 
 static bool is_spent(const struct turn *turn)
@@ -451,6 +452,11 @@ void net_user_notify(struct net_pair *pair, bool is_send)
 		serve_receive(pair);
 	else if (!pair->send_waits)
 		serve_send(pair);
+}
+
+void net_user_stop_queue(struct net_pair *pair, bool is_send)
+{
+	net_held_forget(is_send ? pair->send : pair->receive);
 }
 
 /* --- life --- */

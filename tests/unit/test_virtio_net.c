@@ -367,6 +367,8 @@ static void test_vhost_where_it_can_be(void **state)
 	fake_driver_kick(&m->driver, 0); /* nothing to do with it */
 	fake_driver_kick(&m->driver, 1);
 	assert_int_equal(fake_net.send_calls + fake_net.receive_calls, 0);
+	virtio_queue_set_ready(m->driver.vdev, 1, false);
+	assert_int_equal(fake_net_vhost.stopped_queues, 1U << 1);
 	fake_driver_reset(&m->driver);
 	assert_int_equal(fake_net_vhost.pairs, 0);
 	assert_int_equal(fake_net_vhost.stops, 1);
