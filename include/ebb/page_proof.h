@@ -20,7 +20,8 @@ struct page_proof_tally {         /* page_proof_judge adds to it */
 	uint64_t touched_bytes;   /* written, and hold something, or are not there to look at */
 };
 
-/* From its return on, every write is seen, or known not to have been (vhost's). -ENOMEM, -EBUSY: there is a proof already. */
+/* From its return on, every write is seen, or known not to have been (vhost's). -ENOMEM, -EBUSY:
+ * there is a proof already. */
 EBB_MUST_CHECK int page_proof_start(struct vm *vm, struct page_proof **ret_proof);
 void page_proof_stop(struct page_proof *proof);
 

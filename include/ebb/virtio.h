@@ -141,8 +141,8 @@ bool virtio_has_feature(const struct virtio_device *vdev, unsigned int feature_b
 
 struct virtqueue *virtio_queue(struct virtio_device *vdev, unsigned int queue_index);
 
-/* Publishes pushed entries of a queue and interrupts the driver if it wants that; whether it did. On
- * the device's loop; takes guest memory's shared lock itself. */
+/* Publishes pushed entries of a queue and interrupts the driver if it wants that; whether it did.
+ * On the device's loop; takes guest memory's shared lock itself. */
 bool virtio_queue_flush(struct virtio_device *vdev, unsigned int queue_index);
 
 /* Changes config space (under the lock, generation moved on) and tells the driver. Any thread,
