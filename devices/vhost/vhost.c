@@ -539,12 +539,13 @@ static int open_device(const char *path, int *ret_fd, struct error *err)
 	}
 	module_name(path, module, sizeof(module));
 	if (result == -ENOENT || result == -ENODEV || result == -ENXIO)
-		return error_set_errno(err, result, "%s (as root: modprobe %s)", path, module);
+		return error_set(err, result, "%s: %s (as root: modprobe %s)", path,
+		                 strerrordesc_np(-result), module);
 	if (result == -EACCES || result == -EPERM)
-		return error_set_errno(err, result,
-		                       "%s (add yourself to the group that it "
-		                       "belongs to, as a rule kvm)",
-		                       path);
+		return error_set(err, result,
+		                 "%s: %s (add yourself to the group that it belongs to, as a rule "
+		                 "kvm)",
+		                 path, strerrordesc_np(-result));
 	return error_set_errno(err, result, "%s", path);
 }
 
