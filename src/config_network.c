@@ -9,6 +9,8 @@
 #include "ebb/device.h"
 #include "ebb/network.h"
 
+#define USER_MTU_MAX_BYTES 65520 /* what passt can tell a guest */
+
 /* A mistake in a key: "--network id=net0 KEY=VALUE: WHY". */
 static int wrong_text(const struct device_config *device, const char *key, const char *value,
                       const char *why, struct error *err)
@@ -45,6 +47,9 @@ static int check_user(const struct device_config *device, struct error *err)
 	if (device_config_number(device, "queues") > 1)
 		return wrong_number(device, "queues",
 		                    "one with user (leave it out, or begin with tap)", err);
+	if (device_config_given(device, "mtu") &&
+	    device_config_number(device, "mtu") > USER_MTU_MAX_BYTES)
+		return wrong_number(device, "mtu", "too large with user (give at most 65520)", err);
 	return 0;
 }
 

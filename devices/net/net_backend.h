@@ -37,7 +37,9 @@ struct net_backend_ops { /* static const */
 	 * Frames in their order, as few system calls as the host allows. Returns how many of
 	 * frames[0..count) were dealt with, each with its result; a frame that the host refuses
 	 * (-EINVAL: a header that makes no sense) counts as dealt with. Fewer than count: the rest
-	 * would wait (send: for room; receive: nothing is there); the loop watches poll_fd. -errno
+	 * would wait (send: for room; receive: nothing is there); the loop watches poll_fd. A
+	 * receive that dealt with all count may have left more where poll_fd does not show it:
+	 * there has to be another. -errno
 	 * (-ECONNRESET, -EBADFD …): the other end is gone for good.
 	 *
 	 * A received frame that its segments do not hold has the result -EMSGSIZE and is lost. Any

@@ -56,9 +56,9 @@ struct device_class {
 	 * block-size (all SIZE) and node (UINT), which vm_config_complete checks. */
 	bool is_memory;
 	/* A network interface: it has the options kind (STRING: "tap", "user"), ifname (STRING), fd
-	 * (UINT), vhost (BOOL), queues (UINT), mac (STRING) and forward (STRING, repeatable), which
-	 * vm_config_complete checks, also against those of other interfaces. network.h reads mac
-	 * and forward. */
+	 * (UINT), vhost (BOOL), queues (UINT), mac (STRING) and forward (STRING, repeatable), may
+	 * have mtu (UINT), and vm_config_complete checks them, also against those of other
+	 * interfaces. network.h reads mac and forward. */
 	bool is_network;
 	const struct device_option *options;
 	size_t option_count;

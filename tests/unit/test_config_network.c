@@ -84,6 +84,9 @@ static void one_interface_goes_together(void **state)
 		  "--network id=net0 vhost=on: not with user (leave it out, or begin with tap)" },
 		{ "user,queues=2", NULL,
 		  "--network id=net0 queues=2: one with user (leave it out, or begin with tap)" },
+		{ "user,mtu=65520", NULL, NULL },
+		{ "user,mtu=65521", NULL,
+		  "--network id=net0 mtu=65521: too large with user (give at most 65520)" },
 		{ "user,forward=22", NULL,
 		  "--network id=net0 forward=22: cannot be read (give HOSTPORT:GUESTPORT, with "
 		  "tcp: or udp: before it or neither)" },

@@ -108,6 +108,7 @@ static const struct device_option network_options[] = {
 	  .min = 1,
 	  .max = 8 },
 	{ .key = "mac", .help = "address", .type = DEVICE_OPTION_STRING, .value_text = "MAC" },
+	{ .key = "mtu", .help = "size", .type = DEVICE_OPTION_UINT, .max = 65535 },
 	{ .key = "forward", .help = "port", .type = DEVICE_OPTION_STRING, .repeatable = true },
 };
 
