@@ -12,19 +12,21 @@ brctl() {
 	"$RIG/busybox" brctl "$@"
 }
 
-# net_begin "$1": the scenario goes on in a network namespace of its own. Nothing of the machine's network is touched, and nothing
+# net_begin "$1": the scenario goes on in namespaces of its own for the network and mounts. Nothing of the machine's network is touched, and nothing
 # stays behind. To be called before anything else.
 net_begin() {
 	if [ -z "${NET_BEGUN:-}" ]; then
 		need jq
 		[ -c /dev/net/tun ] || skip "no /dev/net/tun on this host"
-		net_unshare=-n
-		"$RIG/busybox" unshare $net_unshare true 2>/dev/null || net_unshare=-Urn
+		net_unshare=-nm
+		"$RIG/busybox" unshare $net_unshare true 2>/dev/null || net_unshare=-Urnm
 		"$RIG/busybox" unshare $net_unshare true 2>/dev/null || skip "no network namespace can be made on this host"
 		export NET_BEGUN=1
 		# shellcheck disable=SC2016 # expanded by that shell
 		exec "$RIG/busybox" unshare $net_unshare sh -c '. "$RIG/lib.sh"; . "$1"' sh "$1"
 	fi
+	# /sys/class/net is that of who mounts it.
+	"$RIG/busybox" mount --make-rprivate / && "$RIG/busybox" mount -t sysfs sys /sys || fail "no /sys of its own"
 	ip link set lo up
 	dmesg >"$W/dmesg.before" 2>/dev/null
 }
@@ -60,11 +62,11 @@ net_dhcpd() {
 	echo $! >>"$W/pids"
 }
 
-# net_serve ADDRESS PORT: a netstream server of the host; what it says is in $W/server.log.
+# net_serve ADDRESS PORT: a netstream server of the host; what it says is in $W/server.log, and what it complains of in $W/server.err.
 net_serve() {
-	netstream serve "$1" "$2" >>"$W/server.log" 2>&1 &
+	netstream serve "$1" "$2" >>"$W/server.log" 2>>"$W/server.err" &
 	echo $! >>"$W/pids"
-	within 10 grep -q "^netstream serves $1 $2\$" "$W/server.log" || fail "netstream does not serve: $(cat "$W/server.log")"
+	within 10 grep -q "^netstream serves $1 $2\$" "$W/server.log" || fail "netstream does not serve"
 }
 
 # net_dmesg: fails if the host's kernel has complained since net_begin.
@@ -104,8 +106,9 @@ net_guest() {
 				echo "ran $count $? $(tail -n 1 "/out.$count")"
 			done
 		}
+		dmesg >/dmesg.start
 		complaints() {
-			! dmesg | grep -E 'BUG:|Oops|WARNING:|Call Trace|bad page|NETDEV WATCHDOG|virtio_net.*(fail|error|bad|wrong)|vsock.*(fail|error)'
+			! dmesg | tail -n +$(($(wc -l </dmesg.start) + 1)) | grep -E 'BUG:|Oops|WARNING:|Call Trace|bad page|NETDEV WATCHDOG|virtio_net.*(fail|error|bad|wrong)|vsock.*(fail|error)'
 		}
 	END
 }

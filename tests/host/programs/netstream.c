@@ -163,7 +163,8 @@ static void read_all(int fd, void *buffer, size_t count)
 	ssize_t got;
 
 	while (count) {
-		got = recv(fd, at, count, MSG_WAITALL);
+		got = recv(fd, at, count,
+		           0); /* MSG_WAITALL: vsock refuses what its buffer cannot hold */
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0) {
