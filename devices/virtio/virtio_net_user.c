@@ -386,15 +386,17 @@ static int receive_frames(struct turn *turn)
 		return 0;
 	}
 	for (int i = 0; i < dealt; i++) {
-		if (frames[i].result >= NET_HEADER_BYTES)
-			finish_frame(turn, first, (size_t)frames[i].result);
-		else
+		const int64_t result = frames[i].result;
+
+		if (result >= NET_HEADER_BYTES)
+			finish_frame(turn, first, (size_t)result);
+		else if (result >= 0 || result == -EMSGSIZE)
 			net_count(pair->net, NET_RECEIVE_DROPPED, 1);
+		if (result > 0)
+			pair->patience_over = false;
 		turn->frames++;
 		first += chains[i];
 	}
-	if (dealt)
-		pair->patience_over = false;
 	net_held_compact(pair->receive);
 	return (unsigned int)dealt == count;
 }

@@ -72,6 +72,13 @@ unsigned int fake_net_waiting(unsigned int pair)
 	return count;
 }
 
+void fake_net_forget(unsigned int pair)
+{
+	pthread_mutex_lock(&lock);
+	queues[pair].count = 0;
+	pthread_mutex_unlock(&lock);
+}
+
 void fake_net_block(unsigned int pair, unsigned int frames)
 {
 	static const char stuffing[4096];

@@ -46,6 +46,7 @@ void fake_net_clear(void);
 void fake_net_put(unsigned int pair, const void *bytes, size_t given_bytes, size_t size_bytes);
 void fake_net_arrive(unsigned int pair);
 unsigned int fake_net_waiting(unsigned int pair); /* not received yet */
+void fake_net_forget(unsigned int pair);          /* what was put and not received */
 
 /* So many more frames are taken, then sending would wait; fake_net_unblock takes any number. */
 void fake_net_block(unsigned int pair, unsigned int frames);
