@@ -159,6 +159,11 @@ fds() {
 	find "/proc/$PID/fd" -type l | wc -l
 }
 
+# open_fds: what ebb's descriptors are, in order.
+open_fds() {
+	find "/proc/$PID/fd" -type l -exec readlink {} \; | sort
+}
+
 # syscalls_while COMMAND…: runs it with every thread of ebb's traced; SYSCALLS is how many there were, $W/calls a table of them.
 syscalls_while() {
 	strace -f -qq -c -o "$W/calls" -p "$PID" 2>"$W/calls.err" &
