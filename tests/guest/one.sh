@@ -39,6 +39,15 @@ unprivileged() {
 	unshare -U -r -m sh -c '[ ! -e /dev/userfaultfd ] || mount -o bind /dev/null /dev/userfaultfd || exit; exec "$@"' sh "$@"
 }
 
+# networked COMMAND…: in a network of its own, whose tap7, once the command makes it, is up and answers pings to 10.77.0.1.
+networked() {
+	# shellcheck disable=SC2016,SC2317 # its own variables; called by its name in a variable
+	unshare -n sh -c '
+		while [ -d /proc/$$ ] && ! ip addr add 10.77.0.1/24 dev tap7; do sleep 0.05; done >/dev/null 2>&1 </dev/null &&
+			ip link set tap7 up >/dev/null 2>&1 </dev/null &
+		exec "$@"' sh "$@"
+}
+
 # As many huge pages of 2 MiB for ebb, which root may take for as long as a test runs.
 huge_pages() {
 	read -r pool_size 2>/dev/null <$pool || return
@@ -65,6 +74,8 @@ missing_need() {
 		userfaultfd) [ "$(id -u)" = 0 ] || [ -w /dev/userfaultfd ] || all_may_use_userfaultfd ||
 			{ echo "no permission for userfaultfd" && return; } ;;
 		memlock) [ "$(id -u)" = 0 ] || [ "$(ulimit -l)" = unlimited ] || { echo "a limit on locked memory (ulimit -l)" && return; } ;;
+		tap) { [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && command -v ip >/dev/null && unshare -n true 2>/dev/null; } ||
+			{ echo "no permission for a TAP interface in a network of its own" && return; } ;;
 		hugetlb) ;; # below: it is a change, and this is a subshell
 		*) echo "unknown need $need" && return ;;
 		esac
@@ -171,6 +182,8 @@ while IFS= read -r word; do
 	set -- "$@" "$word"
 done <"$folder/$name.arguments"
 
+case " $needs " in *" tap "*) networked=networked ;; *) networked= ;; esac
+
 begun=$(now_ms)
 asker=
 if [ -n "$qmp" ]; then
@@ -181,7 +194,7 @@ fi
 # ebb's own time limit comes first; the outer one only catches an ebb that hangs
 # shellcheck disable=SC2094 # the one who types waits for what the other writes
 input | {
-	${without:+unprivileged} timeout -k 5 $((limit + 15)) "${EBB:-ebb}" "$@" >"$work/console" 2>"$work/errors"
+	${without:+unprivileged} $networked timeout -k 5 $((limit + 15)) "${EBB:-ebb}" "$@" >"$work/console" 2>"$work/errors"
 	echo $? >"$work/over"
 }
 got=$(cat "$work/over")
