@@ -68,11 +68,14 @@ ask_nodes
 [ "$(guest_answer 'node 0' | cut -d' ' -f3)" = 0 ] && [ "$(guest_answer 'node 1' | cut -d' ' -f3)" = 1 ] ||
 	fail "a CPU is in another node"
 first0=$NODE0 first1=$NODE1
+# Linux on RISC-V has no way to find the node of memory that comes later: node 0 gets it all.
+at_first="$((half + 128)) $((half + 80))" in_the_end="-64 $((more - 80))"
+[ "$ARCH" != riscv ] || at_first="$((half + 208)) $half" in_the_end="$((more - 144)) 0"
 within_node() {
 	[ "$1" -gt $((($2 - taken) * 1024)) ] && [ "$1" -le $(($2 * 1024)) ]
 }
-within_node "$NODE0" $((half + 128)) || fail "node 0 has $NODE0 KiB, of $half and 128 MiB"
-within_node "$NODE1" $((half + 80)) || fail "node 1 has $NODE1 KiB, of $half and 80 MiB"
+within_node "$NODE0" "${at_first% *}" || fail "node 0 has $NODE0 KiB, not nearly ${at_first% *} MiB"
+within_node "$NODE1" "${at_first#* }" || fail "node 1 has $NODE1 KiB, not nearly ${at_first#* } MiB"
 
 # ask DEVICE SIZE
 ask() {
@@ -87,8 +90,8 @@ expect_devices 64 "$more" || fail "not 64 and $more MiB: $(cat "$W/devices")"
 cat "$W/devices"
 ask_nodes
 figure "node 0: $((first0 / 1024)) to $((NODE0 / 1024)) MiB, node 1: $((first1 / 1024)) to $((NODE1 / 1024)) MiB"
-[ $((first0 - NODE0)) = $((64 * 1024)) ] || fail "node 0 lost $((first0 - NODE0)) KiB, not 64 MiB"
-[ $((NODE1 - first1)) = $(((more - 80) * 1024)) ] || fail "node 1 gained $((NODE1 - first1)) KiB, not $((more - 80)) MiB"
+[ $((NODE0 - first0)) = $((${in_the_end% *} * 1024)) ] || fail "node 0 gained $((NODE0 - first0)) KiB, not ${in_the_end% *} MiB"
+[ $((NODE1 - first1)) = $((${in_the_end#* } * 1024)) ] || fail "node 1 gained $((NODE1 - first1)) KiB, not ${in_the_end#* } MiB"
 [ "$(ebb_stat '[.virtio_mem[] | "\(.id) \(.node) \(.plugged_bytes) \(.requested_bytes)"] | join(" ")')" = \
 	"vm0 0 $((64 << 20)) $((64 << 20)) vm1 1 $((more << 20)) $((more << 20))" ] || fail "ebb stat: $(ebb_stat '.virtio_mem | tostring')"
 figure "slots: $(ebb_stat '[.virtio_mem[].slots] | join(" and ")'), unplugged blocks touched: $(ebb_stat '[.virtio_mem[].touches] | add')"
