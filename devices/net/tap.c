@@ -436,7 +436,7 @@ static int set_up(struct tap *tap, struct vm *vm, struct error *err)
 	return 0;
 }
 
-static struct tap *new_tap(unsigned int queue_pairs)
+static struct tap *new_tap(struct log *log, unsigned int queue_pairs)
 {
 	struct tap *tap = calloc(1, sizeof(*tap));
 
@@ -447,7 +447,7 @@ static struct tap *new_tap(unsigned int queue_pairs)
 	tap->backend.queue_pairs = queue_pairs;
 	for (unsigned int i = 0; i < NET_QUEUE_PAIRS_MAX; i++)
 		tap->fds[i] = -1;
-	if (tap_frames_create(&tap->frames)) {
+	if (tap_frames_create(log, &tap->frames)) {
 		free(tap);
 		return NULL;
 	}
@@ -468,7 +468,7 @@ int tap_open(struct vm *vm, const struct device_config *config, struct net_backe
 	if (ifname && (!*ifname || strlen(ifname) >= IFNAMSIZ || strchr(ifname, '%')))
 		return error_set(err, -EINVAL, "ifname=%s: no name (1 to %d characters)", ifname,
 		                 IFNAMSIZ - 1);
-	tap = new_tap((unsigned int)queues);
+	tap = new_tap(vm->log, (unsigned int)queues);
 	if (!tap)
 		return error_set_errno(err, -ENOMEM, "tap");
 	if (device_config_given(config, "fd"))

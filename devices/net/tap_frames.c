@@ -18,8 +18,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ebb/async_io.h"
+#include "ebb/log.h"
 
 #define BATCH_MAX 127 /* and one more in the ring: a power of two */
 #define BATCH_MIN 4
@@ -34,16 +36,18 @@ struct mover {
 };
 
 struct tap_frames {
+	struct log *log;
 	struct mover *mover;
 	unsigned int receive_batch;
 };
 
-int tap_frames_create(struct tap_frames **ret_frames)
+int tap_frames_create(struct log *log, struct tap_frames **ret_frames)
 {
 	struct tap_frames *tap_frames = calloc(1, sizeof(*tap_frames));
 
 	if (!tap_frames)
 		return -ENOMEM;
+	tap_frames->log = log;
 	tap_frames->receive_batch = BATCH_MIN;
 	*ret_frames = tap_frames;
 	return 0;
@@ -63,14 +67,20 @@ void tap_frames_destroy(struct tap_frames *tap_frames)
 static struct mover *ready_mover(struct tap_frames *tap_frames)
 {
 	struct mover *mover = tap_frames->mover;
+	int why;
 
 	if (mover)
 		return mover;
 	mover = calloc(1, sizeof(*mover));
-	if (mover && async_io_create(BATCH_MAX, &mover->io, NULL)) {
+	if (!mover)
+		return NULL;
+	if (async_io_create(BATCH_MAX, &mover->io, &why)) {
 		free(mover);
-		mover = NULL;
+		return NULL;
 	}
+	if (!async_io_is_batched(mover->io))
+		log_info(tap_frames->log, "no io_uring here, so a system call a frame: %s",
+		         strerror(-why));
 	tap_frames->mover = mover;
 	return mover;
 }

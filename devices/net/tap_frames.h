@@ -5,10 +5,12 @@
 
 #include "net_backend.h"
 
+struct log;
 struct tap_frames;
 
-/* Small until the first frame: what moves frames is made then. -ENOMEM. */
-EBB_MUST_CHECK int tap_frames_create(struct tap_frames **ret_frames);
+/* Small until the first frame: what moves frames is made then, and log is told where the host does
+ * not let it batch. -ENOMEM. */
+EBB_MUST_CHECK int tap_frames_create(struct log *log, struct tap_frames **ret_frames);
 void tap_frames_destroy(struct tap_frames *tap_frames); /* NULL is fine */
 
 /* As send and receive of struct net_backend_ops, on a descriptor that does not block; *calls grows

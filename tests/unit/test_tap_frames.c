@@ -5,6 +5,7 @@
  * stand in for a TAP's, which are cut in silence as well.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "ebb/log.h"
+
 #include "../../devices/net/tap_frames.h"
 
 #define FRAMES     300
@@ -26,6 +29,8 @@ struct io_uring;
 struct io_uring_params;
 
 static struct {
+	struct log *logger;
+	int log[2];
 	struct tap_frames *tap_frames;
 	int fds[2]; /* 0 is the TAP's */
 	struct net_frame frames[FRAMES];
@@ -85,7 +90,9 @@ static int set_up(void **state)
 		t.segments[i][1] = (struct iovec){ t.rooms[i] + 12, ROOM_BYTES - 12 };
 		t.frames[i] = (struct net_frame){ t.segments[i], 2, 4711 };
 	}
-	assert_int_equal(tap_frames_create(&t.tap_frames), 0);
+	assert_int_equal(pipe2(t.log, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(log_create(t.log[1], LOG_INFO, &t.logger), 0);
+	assert_int_equal(tap_frames_create(t.logger, &t.tap_frames), 0);
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, t.fds);
 }
 
@@ -100,6 +107,9 @@ static int tear_down(void **state)
 {
 	(void)state;
 	tap_frames_destroy(t.tap_frames);
+	log_destroy(t.logger);
+	close(t.log[0]);
+	close(t.log[1]);
 	close(t.fds[0]);
 	close(t.fds[1]);
 	return 0;
@@ -170,8 +180,13 @@ static void one_that_is_refused_holds_up_nobody(void **state)
 
 static void frames_come_in(void **state)
 {
+	char line[128] = "";
+
 	(void)state;
 	assert_int_equal(receive(FRAMES), 0);
+	if (read(t.log[0], line, sizeof(line) - 1) > 0)
+		assert_non_null(strstr(line, "no io_uring here, so a system call a frame: "));
+	assert_int_equal(line[0] != '\0', t.plain);
 	arrive(0, 3, 20);
 	assert_int_equal(receive(FRAMES), 3);
 	for (unsigned int i = 0; i < 3; i++)
@@ -304,10 +319,10 @@ static void no_memory(void **state)
 	tap_frames_destroy(t.tap_frames);
 	t.tap_frames = NULL;
 	t.calloc_left = 1;
-	assert_int_equal(tap_frames_create(&t.tap_frames), -ENOMEM);
+	assert_int_equal(tap_frames_create(t.logger, &t.tap_frames), -ENOMEM);
 	assert_null(t.tap_frames);
 	tap_frames_destroy(NULL);
-	assert_int_equal(tap_frames_create(&t.tap_frames), 0);
+	assert_int_equal(tap_frames_create(t.logger, &t.tap_frames), 0);
 	arrive(0, 2, 20);
 	for (unsigned int n = 1; n <= 2; n++) {
 		t.calloc_left = n;
