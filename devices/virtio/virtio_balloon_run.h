@@ -8,15 +8,15 @@
 /* What the device knows at a look. The guest's own numbers may be any. */
 struct run_view {
 	enum balloon_run_phase phase;
-	int64_t phase_ns;            /* since the phase began */
-	int64_t still_ns;            /* since the balloon last changed its size */
-	bool fresh;                  /* there are statistics that no look had yet */
-	int64_t suspected_ns;        /* since when all statistics broke a rule; 0: the last did not */
-	uint64_t free_bytes;         /* the guest's, by its last statistics */
-	uint64_t keep_bytes;         /* the reserve */
-	uint64_t room_bytes;         /* free at the start */
-	uint64_t base_bytes;         /* the target to go back to */
-	uint64_t actual_bytes;       /* in the balloon now */
+	int64_t phase_ns;      /* since the phase began */
+	int64_t still_ns;      /* since the balloon last changed its size */
+	bool fresh;            /* there are statistics that no look had yet */
+	int64_t suspected_ns;  /* since when all statistics broke a rule; 0: the last did not */
+	uint64_t free_bytes;   /* the guest's, by its last statistics */
+	uint64_t keep_bytes;   /* the reserve */
+	uint64_t room_bytes;   /* free at the start */
+	uint64_t base_bytes;   /* the target to go back to */
+	uint64_t actual_bytes; /* in the balloon now */
 	uint64_t asked_actual_bytes; /* in the balloon when the statistics were asked for */
 	uint64_t target_bytes;       /* what the driver is asked for now */
 	uint64_t ram_bytes;
