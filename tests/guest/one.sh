@@ -76,6 +76,7 @@ missing_need() {
 		memlock) [ "$(id -u)" = 0 ] || [ "$(ulimit -l)" = unlimited ] || { echo "a limit on locked memory (ulimit -l)" && return; } ;;
 		tap) { [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && command -v ip >/dev/null && unshare -n true 2>/dev/null; } ||
 			{ echo "no permission for a TAP interface in a network of its own" && return; } ;;
+		vhost) [ -w /dev/vhost-net ] || { echo "no /dev/vhost-net that may be opened" && return; } ;;
 		hugetlb) ;; # below: it is a change, and this is a subshell
 		*) echo "unknown need $need" && return ;;
 		esac
