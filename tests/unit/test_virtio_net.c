@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-net: features, queue numbers, config space, which path, what it is made of. */
-/* fakes: net_machine fake_net_backend fake_net_vhost fake_virtio_driver hostile_chains test_driver fake_vm */
+/* fakes: net_machine fake_net_backend fake_net_vhost fake_virtio_driver hostile_chains test_driver fake_vm failures */
+/* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
+/* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +15,7 @@
 
 #include "../../devices/device_table.h"
 #include "ebb/bytes.h"
+#include "failures.h"
 #include "fake_vm.h"
 #include "net_machine.h"
 
@@ -487,6 +490,38 @@ static void test_create_fails(void **state)
 	virtio_net_class.destroy(NULL);
 }
 
+static int create_again(void *ctx, struct error *err)
+{
+	return net_machine_create(ctx, err);
+}
+
+static void destroy_again(void *ctx)
+{
+	struct net_machine *m = ctx;
+
+	virtio_net_class.destroy(m->device);
+	m->device = NULL;
+}
+
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+/* The host refuses one call, whichever. */
+static void test_every_call_of_create_fails(void **state)
+{
+	struct net_machine *m = *state;
+
+	event_loop_call(m->vm.io_loop, nothing, NULL); /* has its thread now */
+	fake_net.queue_pairs = 3;
+	assert_true(failures_run(create_again, destroy_again, m) > 20);
+	assert_int_equal(fake_net.open_count, 0);
+	fake_net_vhost.create_result = 0;
+	assert_true(failures_run(create_again, destroy_again, m) > 10);
+	assert_int_equal(fake_net.open_count + fake_net_vhost.open_count, 0);
+}
+
 static void test_back_end_refuses_offloads(void **state)
 {
 	struct net_machine *m = *state;
@@ -525,6 +560,7 @@ int main(void)
 		TEST(test_pairs_of_vhost),
 		TEST(test_kinds),
 		TEST(test_create_fails),
+		TEST(test_every_call_of_create_fails),
 		TEST(test_back_end_refuses_offloads),
 	};
 
