@@ -59,33 +59,46 @@ enum net_metric {
 #define NET_HELD_MAX          512
 #define NET_HELD_SEGMENTS_MAX 4096
 
+struct net_held_chain {
+	uint16_t head_index, segment_count;
+	bool done; /* pushed */
+	unsigned int segment_first;
+	size_t bytes; /* of the part held */
+};
+
 struct net_held {
-	unsigned int count, segment_count;
-	uint64_t generation; /* of guest memory, that all segments belong to */
-	bool writable;       /* what is held of a chain: its writable part, or its readable one */
-	bool done[NET_HELD_MAX];
-	/* segments and segment_gpas of these point to what lies below, without gaps. */
-	struct virtq_chain chains[NET_HELD_MAX];
+	bool writable; /* what is held of a chain: its writable part, or its readable one */
+	/* Chains are chains[first .. first + count), and counted from first on everywhere else.
+	 * Their segments lie in the same order, without gaps, up to segment_end. */
+	unsigned int first, count, segment_end;
+	unsigned int touched; /* none was pushed from here on, since the last compact */
+	uint64_t generation;  /* of guest memory, that all segments belong to */
+	struct guest_memory *memory;
+	struct net_held_chain chains[2 * NET_HELD_MAX];
 	struct iovec segments[NET_HELD_SEGMENTS_MAX];
 	gpa_t segment_gpas[NET_HELD_SEGMENTS_MAX];
 };
 
-/* All under guest memory's shared lock. Takes chains until so many are held, or there is no room
- * for the segments of another. 1: the queue may have more, 0: it is empty, -EPROTO: it is broken.
- */
+/* All under guest memory's shared lock. Takes chains until so many (up to NET_HELD_MAX) are held,
+ * or there is no room for the segments of another. 1: the queue may have more, 0: it is empty,
+ * -EPROTO: it is broken. */
 EBB_MUST_CHECK int net_held_fill(struct net_held *held, struct virtqueue *vq, unsigned int max);
 
 /* Finds all of it anew where guest memory changed. -EFAULT: some of it is gone. */
 EBB_MUST_CHECK int net_held_locate(struct net_held *held, const struct guest_memory *memory);
 
-/* Pushes one (with the bytes noted as written); compact then forgets those that were pushed. */
-void net_held_push(struct net_held *held, struct virtqueue *vq, unsigned int index);
+/* Pushes one, into which so many bytes were written. Indexes stay what they were, and segments of
+ * the others where they were, until compact forgets those that were pushed. */
+void net_held_push(struct net_held *held, struct virtqueue *vq, unsigned int index,
+                   size_t written_bytes);
 void net_held_compact(struct net_held *held);
 void net_held_forget(struct net_held *held); /* all: the queue is the driver's again */
 
-size_t net_held_bytes(const struct net_held *held, unsigned int index); /* of the part held */
+size_t net_held_bytes(struct net_held *held, unsigned int index); /* of the part held */
+/* Behind them come those of the next one. Good until the next fill, compact or forget. */
+struct iovec *net_held_segments(struct net_held *held, unsigned int index, unsigned int *ret_count);
 
-/* Writes over the first bytes of a chain's writable part, which has as many. */
+/* Writes over bytes of a chain's writable part, which has as many. */
 void net_held_poke(struct net_held *held, unsigned int index, size_t offset, const void *data,
                    size_t size_bytes);
 

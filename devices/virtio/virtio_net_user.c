@@ -130,7 +130,7 @@ static void backend_ready(void *ctx, uint32_t epoll_events)
 
 /* --- send --- */
 
-static bool is_sendable(const struct net_held *held, unsigned int index)
+static bool is_sendable(struct net_held *held, unsigned int index)
 {
 	size_t size_bytes = net_held_bytes(held, index);
 
@@ -163,12 +163,12 @@ static void send_held(struct turn *turn)
 	struct net_frame frames[BATCH_FRAMES];
 	unsigned int count = 0, dealt, next = 0;
 
-	for (unsigned int i = 0; i < held->count; i++)
-		if (is_sendable(held, i))
-			frames[count++] = (struct net_frame){
-				.segments = held->chains[i].segments,
-				.segment_count = held->chains[i].readable_count,
-			};
+	for (unsigned int i = 0; i < held->count; i++) {
+		if (!is_sendable(held, i))
+			continue;
+		frames[count].segments = net_held_segments(held, i, &frames[count].segment_count);
+		frames[count++].result = 0;
+	}
 	dealt = send_frames(pair->net, pair->index, frames, count);
 	pair->send_waits = dealt < count;
 	for (unsigned int i = 0; i < held->count; i++) {
@@ -185,7 +185,7 @@ static void send_held(struct turn *turn)
 		}
 		next += sendable;
 		turn->frames++;
-		net_held_push(held, turn->vq, i);
+		net_held_push(held, turn->vq, i, 0);
 	}
 	net_held_compact(held);
 }
@@ -256,22 +256,18 @@ static size_t room_bytes(const struct virtio_net *net)
 /* Gives back at once what cannot hold a header. */
 static void push_useless(struct turn *turn, struct net_held *held, unsigned int first)
 {
-	bool any = false;
-
 	for (unsigned int i = first; i < held->count; i++) {
 		if (net_held_bytes(held, i) >= NET_HEADER_BYTES)
 			continue;
-		net_held_push(held, turn->vq, i);
+		net_held_push(held, turn->vq, i, 0);
 		turn->frames++;
-		any = true;
 	}
-	if (any)
-		net_held_compact(held);
+	net_held_compact(held);
 }
 
 static bool has_room(struct net_pair *pair)
 {
-	const struct net_held *held = pair->receive;
+	struct net_held *held = pair->receive;
 	const size_t wanted_bytes = room_bytes(pair->net);
 	size_t bytes = 0;
 
@@ -316,27 +312,26 @@ static int gather(struct turn *turn)
  * than the longest frame. */
 static unsigned int lay_out(struct net_pair *pair, struct net_frame *frames, unsigned int *chains)
 {
-	const struct net_held *held = pair->receive;
+	struct net_held *held = pair->receive;
 	const size_t wanted_bytes = merges(pair->net) ? room_bytes(pair->net) : 0;
 	unsigned int count = 0, next = 0;
 
 	while (count < BATCH_FRAMES && next < held->count) {
-		const struct virtq_chain *first = &held->chains[next];
-		unsigned int segments = 0;
-		size_t bytes = 0;
+		unsigned int segments, more;
+		const struct iovec *room = net_held_segments(held, next, &segments);
+		size_t bytes = net_held_bytes(held, next++);
 
-		chains[count] = 0;
-		do {
-			bytes += held->chains[next].writable_bytes;
-			segments += held->chains[next].writable_count;
-			chains[count]++;
-			next++;
-		} while (bytes < wanted_bytes && next < held->count &&
-		         segments + held->chains[next].writable_count <= IOV_MAX);
+		for (chains[count] = 1; bytes < wanted_bytes && next < held->count;
+		     chains[count]++) {
+			net_held_segments(held, next, &more);
+			if (segments + more > IOV_MAX)
+				break;
+			segments += more;
+			bytes += net_held_bytes(held, next++);
+		}
 		if (bytes < wanted_bytes && count)
 			break;
-		frames[count++] = (struct net_frame){ .segments = first->segments,
-			                              .segment_count = segments };
+		frames[count++] = (struct net_frame){ .segments = room, .segment_count = segments };
 	}
 	return count;
 }
@@ -346,26 +341,24 @@ static void finish_frame(struct turn *turn, unsigned int first, size_t size_byte
 {
 	struct virtio_net *net = turn->pair->net;
 	struct net_held *held = turn->pair->receive;
+	size_t left_bytes = size_bytes;
 	unsigned int used = 0;
 	uint8_t header[NET_HEADER_BYTES] = { 0 };
-	size_t left_bytes = size_bytes;
 
-	while (left_bytes) {
-		struct virtq_chain *chain = &held->chains[first + used];
-		size_t part_bytes = min_u64(left_bytes, virtq_chain_writable_bytes(chain));
-
-		virtq_chain_note_written(chain, part_bytes);
-		left_bytes -= part_bytes;
-		used++;
-	}
+	for (size_t bytes = 0; bytes < size_bytes; used++)
+		bytes += net_held_bytes(held, first + used);
 	store_le16(header + NUM_BUFFERS_OFFSET, (uint16_t)used);
 	if (net->offloads & NET_FEATURE(VIRTIO_NET_F_GUEST_CSUM))
 		net_held_poke(held, first, NUM_BUFFERS_OFFSET, header + NUM_BUFFERS_OFFSET,
 		              NET_HEADER_BYTES - NUM_BUFFERS_OFFSET);
 	else
 		net_held_poke(held, first, 0, header, NET_HEADER_BYTES);
-	for (unsigned int i = first; i < first + used; i++)
-		net_held_push(held, turn->vq, i);
+	for (unsigned int i = first; i < first + used; i++) {
+		size_t part_bytes = min_u64(left_bytes, net_held_bytes(held, i));
+
+		net_held_push(held, turn->vq, i, part_bytes);
+		left_bytes -= part_bytes;
+	}
 	net_count(net, NET_FRAMES_RECEIVED, 1);
 	net_count(net, NET_BYTES_RECEIVED, size_bytes);
 	turn->bytes += size_bytes;
