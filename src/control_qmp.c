@@ -24,6 +24,7 @@
 #include <time.h>
 
 #include "control_private.h"
+#include "ebb/device.h"
 
 int control_session_init(struct control_session *session, struct control_shared *shared)
 {
@@ -374,6 +375,20 @@ static json_t *shutdown_data(const struct control_shared *shared, enum vm_end en
 	return json_pack("{s:b, s:s}", "guest", reasons[end].by_guest, "reason", reason);
 }
 
+static json_t *vhost_error_data(struct vm *vm, uint64_t value)
+{
+	uint64_t left = value / VM_EVENT_VHOST_QUEUES;
+
+	list_for_each (node, &vm->devices) {
+		const struct device *device = container_of(node, struct device, node);
+
+		if (!left--)
+			return json_pack("{s:s, s:I}", "id", device->id, "queue",
+			                 (json_int_t)(value % VM_EVENT_VHOST_QUEUES));
+	}
+	return NULL;
+}
+
 static json_t *event_data(const struct control_shared *shared, enum vm_event event, uint64_t value)
 {
 	switch (event) {
@@ -388,6 +403,8 @@ static json_t *event_data(const struct control_shared *shared, enum vm_event eve
 		return json_pack("{s:I}", "actual", (json_int_t)value);
 	case VM_EVENT_RECLAIM_ENDED:
 		return json_pack("{s:I}", "bytes", (json_int_t)value);
+	case VM_EVENT_VHOST_ERROR:
+		return vhost_error_data(shared->vm, value);
 	case VM_EVENT_STOP:
 	case VM_EVENT_RESUME:
 	case VM_EVENT_POWERDOWN:
@@ -421,6 +438,7 @@ void control_session_event(struct control_session *session, enum vm_event event,
 		[VM_EVENT_BALLOON_CHANGE] = "BALLOON_CHANGE",
 		[VM_EVENT_POWERDOWN] = "POWERDOWN",
 		[VM_EVENT_RECLAIM_ENDED] = "X_EBB_RECLAIM_ENDED",
+		[VM_EVENT_VHOST_ERROR] = "X_EBB_VHOST_ERROR",
 	};
 	json_t *data = event_data(session->shared, event, value);
 

@@ -65,6 +65,8 @@
 	(FEATURE(VHOST_F_LOG_ALL) | FEATURE(VHOST_NET_F_VIRTIO_NET_HDR) | \
 	 FEATURE(VIRTIO_F_ACCESS_PLATFORM))
 
+#define EVENT_PERIOD_NS NS_PER_S /* a guest brings about errors as fast as it resets devices */
+
 #define REGIONS_MAX_PATH    "/sys/module/vhost/parameters/max_mem_regions"
 #define REGIONS_MAX_DEFAULT 64
 
@@ -86,6 +88,7 @@ struct vhost {
 	int fd;
 	uint64_t features;
 	bool started;
+	int64_t next_event_ns;
 	struct vhost_queue queues[VHOST_QUEUES_MAX];
 	struct gmem_unseen_writer writer;
 	struct gmem_listener listener;
@@ -335,6 +338,25 @@ static int set_addresses(const struct vhost_queue *queue)
 	return control(queue->vhost, VHOST_SET_VRING_ADDR, &addresses);
 }
 
+/* To whoever listens at the control socket. */
+static void emit_error(struct vhost_queue *queue)
+{
+	struct vhost *vhost = queue->vhost;
+	struct vm *vm = vhost->setup.vm;
+	uint64_t place = 0;
+
+	if (monotonic_ns() < vhost->next_event_ns)
+		return;
+	vhost->next_event_ns = monotonic_ns() + EVENT_PERIOD_NS;
+	/* The list stands while the VM runs. */
+	list_for_each (node, &vm->devices) {
+		if (node == &vhost->setup.vdev->device.node)
+			break;
+		place++;
+	}
+	vm_emit(vm, VM_EVENT_VHOST_ERROR, place * VM_EVENT_VHOST_QUEUES + queue_of_device(queue));
+}
+
 static void kernel_failed(void *ctx, uint32_t epoll_events)
 {
 	struct vhost_queue *queue = ctx;
@@ -346,6 +368,7 @@ static void kernel_failed(void *ctx, uint32_t epoll_events)
 	virtio_device_broken(vhost->setup.vdev,
 	                     "queue %u: %s met an error (a ring or buffer that is not valid)",
 	                     queue_of_device(queue), vhost->setup.path);
+	emit_error(queue);
 	vhost_stop(vhost);
 }
 

@@ -60,8 +60,9 @@ int vhost_fd(const struct vhost *vhost);
  * Between activate and deactivate: lends the enabled queues to the kernel. features: the
  * negotiated ones; those that are not of vhost_features, or would change what the kernel does to a
  * packet's header, are left out. All or nothing. An error that the kernel meets later (its err
- * eventfd) stops it and makes the device need a reset, with a metric and a line that names the
- * queue. -EBUSY: a queue has chains out; -errno of the kernel.
+ * eventfd) stops it and makes the device need a reset, with a metric, a line that names the queue,
+ * and VM_EVENT_VHOST_ERROR (one a second at most). -EBUSY: a queue has chains out; -errno of the
+ * kernel.
  */
 EBB_MUST_CHECK int vhost_start(struct vhost *vhost, uint64_t features, struct error *err);
 

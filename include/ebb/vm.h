@@ -160,8 +160,13 @@ enum vm_event {
 	VM_EVENT_POWERDOWN,
 	VM_EVENT_MEMORY_DEVICE_SIZE_CHANGE, /* of some memory device, or of several */
 	VM_EVENT_RECLAIM_ENDED, /* value: guest memory that is resident no more, bytes */
+	/* The kernel met an error in a queue that it works on, see vhost.h. value: the device's
+	 * place in vm->devices, times VM_EVENT_VHOST_QUEUES, plus the queue. */
+	VM_EVENT_VHOST_ERROR,
 	VM_EVENT_COUNT
 };
+
+#define VM_EVENT_VHOST_QUEUES 256
 
 struct vm_listener { /* owned by the listener */
 	struct list node;

@@ -282,6 +282,27 @@ static void events_carry_their_data(void **state)
 	}
 }
 
+static void vhost_errors_name_the_device(void **state)
+{
+	struct list *devices = &talk->guest.vm.devices;
+	struct device mine[2] = { { .id = "net0" }, { .id = "net1" } };
+	uint64_t place = 0;
+
+	(void)state;
+	negotiate();
+	list_for_each (node, devices)
+		place++;
+	for (size_t i = 0; i < ARRAY_SIZE(mine); i++)
+		list_append(devices, &mine[i].node);
+	control_session_event(&talk->session, VM_EVENT_VHOST_ERROR,
+	                      (place + 1) * VM_EVENT_VHOST_QUEUES + 3);
+	assert_string_equal(strstr(talk->said, "\"event\""),
+	                    "\"event\": \"X_EBB_VHOST_ERROR\", \"data\": {\"id\": \"net1\", "
+	                    "\"queue\": 3}}\n");
+	for (size_t i = 0; i < ARRAY_SIZE(mine); i++)
+		list_remove(&mine[i].node);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +314,7 @@ int main(void)
 		TEST(a_long_name_in_an_error_is_cut_between_characters),
 		TEST(events_go_to_those_who_negotiated),
 		TEST(events_carry_their_data),
+		TEST(vhost_errors_name_the_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vhost against a kernel by hand: what it is told and in which order, what comes back, and that
  * nothing stays when any call fails. */
-/* fakes: fake_virtio_driver hostile_chains test_driver failures */
+/* fakes: fake_virtio_driver hostile_chains test_driver fake_vm failures */
 /* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
 /* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 /* wraps: ioctl */
@@ -23,6 +23,7 @@
 #include "../../devices/vhost/vhost.h"
 #include "failures.h"
 #include "fake_virtio_driver.h"
+#include "fake_vm.h"
 
 #define RAM_BYTES   (4 * MIB)
 #define RINGS_GPA   (3 * MIB)
@@ -236,6 +237,7 @@ static void kernel_is_through(void)
 static struct fixture {
 	struct vm_config vm_config;
 	struct vm vm;
+	struct device other_device;
 	struct virtio_device vdev;
 	struct fake_driver driver;
 	struct vhost *vhost;
@@ -328,7 +330,9 @@ static int set_up(void **state)
 	(void)state;
 	kernel_reset();
 	fake_transport_clear();
+	fake_vm_clear();
 	memset(&f, 0, sizeof(f));
+	list_init(&f.vm.devices);
 	f.vm.config = &f.vm_config;
 	f.fail_start_at = NEVER;
 	assert_int_equal(guest_memory_create(&f.vm.memory, NULL), 0);
@@ -338,6 +342,8 @@ static int set_up(void **state)
 	setup.loop = f.vm.io_loop;
 	setup.offered_features = toy_info.device_features;
 	assert_int_equal(virtio_device_init(&f.vdev, &f.vm, &config, &setup, NULL), 0);
+	list_append(&f.vm.devices, &f.other_device.node);
+	list_append(&f.vm.devices, &f.vdev.device.node);
 	fake_driver_init(&f.driver, &f.vm, &f.vdev.device, RINGS_GPA);
 	return 0;
 }
@@ -666,9 +672,17 @@ static void test_kernel_meets_an_error(void **state)
 	fake_driver_settle(&f.driver);
 	assert_true(virtio_status(&f.vdev) & NR);
 	assert_int_equal(metric_read(&f.errors), 1);
+	assert_int_equal(fake_vm.events[VM_EVENT_VHOST_ERROR], 1);
+	assert_int_equal(fake_vm.event_values[VM_EVENT_VHOST_ERROR], VM_EVENT_VHOST_QUEUES + 1);
 	assert_false(vhost_is_started(f.vhost));
 	kernel_is_through();
 	assert_int_equal(f.served[1], 0); /* not before the reset */
+	fake_driver_reset(&f.driver);
+	assert_true(start());
+	assert_int_equal(eventfd_write(kernel.queues[0].err, 1), 0);
+	fake_driver_settle(&f.driver);
+	assert_int_equal(metric_read(&f.errors), 2);
+	assert_int_equal(fake_vm.events[VM_EVENT_VHOST_ERROR], 1); /* one a second */
 	fake_driver_reset(&f.driver);
 	assert_true(start());
 	offer(1, 1);
