@@ -155,15 +155,23 @@ void net_backend_lost(struct virtio_net *net, int error)
 	net_set_status(net, net->status & (uint16_t)~VIRTIO_NET_S_LINK_UP, true);
 }
 
+/* Of a back end that is gone nothing is asked any more. */
 int net_set_offloads(struct virtio_net *net, uint64_t offloads)
 {
 	struct net_backend *backend = net->backend;
 	const uint64_t others = net->vdev.driver_features & ~NET_GUEST_OFFLOADS;
-	int ret = backend->ops->set_offloads(backend, others | offloads);
+	int ret = 0;
 
+	if (!net->backend_lost)
+		ret = backend->ops->set_offloads(backend, others | offloads);
 	if (!ret)
 		net->offloads = offloads;
 	return ret;
+}
+
+static int set_backend_pairs(struct virtio_net *net, unsigned int pairs)
+{
+	return net->backend_lost ? 0 : net->backend->ops->set_queue_pairs(net->backend, pairs);
 }
 
 /* --- pairs of queues --- */
@@ -194,7 +202,6 @@ static bool are_enabled(struct virtio_net *net, unsigned int pairs)
 
 int net_set_pairs(struct virtio_net *net, unsigned int pairs)
 {
-	struct net_backend *backend = net->backend;
 	const unsigned int before = net->pairs_in_use;
 	int ret;
 
@@ -203,19 +210,17 @@ int net_set_pairs(struct virtio_net *net, unsigned int pairs)
 	if (pairs > before && !are_enabled(net, pairs)) /* 5.1.6.5.5.1 */
 		return -EINVAL;
 	/* The back end has at least the pairs that run. */
-	ret = pairs > before ? backend->ops->set_queue_pairs(backend, pairs)
-	                     : run_pairs(net, pairs);
+	ret = pairs > before ? set_backend_pairs(net, pairs) : run_pairs(net, pairs);
 	if (ret)
 		return ret;
-	ret = pairs > before ? run_pairs(net, pairs)
-	                     : backend->ops->set_queue_pairs(backend, pairs);
+	ret = pairs > before ? run_pairs(net, pairs) : set_backend_pairs(net, pairs);
 	if (!ret) {
 		net->pairs_in_use = pairs;
 		return 0;
 	}
 	/* Back to how it was, as far as the host lets us. */
 	if (pairs > before)
-		(void)!backend->ops->set_queue_pairs(backend, before);
+		(void)!set_backend_pairs(net, before);
 	else
 		(void)!run_pairs(net, before);
 	return ret;
@@ -229,7 +234,7 @@ static int net_activate(struct virtio_device *vdev)
 	int ret = net_set_offloads(net, vdev->driver_features & NET_GUEST_OFFLOADS);
 
 	if (!ret)
-		ret = net->backend->ops->set_queue_pairs(net->backend, 1);
+		ret = set_backend_pairs(net, 1);
 	if (!ret)
 		ret = run_pairs(net, 1);
 	if (!ret)

@@ -650,6 +650,7 @@ static void check_lost(struct net_machine *m)
 	assert_int_equal(take_all(m, SEND), 1);
 	assert_int_equal(fake_net.sent_count, 0);
 	fake_driver_reset(&m->driver);
+	fake_net.set_pairs_result = fake_net.set_offloads_result = -EBADFD;
 	start(m, F(STATUS));
 	assert_int_equal(link_status(m), 0);
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
