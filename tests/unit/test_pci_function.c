@@ -82,7 +82,9 @@ static void config_write(struct pci_function *function, unsigned int offset,
 	toy->access_offset = offset;
 }
 
-static const struct pci_function_ops toy_ops = { bar_mapped, config_read, config_write };
+static const struct pci_function_ops toy_ops = { .bar_mapped = bar_mapped,
+	                                         .config_read = config_read,
+	                                         .config_write = config_write };
 
 static uint8_t numbers[] = { 0xb0, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5 };
 
