@@ -85,12 +85,16 @@ static struct passt *to_passt(struct net_backend *backend)
 
 /* --- what passt says --- */
 
-/* Lines of bookworm's passt that say nothing of use: where there is no system log, and by root. */
+/* Lines that say nothing of use: without a system log, of root, of a variant that is not there. */
 static bool is_chatter(const char *line)
 {
-	return strncmp(line, "Failed to send", 14) == 0 ||
-	       strncmp(line, "Don't run as root", 17) == 0 ||
-	       strncmp(line, "Started as root", 15) == 0 || !*line;
+	static const char *const beginnings[] = { "Failed to send ", "Don't run as root",
+		                                  "Started as root", "Can't run AVX2" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
+		if (strncmp(line, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return !*line;
 }
 
 static void finish_line(struct passt *passt)

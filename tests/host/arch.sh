@@ -26,7 +26,7 @@ arch_settings() {
 		l1_suite=sid
 		kinds=(x86)
 		sizes=large
-		tools=(strace jq socat)
+		tools=(strace jq socat passt passt.avx2)
 		;;
 	riscv)
 		debian_arch=riscv64
@@ -38,7 +38,7 @@ arch_settings() {
 		l1_suite=trixie
 		kinds=(riscv-plic riscv-aia)
 		sizes=small
-		tools=(strace jq socat dtc)
+		tools=(strace jq socat dtc passt)
 		;;
 	*) die "--arch $1: this rig knows x86 and riscv" ;;
 	esac

@@ -115,7 +115,7 @@ make_tools() {
 	local out=$1 program tree
 	mkdir "$out.d"
 	if [ -n "$cross" ]; then
-		tree=$("$here/fetch" --arch "$debian_arch" tree trixie strace jq socat device-tree-compiler)
+		tree=$("$here/fetch" --arch "$debian_arch" tree trixie strace jq socat device-tree-compiler passt)
 		add_foreign "$out.d" "$tree" "${tools[@]}"
 	else for program in "${tools[@]}"; do
 		[ -z "$(command -v "$program")" ] || add_program "$out.d" "$(command -v "$program")"
