@@ -44,6 +44,9 @@ refused 64 'cpus' -k "$kernel" -c 0
 refused 64 'cpus' -k "$kernel" -c 5000
 refused 64 'page-poison' -k "$kernel" --balloon page-posion
 refused 64 'timeout' -k "$kernel" --timeout never
+refused 64 'did you mean tap' -k "$kernel" -n tpa
+refused 64 'mac=.*address' -k "$kernel" -n user,mac=1
+refused 64 'vsock 2.*3 to' -k "$kernel" --vsock 2
 refused 64 'expect' -k "$kernel" --expect '(('
 
 # A host that refuses: address space for less than the guest wants.
