@@ -5,8 +5,11 @@
  *
  * The device may answer, ignore or ask for a reset, in any order it likes: what counts is that it
  * neither hangs nor touches memory it was not given, and that it works after a reset.
+ *
+ * device=N: those of one type alone.
  */
 #include "balloon.h"
+#include "command_line.h"
 #include "memory.h"
 #include "platform.h"
 #include "print.h"
@@ -344,18 +347,22 @@ void test_main(void)
 	struct virtio_device vdev;
 	struct arena arena;
 	uint64_t gpa = memory_reserve(4 * PAGE_SIZE, PAGE_SIZE);
+	const uint64_t only = option_u64("device", 0);
 	char prefix[48];
-	unsigned int i;
+	unsigned int i, tried = 0;
 
 	arena = (struct arena){ gpa, gpa + PAGE_SIZE, gpa + 2 * PAGE_SIZE,
 		                (struct vring_desc *)(uintptr_t)(gpa + 3 * PAGE_SIZE) };
 	for (i = 0; virtio_enumerate(i, &vdev); i++) {
+		if (only && vdev.device_id != only)
+			continue;
+		tried++;
 		string_format(prefix, sizeof(prefix), "%s/%s: ", virtio_device_name(vdev.device_id),
 		              vdev.transport->name);
 		report_prefix(prefix);
 		try_device(&vdev, &arena);
 	}
 	report_prefix("");
-	if (!i)
+	if (!tried)
 		report_skip("virtio", "no virtio device");
 }
