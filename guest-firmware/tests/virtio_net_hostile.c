@@ -5,7 +5,9 @@
  * of queues that is not there. The device says so or asks for a reset, and pings go on after that.
  *
  * With the word vhost on the command line the host's kernel moves the frames: what is wrong with a
- * receive buffer it learns when a frame comes.
+ * receive buffer it learns when a frame comes, and a frame to be sent that it cannot make sense of
+ * may stop the queue for good without a word (Linux 6.1: shorter than a header; refused in a
+ * batch). What is asked then is that a reset mends it.
  */
 #include "command_line.h"
 #include "memory.h"
@@ -151,6 +153,13 @@ static bool offer(uint16_t queue, const struct virtq_buffer *buffers, unsigned i
 	return false;
 }
 
+/* The same of what is to be sent: used, or the device asks for a reset; of the host's kernel no
+ * more is asked than is said above. */
+static bool offer_odd(const struct virtq_buffer *buffers, unsigned int count)
+{
+	return offer(1, buffers, count) || net_needs_reset(&net) || option_present("vhost");
+}
+
 static void test_empty_buffers(void)
 {
 	const uint64_t gpa = (uintptr_t)net.send_buffer;
@@ -159,11 +168,11 @@ static void test_empty_buffers(void)
 	const struct virtq_buffer wrong = { gpa, 100, true }, back = { gpa, 100, false };
 
 	EXPECT("buffers of no bytes", start(BASIC));
-	EXPECT("buffers of no bytes", offer(1, &nothing, 1) || net_needs_reset(&net));
+	EXPECT("buffers of no bytes", offer_odd(&nothing, 1));
 	EXPECT("buffers of no bytes", start(BASIC));
-	EXPECT("buffers of no bytes", offer(1, half, 2) || net_needs_reset(&net));
+	EXPECT("buffers of no bytes", offer_odd(half, 2));
 	EXPECT("buffers of no bytes", start(BASIC));
-	EXPECT("buffers of no bytes", offer(1, &wrong, 1) || net_needs_reset(&net));
+	EXPECT("buffers of no bytes", offer_odd(&wrong, 1));
 	if (!option_present("vhost")) {
 		EXPECT("buffers of no bytes", start(BASIC));
 		EXPECT("buffers of no bytes", offer(0, &room, 1) || net_needs_reset(&net));
@@ -198,38 +207,41 @@ static void test_huge_buffers(void)
 	report_section("buffers of 4 GiB");
 	/* In memory, but no frame's length. */
 	EXPECT("frame of 200000 bytes", start(BASIC));
-	EXPECT("frame of 200000 bytes", offer(1, &frame, 1) || net_needs_reset(&net));
+	EXPECT("frame of 200000 bytes", offer_odd(&frame, 1));
 	check_works("frame of 200000 bytes");
 }
 
 /* Headers of any bytes in front of frames of any: each frame is used, or the device asks. */
 static void test_headers(void)
 {
-	static const uint32_t sizes[] = { 0, 1, 13, 14, 60, 1514 };
-	struct virtio_net_hdr_v1 header;
+	static const uint32_t sizes[] = { 14, 60, 1514, 0, 1, 13 };
+	const unsigned int rounds = option_present("vhost") ? 36 : 150;
+	struct virtio_net_hdr_v1 *header = (void *)net.send_buffer;
+	struct virtq_buffer frame = { (uintptr_t)header, 0, false };
 	uint64_t seed = 88172645463325252ull;
 	unsigned int i, k;
 
 	EXPECT("headers that make no sense", start(BASIC | F(CSUM) | F(HOST_TSO4)));
-	memset(net.frame, 0x45, 1514);
-	for (i = 0; i < 150; i++) {
-		for (k = 0; k < sizeof(header); k++) {
+	memset(net.send_buffer, 0x45, NET_HEADER_BYTES + 1514);
+	for (i = 0; i < rounds; i++) {
+		for (k = 0; k < sizeof(*header); k++) {
 			seed ^= seed << 13;
 			seed ^= seed >> 7;
 			seed ^= seed << 17;
-			((uint8_t *)&header)[k] = (uint8_t)(seed >> 32);
+			net.send_buffer[k] = (uint8_t)(seed >> 32);
 		}
 		if (i & 1)
-			header.flags &= 1;
+			header->flags &= 1;
 		if (i & 2)
-			header.gso_type = (uint8_t)(header.gso_type % 6);
+			header->gso_type = (uint8_t)(header->gso_type % 6);
 		if (i & 4)
-			header.csum_start = (uint16_t)(header.csum_start % 64);
+			header->csum_start = (uint16_t)(header->csum_start % 64);
+		frame.size_bytes = NET_HEADER_BYTES + sizes[i % ARRAY_SIZE(sizes)];
+		if (offer(1, &frame, 1))
+			continue;
 		EXPECT("headers that make no sense",
-		       net_send(&net, 1, &header, net.frame, sizes[i % ARRAY_SIZE(sizes)]) ||
-		               net_needs_reset(&net));
-		if (net_needs_reset(&net))
-			EXPECT("headers that make no sense", start(BASIC | F(CSUM)));
+		       net_needs_reset(&net) || option_present("vhost"));
+		EXPECT("headers that make no sense", start(BASIC | F(CSUM)));
 	}
 	report_section("headers that make no sense");
 	check_works("headers that make no sense: works again");
