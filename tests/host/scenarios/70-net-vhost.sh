@@ -10,7 +10,7 @@ net_begin "$1"
 need strace
 net_vhost net
 size=$(mib 8 4)
-count=$(mib 1500 500)
+count=$(mib 1000 300)
 if [ "$SLOW" = 1 ]; then
 	size=$(mib 256 64)
 	count=50000

@@ -9,7 +9,7 @@
 . "$RIG/net.sh"
 net_begin "$1"
 net_vhost net
-rounds=3
+rounds=2
 [ "$SLOW" != 1 ] || rounds=100
 net_tap tap0 10.7.0
 net_serve 0.0.0.0 7000

@@ -50,10 +50,9 @@ net_must 60 netstream send "$address_quiet" 7000 "$size"
 net_must 60 netstream receive "$address_quiet" 7000 "$size"
 figure "guest to guest over a bridge: $size MiB each way with the right bytes, $(($(now_ms) - begun)) ms together"
 
-# At the host, at the other guest and at everybody.
-net_must 20 'ip route add 255.255.255.255/32 dev eth0 2>/dev/null; echo route'
-net_must 20 "for to in 10.7.0.1 $address_quiet $address_quiet; do netstream flood \$to 7009 60 200 >/dev/null 2>&1 & done; sleep 1; echo floods"
+# At the host and at the other guest.
 before=$(cat /sys/class/net/tap1/statistics/rx_packets)
+net_must 20 "for to in 10.7.0.1 $address_quiet $address_quiet; do netstream flood \$to 7009 60 200 >/dev/null 2>&1 & done; sleep 1; echo floods"
 worst=0
 asked=0
 use quiet
@@ -72,7 +71,7 @@ while [ $asked -lt 10 ]; do
 	done
 done
 flooded=$(($(cat /sys/class/net/tap1/statistics/rx_packets) - before))
-[ $flooded -gt 1000 ] || fail "only $flooded packets came of the flood"
+[ $flooded -gt 500 ] || fail "only $flooded packets came of the flood"
 figure "beside a flood of $flooded packets: the other guest's streams of $size MiB take $streamed ms together; ebb stat answers $asked times, after $worst ms at the longest"
 alive "$quiet" || fail "the quiet guest's ebb has ended"
 alive "$loud" || fail "the loud guest's ebb has ended"
