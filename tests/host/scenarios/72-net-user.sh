@@ -6,7 +6,18 @@
 . "$RIG/net.sh"
 need passt socat
 [ "$(id -u)" = 0 ] || skip "the user's network is no place for this: as root, in namespaces of its own"
-net_begin "$1"
+[ -n "${ROOT_BEGUN:-}" ] || net_begin "$1"
+
+# passt puts itself into an empty root, which the kernel does not let it do from the initramfs: the same files, as a mount.
+if [ "$HOST_KIND" = nested ] && [ -z "${ROOT_BEGUN:-}" ]; then
+	mkdir -p "$W/root"
+	"$RIG/busybox" mount --rbind / "$W/root" || fail "the root cannot be mounted once more"
+	cd "$W/root" || fail "no root"
+	"$RIG/busybox" mount --move . / || fail "no root that is a mount"
+	export ROOT_BEGUN=1
+	# shellcheck disable=SC2016 # expanded by that shell
+	exec "$RIG/busybox" chroot . /bin/sh -c 'cd "$W"; . "$RIG/lib.sh"; . "$1"' sh "$1"
+fi
 
 # The world: an address of this host that the guest does not have. An interface with a default route is all passt looks for;
 # nobody is behind this one.
