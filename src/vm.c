@@ -21,7 +21,7 @@
  *
  * A moment of quiet (vm_quiet) is a pause that nobody hears of, with the loops held as well: main
  * calls io, whose handler holds who writes unseen (vhost) and calls reclaim. It gives way to a
- *reset or an end that was asked for: the vCPU that asked must not run on.
+ * reset or an end that was asked for: the vCPU that asked must not run on.
  *
  * Events of other threads wait in a bit and a value each: of several alike, the last one counts.
  *

@@ -3,9 +3,9 @@
  * vhost: queues of a virtio device in the hands of the host's kernel.
  *
  * DOC: Who lends what. The core lends the ring (virtqueue_lend: host addresses of its parts,
- *checked to lie in guest memory, and where to go on), the transport the eventfds (kick, that KVM
- *signals when the driver writes; call, that interrupts). The device lends what is behind the queue
- *(a TAP descriptor, a CID) by its set_backend. While lent, nothing of ebb touches the ring.
+ * checked to lie in guest memory, and where to go on), the transport the eventfds (kick, that KVM
+ * signals when the driver writes; call, that interrupts). The device lends what is behind the queue
+ * (a TAP descriptor, a CID) by its set_backend. While lent, nothing of ebb touches the ring.
  *
  *	start:	features -> per queue: lend ring, take eventfds, num, base, addr, err, call, kick
  *		-> attach each back end -> one kick each, for what was there before
@@ -18,10 +18,10 @@
  * detaches and attaches again; ring and eventfds stay lent.
  *
  * Memory table: all of guest memory's regions, merged (vhost_memory.c). The kernel has the new
- *table when the ioctl returns, since it takes each queue's lock for it. It reaches guest memory by
- *ebb's mapping with ebb's rights: a block of an area that is not plugged is PROT_NONE, and faults
- *there as it does for a device of ours. Rings it reaches by the addresses it was given, table or no
- * table; so a region that goes with a ring in it takes the back end along first.
+ * table when the ioctl returns, since it takes each queue's lock for it. It reaches guest memory by
+ * ebb's mapping with ebb's rights: a block of an area that is not plugged is PROT_NONE, and faults
+ * there as it does for a device of ours. Rings it reaches by the addresses it was given, table or
+ * no table; so a region that goes with a ring in it takes the back end along first.
  *
  * What the kernel finds wrong in a ring or a buffer it says by the err eventfd, and does nothing
  * more until the next kick. Here that is the end: stopped, and the device needs a reset.

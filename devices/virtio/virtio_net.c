@@ -5,8 +5,8 @@
  * DOC: frames go between the queues and a net_backend (a TAP, passt) on one of two paths, which is
  * chosen when the device is made and logged:
  *
- *	vhost-net	the host's kernel does it (virtio_net_vhost.h): wanted, or not said and
- *possible userspace	ebb's io loop does it (virtio_net_user.c)
+ *	vhost-net	the host's kernel does it (virtio_net_vhost.h), where it can, or must
+ *	userspace	ebb's io loop does it (virtio_net_user.c)
  *
  * Either way the control queue is served here (virtio_net_control.c), and pairs of queues come and
  * go with VIRTIO_NET_CTRL_MQ; the first alone runs at DRIVER_OK (5.1.6.5.5).

@@ -11,9 +11,9 @@
  * that.
  *
  * Receive modes and MAC tables are accepted and change nothing: what reaches a TAP or passt's
- *socket reaches the guest. That is more than the driver asked for, as 5.1.6.5.1 and 5.1.6.5.2 allow
- *(a filter may be imperfect, or silently promiscuous). An address that the driver sets shows in
- * config space until a reset.
+ * socket reaches the guest. That is more than the driver asked for, as 5.1.6.5.1 and 5.1.6.5.2
+ * allow (a filter may be imperfect, or silently promiscuous). An address that the driver sets shows
+ * in config space until a reset.
  *
  * Bounds: a command of up to 4 KiB, which is a table of 680 addresses; 64 commands a turn.
  */

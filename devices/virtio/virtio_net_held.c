@@ -3,7 +3,7 @@
  * Chains that virtio-net popped and has not pushed yet.
  *
  * DOC: a queue keeps the segments of one chain alone, and only until the next pop; here are those
- *of many, one behind the other, so that neighbouring chains make one vector of segments without a
+ * of many, one behind the other, so that neighbouring chains make one vector of segments without a
  * copy. Between two turns gpas are what counts: host addresses are found anew when guest memory
  * changed. A chain with more segments than could be taken is held without any, good for nothing but
  * being pushed.
