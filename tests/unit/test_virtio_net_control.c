@@ -66,6 +66,7 @@ static void test_parse(void **state)
 		{ "\1\0\1\0\0\0abcde\0\0\0\0", 15, NET_COMMAND_MALFORMED },
 		{ "\1\0\xff\xff\xff\xff\0\0\0\0", 10, NET_COMMAND_MALFORMED },
 		{ "\1\0\0\0\0\0\xab\xaa\xaa\x2a", 10, NET_COMMAND_MALFORMED }, /* 6 * n wraps */
+		{ "\1\0\xab\xaa\xaa\x2a\0\0\0\0", 10, NET_COMMAND_MALFORMED },
 		{ "\1\1\2\0\0\0\0\1", 8, NET_COMMAND_MAC_ADDRESS },
 		{ "\1\1\2\0\0\0\0", 7, NET_COMMAND_MALFORMED },
 		{ "\1\1\2\0\0\0\0\1\1", 9, NET_COMMAND_MALFORMED },
@@ -314,6 +315,36 @@ static void test_no_place_for_an_answer(void **state)
 	assert_int_equal(command(m, "\0\0\1", 3), VIRTIO_NET_OK);
 }
 
+static struct net_machine *shrinking;
+
+static void shrink(void)
+{
+	if (gmem_remove_region(shrinking->vm.memory, 64 * MIB))
+		abort();
+}
+
+/* Commands run without guest memory's lock: the place of the answer may go meanwhile. */
+static void test_place_of_the_answer_goes(void **state)
+{
+	const struct fake_driver_buffer buffers[] = { { NET_BUFFERS_GPA, 4, false },
+		                                      { 64 * MIB, 1, true } };
+	struct net_machine *m = *state;
+	uint32_t head, size_bytes;
+
+	assert_int_equal(gmem_add_region(m->vm.memory, 64 * MIB, 2 * MIB, NULL, NULL), 0);
+	shrinking = m;
+	start(m);
+	fake_net.during_set_pairs = shrink;
+	assert_int_equal(gmem_write(m->vm.memory, NET_BUFFERS_GPA, "\4\0\2\0", 4), 0);
+	fake_driver_add(&m->driver, CONTROL_QUEUE, buffers, 2);
+	fake_driver_kick(&m->driver, CONTROL_QUEUE);
+	fake_net.during_set_pairs = NULL;
+	assert_int_equal(fake_net.pairs, 2);
+	assert_true(fake_driver_take_used(&m->driver, CONTROL_QUEUE, &head, &size_bytes));
+	assert_int_equal(size_bytes, 0);
+	assert_int_equal(command(m, "\0\0\1", 3), VIRTIO_NET_OK);
+}
+
 static void test_command_of_megabytes(void **state)
 {
 	const struct fake_driver_buffer buffers[] = { { 0, 2 * MIB, false },
@@ -373,6 +404,7 @@ int main(void)
 		TEST(test_pairs_that_are_not_enabled),
 		TEST(test_offloads),
 		TEST(test_no_place_for_an_answer),
+		TEST(test_place_of_the_answer_goes),
 		TEST(test_command_of_megabytes),
 		TEST(test_many_at_once),
 		TEST(test_hostile_chains),

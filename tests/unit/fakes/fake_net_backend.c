@@ -225,6 +225,8 @@ static int backend_set_offloads(struct net_backend *backend, uint64_t driver_fea
 static int backend_set_queue_pairs(struct net_backend *backend, unsigned int count)
 {
 	assert(count >= 1 && count <= backend->queue_pairs);
+	if (fake_net.during_set_pairs)
+		fake_net.during_set_pairs();
 	if (!fake_net.set_pairs_result)
 		fake_net.pairs = count;
 	return fake_net.set_pairs_result;

@@ -29,6 +29,7 @@ struct fake_net {
 	const char *opened;  /* "tap" or "passt" */
 	int set_pairs_result, set_offloads_result, send_result, receive_result; /* -errno instead */
 	int frame_result;    /* -errno that each frame sent gets; 0: none */
+	void (*during_set_pairs)(void); /* may be NULL */
 	/* What happened to it. */
 	unsigned int open_count; /* now */
 	unsigned int pairs;
