@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A guest over vhost-net, with one queue pair and with two: DHCP, ping, a TCP stream each way; and no packet passes through ebb.
-# timeout: 120
+# timeout: 900
 # hosts-x86: bookworm
 # cost: 20
 
@@ -12,7 +12,7 @@ net_vhost net
 size=$(mib 8 4)
 count=$(mib 1000 300)
 if [ "$SLOW" = 1 ]; then
-	size=$(mib 256 64)
+	size=$(mib 64 16)
 	count=50000
 fi
 net_tap tap0 10.7.0
@@ -21,7 +21,7 @@ net_dhcpd tap0 10.7.0
 net_dhcpd tap1 10.7.1
 net_serve 0.0.0.0 7000
 { net_guest && echo serve_console; } >"$W/script"
-guest_start vhost "$DEFAULT_GUEST" -c 2 -m 256 -n tap,ifname=tap0,vhost=on -n tap,ifname=tap1,vhost=on,queues=2 --timeout 110 <"$W/script"
+guest_start vhost "$DEFAULT_GUEST" -c 2 -m 256 -n tap,ifname=tap0,vhost=on -n tap,ifname=tap1,vhost=on,queues=2 --timeout 890 <"$W/script"
 guest_expect '^ready' 60 || fail "the guest does not come up"
 
 # streams INTERFACE NETWORK PAIRS

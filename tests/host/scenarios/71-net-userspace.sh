@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The same TAP without vhost, by ebb itself: streams each way with one queue pair and two, much with each system call, and its speed against vhost-net's.
-# timeout: 120
+# timeout: 300
 # hosts-x86: bookworm
 # cost: 20
 
@@ -8,7 +8,7 @@
 . "$RIG/net.sh"
 net_begin "$1"
 size=$(mib 12 4)
-[ "$SLOW" != 1 ] || size=$(mib 256 64)
+[ "$SLOW" != 1 ] || size=$(mib 64 16)
 net_tap tap0 10.7.0
 net_tap tap1 10.7.1 2
 net_serve 0.0.0.0 7000
@@ -22,7 +22,7 @@ fi
 { net_guest && echo serve_console; } >"$W/script"
 # shellcheck disable=SC2086 # words
 guest_start userspace "$DEFAULT_GUEST" -c 2 -m 256 -n tap,ifname=tap0,vhost=off -n tap,ifname=tap1,vhost=off,queues=2 $vhost \
-	--timeout 110 <"$W/script"
+	--timeout 290 <"$W/script"
 guest_expect '^ready' 60 || fail "the guest does not come up"
 # Where a round trip takes as long as in an emulated host, TCP makes frames of a few KiB, lest they come in bursts. Elsewhere they are large.
 echo 45 >/proc/sys/net/ipv4/tcp_min_tso_segs || fail "no tcp_min_tso_segs on this host"
