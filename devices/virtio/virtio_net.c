@@ -9,7 +9,7 @@
  *	userspace	ebb's io loop does it (virtio_net_user.c)
  *
  * Either way the control queue is served here (virtio_net_control.c), and pairs of queues come and
- * go with VIRTIO_NET_CTRL_MQ; the first alone runs at DRIVER_OK (5.1.6.5.5).
+ * go with VIRTIO_NET_CTRL_MQ; the first alone runs at DRIVER_OK (5.1.6.5.6.2).
  *
  * Features: of the offloads what the back end carries; of those that need another, none without it.
  * MTU where the back end or the user says one. GUEST_ANNOUNCE: a guest that goes on after a pause
@@ -207,7 +207,7 @@ int net_set_pairs(struct virtio_net *net, unsigned int pairs)
 
 	if (pairs == before)
 		return 0;
-	if (pairs > before && !are_enabled(net, pairs)) /* 5.1.6.5.5.1 */
+	if (pairs > before && !are_enabled(net, pairs)) /* 5.1.6.5.6.1 */
 		return -EINVAL;
 	/* The back end has at least the pairs that run. */
 	ret = pairs > before ? set_backend_pairs(net, pairs) : run_pairs(net, pairs);

@@ -19,7 +19,7 @@
 #define NET_F_GUEST_USO6 55
 #define NET_F_HOST_USO   56
 
-/* What the driver lets the device give it in place of whole packets with checksums (5.1.6.3): as
+/* What the driver lets the device give it in place of whole packets with checksums (5.1.6.4): as
  * features, and as the set of VIRTIO_NET_CTRL_GUEST_OFFLOADS. */
 #define NET_GUEST_OFFLOADS \
 	(NET_FEATURE(VIRTIO_NET_F_GUEST_CSUM) | NET_FEATURE(VIRTIO_NET_F_GUEST_TSO4) | \

@@ -16,8 +16,8 @@
  * it once, into its own, and judges that (a bad one is -EINVAL, and the frame is dropped), so that
  * a check here would only be a second read, of what may have changed since. What the guest asks
  * for there without having negotiated it, it gets: it costs the guest's own packet. Of a received
- * header the device writes num_buffers, which back ends do not know, and zeroes all else where the
- * driver did not take GUEST_CSUM (5.1.6.4.1).
+ * header the device writes num_buffers (5.1.6.3.2), which back ends do not know, and zeroes all
+ * else where the driver did not take GUEST_CSUM (5.1.6.4.1).
  *
  * How long a frame is, is known when it was received: room for it must be for the longest, 64 KiB
  * with offloads. What room was not used stays for the next frame; so chains are held from turn to
@@ -31,7 +31,6 @@
  * Threads: the device's loop. Turns run under guest memory's shared lock, which virtio_queue_kicked
  * takes; starting and stopping without.
  */
-#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/virtio_config.h>

@@ -5,7 +5,7 @@
  * of queues; commands, and a reset in the middle of it.
  *
  * With the word own on the command line ebb itself moves the frames. Linux's vhost-net before 6.14
- * leaves num_buffers as it was where buffers are not merged (5.1.6.4.1 asks for 1).
+ * leaves num_buffers as it was where buffers are not merged (5.1.6.3.2 asks for 1).
  */
 #include "command_line.h"
 #include "net.h"

@@ -267,7 +267,7 @@ static void test_pairs_come_and_go(void **state)
 	fake_driver_kick(&m->driver, 3);
 	arrive(1, 100);
 	settle(m);
-	assert_int_equal(fake_net.sent_count, 0); /* 5.1.6.5.5: not before it is told to */
+	assert_int_equal(fake_net.sent_count, 0); /* 5.1.6.5.6.2: not before it is told to */
 	assert_int_equal(take_all(m, 2) + take_all(m, 3), 0);
 	assert_int_equal(net_machine_command(m, 4, two, sizeof(two)), VIRTIO_NET_OK);
 	settle(m);
