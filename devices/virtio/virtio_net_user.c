@@ -24,6 +24,9 @@
  * turn. With less than that the device waits for more buffers (a long frame would be lost), unless
  * the driver never gave more, or 10 ms have passed.
  *
+ * Frames that wait at DRIVER_OK were for another driver, who may have negotiated other offloads:
+ *they are dropped.
+ *
  * Bounds: a turn moves up to 256 frames or 4 MiB and posts itself again; chains of more than a
  * frame's longest are dropped whole, as are those that hold no header. Notifications are off while
  * there is something to do.
@@ -39,11 +42,12 @@
 #include "ebb/bytes.h"
 #include "virtio_net_private.h"
 
-#define BATCH_FRAMES  64
-#define TURN_FRAMES   256
-#define TURN_BYTES    (4 * MIB)
-#define GATHER_ROUNDS 4
-#define PATIENCE_NS   (10 * NS_PER_MS)
+#define BATCH_FRAMES     64
+#define TURN_FRAMES      256
+#define TURN_BYTES       (4 * MIB)
+#define GATHER_ROUNDS    4
+#define STALE_FRAMES_MAX 1024 /* a TAP's queue holds as many at most, unless its user said more */
+#define PATIENCE_NS      (10 * NS_PER_MS)
 
 /* Ethernet with a VLAN tag, in front of an MTU's worth. */
 #define LINK_HEADER_BYTES 18
@@ -488,6 +492,27 @@ static void stop_pair(struct net_pair *pair)
 	pair->running = false;
 }
 
+/* What was for whoever had the device before, with offloads that this driver may not know. */
+static void drop_stale(struct net_pair *pair)
+{
+	struct net_backend *backend = pair->net->backend;
+	struct iovec room = { .iov_base = malloc(NET_FRAME_BYTES_MAX),
+		              .iov_len = NET_FRAME_BYTES_MAX };
+	struct net_frame frames[BATCH_FRAMES];
+	unsigned int dropped = 0;
+	int dealt = room.iov_base ? BATCH_FRAMES : 0;
+
+	while (dealt == BATCH_FRAMES && dropped < STALE_FRAMES_MAX) {
+		for (unsigned int i = 0; i < BATCH_FRAMES; i++)
+			frames[i] = (struct net_frame){ .segments = &room, .segment_count = 1 };
+		dealt = backend->ops->receive(backend, pair->index, frames, BATCH_FRAMES);
+		for (int i = 0; i < dealt; i++)
+			dropped += frames[i].result > 0;
+	}
+	net_count(pair->net, NET_RECEIVE_DROPPED, dropped);
+	free(room.iov_base);
+}
+
 static int start_pair(struct net_pair *pair)
 {
 	struct net_backend *backend = pair->net->backend;
@@ -497,6 +522,8 @@ static int start_pair(struct net_pair *pair)
 	pair->receive_held_max = 0;
 	pair->watched = 0;
 	if (!pair->net->backend_lost) {
+		if (!pair->net->pairs_in_use) /* of others the host drops it: they were detached */
+			drop_stale(pair);
 		ret = event_loop_add(pair->net->vdev.loop,
 		                     backend->ops->poll_fd(backend, pair->index), pair->watched,
 		                     backend_ready, pair, &pair->source);

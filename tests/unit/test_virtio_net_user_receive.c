@@ -92,6 +92,25 @@ static void test_the_header_reaches_who_asked_for_it(void **state)
 	assert_memory_equal(memory(m, NET_BUFFERS_GPA), header, sizeof(header));
 }
 
+static void test_frames_of_before_are_dropped(void **state)
+{
+	struct net_machine *m = *state;
+
+	for (unsigned int i = 0; i < 200; i++)
+		fake_net_put(0, "", 0, 1000);
+	fake_net_arrive(0);
+	start(m, 0);
+	assert_int_equal(fake_net_waiting(0), 0);
+	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
+	fake_driver_kick(&m->driver, RECEIVE);
+	settle(m);
+	assert_int_equal(take_all(m, RECEIVE), 0);
+	assert_int_equal(net_machine_metric(m, "receive_dropped"), 200);
+	arrive(0, 100);
+	settle(m);
+	assert_int_equal(take_all(m, RECEIVE), 1);
+}
+
 static void test_merges_buffers(void **state)
 {
 	struct net_machine *m = *state;
@@ -391,6 +410,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_receives),
 		TEST(test_the_header_reaches_who_asked_for_it),
+		TEST(test_frames_of_before_are_dropped),
 		TEST(test_merges_buffers),
 		TEST(test_header_across_segments),
 		TEST(test_a_frame_too_long_is_dropped),
