@@ -25,7 +25,7 @@
  * the driver never gave more, or 10 ms have passed.
  *
  * Frames that wait at DRIVER_OK were for another driver, who may have negotiated other offloads:
- *they are dropped.
+ * they are dropped.
  *
  * Bounds: a turn moves up to 256 frames or 4 MiB and posts itself again; chains of more than a
  * frame's longest are dropped whole, as are those that hold no header. Notifications are off while
