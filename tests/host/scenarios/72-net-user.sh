@@ -2,6 +2,7 @@
 # A network without root: an unprivileged user's ebb and passt; DHCP, DNS, ping, TCP and UDP, out and in, and both programs' ends.
 # timeout: 150
 # cost: 30
+# hosts-x86: bookworm
 
 . "$RIG/net.sh"
 need passt socat
