@@ -300,8 +300,10 @@ int cmdline_parse_device(struct vm_config *config, const struct device_class *cl
 	return ret;
 }
 
-static void print_key_help(FILE *stream, const struct device_option *option)
+static void print_key_help(FILE *stream, const struct device_class *class,
+                           const struct device_option *option)
 {
+	const bool is_first = class->positional && strcmp(class->positional, option->key) == 0;
 	char left[64], text[SIZE_TEXT_MAX];
 
 	if (option->type == DEVICE_OPTION_BOOL && !option->value_text)
@@ -324,7 +326,7 @@ static void print_key_help(FILE *stream, const struct device_option *option)
 		break;
 	}
 	fprintf(stream, "          %-24s  %s", left, option->help);
-	if (option->default_value < option->min && !option->default_text)
+	if (!option->default_text && (is_first || option->default_value < option->min))
 		fputs(" (has to be given)\n", stream);
 	else
 		fprintf(stream, " (%sdefault %s)\n", option->repeatable ? "repeatable, " : "",
@@ -379,6 +381,6 @@ void cmdline_print_device_help(FILE *stream, const struct device_class *class)
 		        "id=NAME", class->id_prefix, class->id_prefix);
 	for (size_t i = 0; i < class->option_count; i++) {
 		if (class->options[i].help)
-			print_key_help(stream, &class->options[i]);
+			print_key_help(stream, class, &class->options[i]);
 	}
 }

@@ -504,7 +504,7 @@ static void help_comes_from_the_tables(void **state)
 		"      --numa node=N[,KEY=VALUE,...]\n",
 		"random numbers (default off)\n",
 		"  -n, --network none|tap|user[,KEY[=VALUE],...]\n",
-		"kind=tap|user             where frames go (default none)\n",
+		"kind=tap|user             where frames go (has to be given)\n",
 		"vhost=on|off              kernel (default where it can)\n",
 		"forward=VALUE             port (repeatable, default none)\n",
 		"  -d, --disk none|FILE[,KEY[=VALUE],...]\n",
