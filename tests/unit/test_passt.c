@@ -189,33 +189,43 @@ static void frames_go_both_ways(void **state)
 	assert_true(backend->ops->poll_fd(backend, 0) >= 0);
 }
 
-/* The rest of a frame goes as soon as there is room, with nobody else to ask for it. */
-static void a_frame_that_was_cut_is_finished(void **state)
-{
-	static uint8_t bytes[12 + 65000], in[65536];
-	struct iovec segment = { bytes, sizeof(bytes) };
-	size_t frames = 0, got = 64;
+struct flood {
+	struct iovec segment;
+	size_t frames; /* dealt with until one was not */
+};
 
-	(void)state;
-	open_it();
-	assert_int_equal(recv(fake_child_process.kept_fd, in, 64, MSG_WAITALL), 64);
+static void flood(void *ctx)
+{
+	struct flood *work = ctx;
+
 	for (;;) {
-		struct net_frame frame = { &segment, 1, 0 };
+		struct net_frame frame = { &work->segment, 1, 0 };
 		int dealt = backend->ops->send(backend, 0, &frame, 1);
 
 		assert_in_range(dealt, 0, 1);
 		if (!dealt)
-			break;
-		frames++;
+			return;
+		work->frames++;
 	}
-	assert_true(frames > 1);
-	for (got = 0; got < frames * 65004;) {
+}
+
+/* The rest of a frame goes as soon as there is room, with nobody else to ask for it. */
+static void a_frame_that_was_cut_is_finished(void **state)
+{
+	static uint8_t bytes[12 + 65000], in[65536];
+	struct flood work = { { bytes, sizeof(bytes) }, 0 };
+
+	(void)state;
+	open_it();
+	assert_int_equal(recv(fake_child_process.kept_fd, in, 64, MSG_WAITALL), 64);
+	event_loop_call(vm.io_loop, flood, &work); /* as the device does */
+	assert_true(work.frames > 1);
+	for (size_t left = work.frames * 65004; left;) {
 		ssize_t part = recv(fake_child_process.kept_fd, in, sizeof(in), 0);
 
-		assert_true(part > 0);
-		got += (size_t)part;
+		assert_true(part > 0 && (size_t)part <= left);
+		left -= (size_t)part;
 	}
-	assert_int_equal(got, frames * 65004);
 }
 
 static void what_does_not_start_says_why(void **state)
