@@ -7,7 +7,7 @@
 # shellcheck source=../net.sh
 . "$RIG/net.sh"
 net_begin "$1"
-size=$(mib 12 4)
+size=$(mib 12 3)
 [ "$SLOW" != 1 ] || size=$(mib 64 16)
 net_tap tap0 10.7.0
 net_tap tap1 10.7.1 2
@@ -15,7 +15,7 @@ net_serve 0.0.0.0 7000
 net_dhcpd tap0 10.7.0
 net_dhcpd tap1 10.7.1
 vhost=
-if [ -c /dev/vhost-net ]; then
+if [ -c /dev/vhost-net ] && { [ "$SIZES" != small ] || [ "$SLOW" = 1 ]; }; then
 	net_tap tap2 10.7.2
 	vhost="-n tap,ifname=tap2,vhost=on"
 fi

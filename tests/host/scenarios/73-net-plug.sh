@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Memory is plugged and unplugged while a guest sends out of plugged memory and receives, over vhost-net: no stream breaks (100 rounds with SLOW=1).
-# timeout: 900
+# timeout: 1800
 # hosts-x86: bookworm
 # cost: 30
 # archs: x86
@@ -18,7 +18,7 @@ net_serve 0.0.0.0 7000
 # buffers that it receives into; what comes later is there for programs only, so that it can go again.
 EXTRA_PARAMS=memhp_default_state=online
 guest_start plug "$DEFAULT_GUEST" -c 2 -m 192 --virtio-mem id=vm0,size=2G,requested-size=128M -n tap,ifname=tap0,vhost=on \
-	--timeout 880 <"$W/script"
+	--timeout 1790 <"$W/script"
 guest_expect '^ready' 60 || fail "the guest does not come up"
 
 # plug MIB: asks for it and waits.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The driver of a network device is unbound and bound, and the guest reboots, in full traffic: the network comes back, and nothing leaks (20 times with SLOW=1).
-# timeout: 900
+# timeout: 1800
 # hosts-x86: bookworm
 # archs: x86
 # cost: 30
@@ -22,7 +22,7 @@ net_serve 0.0.0.0 7000
 first=on
 [ -c /dev/vhost-net ] || first=off
 { net_guest && echo serve_console; } >"$W/script"
-guest_start reset "$DEFAULT_GUEST" -m 192 -n tap,ifname=tap0,vhost=$first -n tap,ifname=tap1,vhost=off --timeout 880 <"$W/script"
+guest_start reset "$DEFAULT_GUEST" -m 192 -n tap,ifname=tap0,vhost=$first -n tap,ifname=tap1,vhost=off --timeout 1790 <"$W/script"
 guest_expect '^ready' 60 || fail "the guest does not come up"
 
 # traffic: floods from both sides and a stream each way on both devices; what becomes of them is not asked.
