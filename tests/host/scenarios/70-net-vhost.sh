@@ -26,7 +26,7 @@ guest_expect '^ready' 60 || fail "the guest does not come up"
 
 # streams INTERFACE NETWORK PAIRS
 streams() {
-	net_must 20 dhcp "$1"
+	net_must 60 dhcp "$1"
 	case $ANSWER in "dhcp $1 $2.10"?) ;; *) fail "$1: no address of $2: $ANSWER" ;; esac
 	net_must 20 "find /sys/class/net/$1/queues -name 'rx-*' | wc -l"
 	[ "$ANSWER" = "$3" ] || fail "$1: $ANSWER queue pairs in the guest, not $3"

@@ -41,7 +41,7 @@ counters() {
 }
 
 for n in 0 1; do
-	net_must 20 dhcp eth$n
+	net_must 60 dhcp eth$n
 	case $ANSWER in "dhcp eth$n 10.7.$n.10"?) ;; *) fail "eth$n: no address: $ANSWER" ;; esac
 	net_must 20 ping -c 2 -W 5 10.7.$n.1
 	# TCP begins slowly; it has found its pace when it counts.

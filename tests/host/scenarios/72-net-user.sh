@@ -105,7 +105,7 @@ has_passt || fail "passt is no child of ebb's"
 grep '^Uid:	65534' "/proc/$passt/status" >/dev/null || fail "passt does not run as nobody"
 grep -q '^Seccomp:	2' "/proc/$passt/status" || fail "passt runs without its filter"
 
-net_must 20 'dhcp eth0'
+net_must 60 'dhcp eth0'
 [ "$ANSWER" = "dhcp eth0 10.72.0.1" ] || fail "DHCP: $ANSWER"
 net_must 5 'cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu | xargs'
 [ "$ANSWER" = "52:54:00:72:00:01 65520" ] || fail "the interface: $ANSWER"

@@ -28,7 +28,7 @@ guest_expect '^ready' 60 || fail "the guest does not come up"
 # traffic: floods from both sides and a stream each way on both devices; what becomes of them is not asked.
 traffic() {
 	for n in 0 1; do
-		net_must 20 dhcp eth$n
+		net_must 60 dhcp eth$n
 		guest_address=${ANSWER##* }
 		net_must 20 "for n in 1 2; do netstream flood 10.7.$n.1 7009 600 1400; done >/dev/null 2>&1 &"
 		net_must 20 "netstream send 10.7.$n.1 7000 0 until=/never >/dev/null 2>&1 &"
@@ -45,7 +45,7 @@ calm() {
 
 works() {
 	for n in 0 1; do
-		net_must 30 dhcp eth$n
+		net_must 60 dhcp eth$n
 		net_must 60 netstream send 10.7.$n.1 7000 2
 		net_must 60 netstream receive 10.7.$n.1 7000 2
 	done

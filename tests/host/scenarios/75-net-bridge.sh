@@ -36,7 +36,7 @@ use() {
 for guest in quiet loud; do
 	use $guest
 	guest_expect '^ready' 60 || fail "$guest does not come up"
-	net_must 30 dhcp eth0
+	net_must 60 dhcp eth0
 	eval "address_$guest=${ANSWER##* }"
 done
 # shellcheck disable=SC2154 # set by eval
