@@ -271,13 +271,11 @@ bool net_is_pong(struct net *net, uint32_t size_bytes, uint16_t *ret_number)
 	return true;
 }
 
-bool net_ping(struct net *net, uint16_t queue, uint16_t number, uint32_t data_bytes)
+bool net_wait_pong(struct net *net, uint16_t number, uint32_t data_bytes)
 {
 	uint64_t end = clock_ns() + PONG_WAIT_MS * 1000000ull;
 	uint16_t answered;
 
-	if (!net_send_ping(net, queue, number, data_bytes, false))
-		return false;
 	while (clock_ns() < end) {
 		uint32_t size_bytes = net_receive(net, PONG_WAIT_MS);
 
@@ -285,6 +283,12 @@ bool net_ping(struct net *net, uint16_t queue, uint16_t number, uint32_t data_by
 			return size_bytes >= DATA_OFFSET + data_bytes;
 	}
 	return false;
+}
+
+bool net_ping(struct net *net, uint16_t queue, uint16_t number, uint32_t data_bytes)
+{
+	return net_send_ping(net, queue, number, data_bytes, false) &&
+	       net_wait_pong(net, number, data_bytes);
 }
 
 uint8_t net_command(struct net *net, const void *bytes, uint32_t size_bytes)

@@ -47,6 +47,8 @@ bool net_ping(struct net *net, uint16_t queue, uint16_t number, uint32_t data_by
 /* The same in two steps, for several at once. needs_csum: the host has to fill in the checksum. */
 bool net_send_ping(struct net *net, uint16_t queue, uint16_t number, uint32_t data_bytes,
                    bool needs_csum);
+/* Until that ping's answer is there; other frames may come first, such as a late answer to ARP. */
+bool net_wait_pong(struct net *net, uint16_t number, uint32_t data_bytes);
 /* Whether net->frame, of so many bytes, is the answer; *ret_number says to which. */
 bool net_is_pong(struct net *net, uint32_t size_bytes, uint16_t *ret_number);
 
