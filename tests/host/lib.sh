@@ -6,7 +6,7 @@
 #
 # A scenario ends by pass, fail WHY or skip WHY; the first verdict counts. Its head may say
 #   # timeout: SECONDS   # timeout-slow: SECONDS (with SLOW=1)   # cost: SECONDS (about; for sharing out)
-#   # archs: x86 (not others)
+#   # archs: x86 (not others)   # only-riscv: KIND (what does not depend on the host's kind runs on one of them, but with SLOW=1)
 #   # guests: SUITE-FLAVOUR… (kernels it boots beside $DEFAULT_GUEST; "standard" is $STANDARD_GUEST)
 #   # hosts: sid bookworm (L1 kernels, instead of the usual one)   # slow: WHY (runs only with SLOW=1 or by name)
 # and "# KEY-riscv: VALUE" in place of "# KEY: VALUE" for one architecture.

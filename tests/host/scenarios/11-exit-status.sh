@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # How a guest ends is how ebb ends: poweroff 0, panic 126, --timeout 124, --expect 0, --no-reboot 0.
 # timeout: 120
+# only-riscv: riscv-plic
 # cost: 30
 
 start() {

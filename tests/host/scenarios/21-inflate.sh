@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Inflating 512 MiB (192 in an emulated RISC-V host): few release calls, RSS falls by what the guest gave; 50 rounds leak nothing.
 # timeout: 240
+# only-riscv: riscv-aia
 # cost: 60
 
 need jq strace

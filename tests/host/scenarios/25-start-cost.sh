@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # From exec to the first KVM_RUN: at most 120 system calls, no guest page beyond what was loaded; own memory at most 1 MiB.
 # timeout: 120
+# only-riscv: riscv-plic
 # cost: 25
 
 need strace jq

@@ -2,6 +2,7 @@
 # The trace of a run (report, inflate, reset), added up, is the accounting, and within 1 % what smaps says; a full disk under it costs
 # rows, not the guest, and not the sums.
 # timeout: 200
+# only-riscv: riscv-plic
 # cost: 15
 # cost-riscv: 40
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Bad input on a real host: one line on stderr, the right status, nothing left behind.
 # timeout: 120
+# only-riscv: riscv-plic
 # cost: 15
 
 kernel=$RIG/guests/$DEFAULT_GUEST/vmlinuz

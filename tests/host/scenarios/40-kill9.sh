@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `kill -9` of ebb leaves nothing that stops the next start under the same name; a running name is refused.
 # timeout: 120
+# only-riscv: riscv-plic
 # cost: 25
 
 script() {

@@ -2,6 +2,7 @@
 # The same TAP without vhost, by ebb itself: streams each way with one queue pair and two, much with each system call, and its speed against vhost-net's.
 # timeout: 300
 # hosts-x86: bookworm
+# only-riscv: riscv-plic
 # cost: 20
 
 # shellcheck source=../net.sh

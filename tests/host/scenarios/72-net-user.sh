@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A network without root: an unprivileged user's ebb and passt; DHCP, DNS, ping, TCP and UDP, out and in, and both programs' ends.
 # timeout: 150
+# only-riscv: riscv-plic
 # cost: 30
 # hosts-x86: bookworm
 

@@ -2,6 +2,7 @@
 # Guest programs that drive network devices badly, and well, over vhost-net and by ebb itself: the host's kernel has no complaint.
 # timeout: 300
 # hosts-x86: sid
+# only-riscv: riscv-aia
 # cost: 10
 # pack: tests/guest/run virtio_net virtio_net_pairs virtio_net_hostile virtio_net_hostile_vhost --pack
 
