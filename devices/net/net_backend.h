@@ -20,8 +20,17 @@
 
 #define NET_QUEUE_PAIRS_MAX 8
 
+#define NET_HEADER_BYTES 12 /* struct virtio_net_hdr_v1 */
+
 /* Header and all: a frame of 64 KiB (GSO), as large as one gets either way. */
-#define NET_FRAME_BYTES_MAX (12 + 65550)
+#define NET_FRAME_BYTES_MAX (NET_HEADER_BYTES + 65550)
+
+#define NET_FEATURE(bit) (UINT64_C(1) << (bit))
+
+/* Of VIRTIO 1.3 (5.1.3), which older <linux/virtio_net.h> lack. */
+#define NET_F_GUEST_USO4 54
+#define NET_F_GUEST_USO6 55
+#define NET_F_HOST_USO   56
 
 struct net_backend;
 struct vm;

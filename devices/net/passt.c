@@ -52,7 +52,6 @@
 #define STOP_GRACE_NS  NS_PER_S
 #define LINE_BYTES_MAX 256
 #define ARGUMENTS_MAX  (10 + 2 * DEVICE_REPEATS_MAX)
-#define HEADER_BYTES   sizeof(struct virtio_net_hdr_v1)
 
 struct passt {
 	struct net_backend backend;
@@ -386,7 +385,7 @@ static int ask(struct passt *passt, const struct device_config *config)
 /* Frames that came; there is no guest yet, whoever they are for. */
 static int drop_frames(struct passt *passt)
 {
-	uint8_t header[HEADER_BYTES];
+	uint8_t header[NET_HEADER_BYTES];
 	const struct iovec segment = { .iov_base = header, .iov_len = sizeof(header) };
 	struct net_frame frame = { .segments = &segment, .segment_count = 1 };
 	int ret, count = 0;

@@ -21,7 +21,6 @@
 
 #include "passt_stream.h"
 
-#define HEADER_BYTES sizeof(struct virtio_net_hdr_v1)
 #define LENGTH_BYTES 4
 #define INPUT_BYTES  (256 * KIB)
 #define BATCH_FRAMES 64
@@ -122,13 +121,13 @@ static bool is_whole(const struct net_frame *frame)
 	struct virtio_net_hdr_v1 header;
 	size_t filled = 0;
 
-	for (unsigned int i = 0; i < frame->segment_count && filled < HEADER_BYTES; i++) {
-		size_t part = min_u64(frame->segments[i].iov_len, HEADER_BYTES - filled);
+	for (unsigned int i = 0; i < frame->segment_count && filled < NET_HEADER_BYTES; i++) {
+		size_t part = min_u64(frame->segments[i].iov_len, NET_HEADER_BYTES - filled);
 
 		memcpy((uint8_t *)&header + filled, frame->segments[i].iov_base, part);
 		filled += part;
 	}
-	return filled == HEADER_BYTES && !(header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+	return filled == NET_HEADER_BYTES && !(header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
 	       header.gso_type == VIRTIO_NET_HDR_GSO_NONE;
 }
 
@@ -141,14 +140,14 @@ static size_t sendable_bytes(const struct net_frame *frame)
 		return 0;
 	for (unsigned int i = 0; i < frame->segment_count; i++)
 		bytes += frame->segments[i].iov_len;
-	bytes -= HEADER_BYTES;
+	bytes -= NET_HEADER_BYTES;
 	return bytes >= PASST_FRAME_BYTES_MIN && bytes <= PASST_FRAME_BYTES_MAX ? bytes : 0;
 }
 
 static void add_frame(struct batch *batch, const struct net_frame *frame, size_t bytes)
 {
 	uint8_t *length = batch->lengths[batch->frame_count];
-	size_t skip = HEADER_BYTES;
+	size_t skip = NET_HEADER_BYTES;
 
 	batch->frame_bytes[batch->frame_count++] = LENGTH_BYTES + bytes;
 	memcpy(length, &(uint32_t){ htonl((uint32_t)bytes) }, LENGTH_BYTES);
@@ -179,7 +178,7 @@ static void fill_batch(struct batch *batch, struct net_frame *frames, unsigned i
 		}
 		if (batch->segment_count + frames[i].segment_count + 1 > IOV_MAX)
 			return;
-		frames[i].result = (int64_t)(HEADER_BYTES + bytes);
+		frames[i].result = (int64_t)(NET_HEADER_BYTES + bytes);
 		add_frame(batch, &frames[i], bytes);
 	}
 }
@@ -293,19 +292,19 @@ static ssize_t fill_input(struct passt_stream *stream, bool *ret_drained)
 /* A header of zeroes and the frame, into the segments. Bytes, or -EMSGSIZE: they do not hold it. */
 static int64_t scatter(const struct net_frame *room, const uint8_t *frame, size_t frame_bytes)
 {
-	const size_t all_bytes = HEADER_BYTES + frame_bytes;
+	const size_t all_bytes = NET_HEADER_BYTES + frame_bytes;
 	size_t position = 0;
 
 	for (unsigned int i = 0; i < room->segment_count && position < all_bytes; i++) {
 		uint8_t *target = room->segments[i].iov_base;
 		size_t left = min_u64(room->segments[i].iov_len, all_bytes - position), zeroes = 0;
 
-		if (position < HEADER_BYTES) {
-			zeroes = min_u64(left, HEADER_BYTES - position);
+		if (position < NET_HEADER_BYTES) {
+			zeroes = min_u64(left, NET_HEADER_BYTES - position);
 			memset(target, 0, zeroes);
 		}
 		if (left > zeroes)
-			memcpy(target + zeroes, frame + position + zeroes - HEADER_BYTES,
+			memcpy(target + zeroes, frame + position + zeroes - NET_HEADER_BYTES,
 			       left - zeroes);
 		position += left;
 	}

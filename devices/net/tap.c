@@ -41,13 +41,8 @@
 
 /* Of kernels newer than the headers may be. */
 #define TAP_F_USO4_USO6    0x60
-#define NET_F_GUEST_USO4   54
-#define NET_F_GUEST_USO6   55
-#define NET_F_HOST_USO     56
-#define FEATURE(bit)       (UINT64_C(1) << (bit))
-#define FEATURES_GUEST_USO (FEATURE(NET_F_GUEST_USO4) | FEATURE(NET_F_GUEST_USO6))
+#define FEATURES_GUEST_USO (NET_FEATURE(NET_F_GUEST_USO4) | NET_FEATURE(NET_F_GUEST_USO6))
 #define USUAL_MTU          1500
-#define VNET_HEADER_BYTES  12
 #define ANY_NAME           "tap%d" /* the kernel puts a number there */
 #define ATTACH_FLAGS       (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
 
@@ -296,12 +291,12 @@ static const struct {
 	unsigned int tun;
 	uint64_t host, guest; /* what the guest may send, and be sent */
 } offloads[] = {
-	{ TUN_F_CSUM, FEATURE(VIRTIO_NET_F_CSUM), FEATURE(VIRTIO_NET_F_GUEST_CSUM) },
-	{ TUN_F_TSO4, FEATURE(VIRTIO_NET_F_HOST_TSO4), FEATURE(VIRTIO_NET_F_GUEST_TSO4) },
-	{ TUN_F_TSO6, FEATURE(VIRTIO_NET_F_HOST_TSO6), FEATURE(VIRTIO_NET_F_GUEST_TSO6) },
-	{ TUN_F_TSO_ECN, FEATURE(VIRTIO_NET_F_HOST_ECN), FEATURE(VIRTIO_NET_F_GUEST_ECN) },
-	{ TUN_F_UFO, FEATURE(VIRTIO_NET_F_HOST_UFO), FEATURE(VIRTIO_NET_F_GUEST_UFO) },
-	{ TAP_F_USO4_USO6, FEATURE(NET_F_HOST_USO), FEATURES_GUEST_USO }, /* both or neither */
+	{ TUN_F_CSUM, NET_FEATURE(VIRTIO_NET_F_CSUM), NET_FEATURE(VIRTIO_NET_F_GUEST_CSUM) },
+	{ TUN_F_TSO4, NET_FEATURE(VIRTIO_NET_F_HOST_TSO4), NET_FEATURE(VIRTIO_NET_F_GUEST_TSO4) },
+	{ TUN_F_TSO6, NET_FEATURE(VIRTIO_NET_F_HOST_TSO6), NET_FEATURE(VIRTIO_NET_F_GUEST_TSO6) },
+	{ TUN_F_TSO_ECN, NET_FEATURE(VIRTIO_NET_F_HOST_ECN), NET_FEATURE(VIRTIO_NET_F_GUEST_ECN) },
+	{ TUN_F_UFO, NET_FEATURE(VIRTIO_NET_F_HOST_UFO), NET_FEATURE(VIRTIO_NET_F_GUEST_UFO) },
+	{ TAP_F_USO4_USO6, NET_FEATURE(NET_F_HOST_USO), FEATURES_GUEST_USO }, /* both or neither */
 };
 
 static int set_offload_bits(const struct tap *tap, unsigned int bits)
@@ -311,7 +306,7 @@ static int set_offload_bits(const struct tap *tap, unsigned int bits)
 
 static int set_up_header(struct tap *tap, struct error *err)
 {
-	int size_bytes = VNET_HEADER_BYTES, little_endian = 1, r;
+	int size_bytes = NET_HEADER_BYTES, little_endian = 1, r;
 
 	r = tun_ioctl(tap->fds[0], TUNSETVNETHDRSZ, &size_bytes);
 	if (r == 0)

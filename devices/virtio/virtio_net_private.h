@@ -12,13 +12,6 @@
 #include "ebb/virtio.h"
 #include "ebb/vm.h"
 
-#define NET_FEATURE(bit) (UINT64_C(1) << (bit))
-
-/* Of VIRTIO 1.3 (5.1.3), which older <linux/virtio_net.h> lack. */
-#define NET_F_GUEST_USO4 54
-#define NET_F_GUEST_USO6 55
-#define NET_F_HOST_USO   56
-
 /* What the driver lets the device give it in place of whole packets with checksums (5.1.6.4): as
  * features, and as the set of VIRTIO_NET_CTRL_GUEST_OFFLOADS. */
 #define NET_GUEST_OFFLOADS \
@@ -31,9 +24,8 @@
 	 NET_FEATURE(VIRTIO_NET_F_HOST_TSO6) | NET_FEATURE(VIRTIO_NET_F_HOST_ECN) | \
 	 NET_FEATURE(VIRTIO_NET_F_HOST_UFO) | NET_FEATURE(NET_F_HOST_USO))
 
-#define NET_QUEUE_SIZE   512
-#define NET_QUEUES_MAX   (2 * NET_QUEUE_PAIRS_MAX + 1)
-#define NET_HEADER_BYTES 12 /* struct virtio_net_hdr_v1 */
+#define NET_QUEUE_SIZE 512
+#define NET_QUEUES_MAX (2 * NET_QUEUE_PAIRS_MAX + 1)
 
 struct net_vhost;
 struct virtio_net;
