@@ -23,21 +23,7 @@
 
 static int set_up(void **state)
 {
-	struct net_machine *m = calloc(1, sizeof(*m));
-
-	net_machine_begin(m);
-	fake_net.queue_pairs = 3;
-	fake_net.features = NET_GUEST_OFFLOADS | NET_HOST_OFFLOADS;
-	assert_int_equal(net_machine_create(m, NULL), 0);
-	*state = m;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	net_machine_end(*state);
-	free(*state);
-	return 0;
+	return net_machine_set_up(state, 3);
 }
 
 /* --- parse --- */
@@ -392,7 +378,7 @@ static void test_hostile_chains(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, net_machine_tear_down)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_parse_values),

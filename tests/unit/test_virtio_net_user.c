@@ -15,41 +15,9 @@
 #include "ebb/bytes.h"
 #include "net_driver.h"
 
-#define F(name) NET_FEATURE(VIRTIO_NET_F_##name)
-
-#define EVENT_INDEX (UINT64_C(1) << 29)
-#define BUFFER_STEP (16 * KIB)
-#define QUEUE_SIZE  128
-
-enum { RECEIVE, SEND };
-
 static int set_up(void **state)
 {
-	struct net_machine *m = calloc(1, sizeof(*m));
-
-	net_machine_begin(m);
-	fake_net.features = NET_GUEST_OFFLOADS | NET_HOST_OFFLOADS;
-	fake_net.queue_pairs = 2;
-	assert_int_equal(net_machine_create(m, NULL), 0);
-	*state = m;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	net_machine_end(*state);
-	free(*state);
-	return 0;
-}
-
-static void start(struct net_machine *m, uint64_t features)
-{
-	assert_true(fake_driver_start(&m->driver, features, 5, QUEUE_SIZE));
-}
-
-static bool needs_reset(struct net_machine *m)
-{
-	return virtio_status(m->driver.vdev) & VIRTIO_CONFIG_S_NEEDS_RESET;
+	return net_machine_set_up(state, 2);
 }
 
 /* --- send --- */
@@ -59,7 +27,7 @@ static void test_sends(void **state)
 	struct net_machine *m = *state;
 	uint32_t size_bytes;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	memset(memory(m, NET_BUFFERS_GPA), 0xab, 100);
 	add_frame(m, SEND, NET_BUFFERS_GPA, 100);
 	fake_driver_kick(&m->driver, SEND);
@@ -85,7 +53,7 @@ static void test_sends_from_many_segments(void **state)
 	};
 	struct net_machine *m = *state;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	for (unsigned int i = 0; i < 60; i++)
 		memory(m, NET_BUFFERS_GPA + 300)[i] = (uint8_t)i;
 	fake_driver_add(&m->driver, SEND, buffers, ARRAY_SIZE(buffers));
@@ -98,7 +66,7 @@ static void test_sends_in_batches_and_interrupts_once(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	for (unsigned int i = 0; i < 100; i++)
 		add_frame(m, SEND, NET_BUFFERS_GPA + i * 64, 64);
 	fake_driver_kick(&m->driver, SEND);
@@ -114,7 +82,7 @@ static void test_drops_what_is_no_frame(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	add_frame(m, SEND, NET_BUFFERS_GPA, NET_HEADER_BYTES - 1);
 	add_frame(m, SEND, NET_BUFFERS_GPA, 60);
 	add_frame(m, SEND, NET_BUFFERS_GPA, NET_FRAME_BYTES_MAX + 1);
@@ -137,7 +105,7 @@ static void test_frames_that_the_host_refuses(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	fake_net.frame_result = -EINVAL;
 	add_frame(m, SEND, NET_BUFFERS_GPA, 60);
 	fake_driver_kick(&m->driver, SEND);
@@ -155,7 +123,7 @@ static void test_waits_for_a_slow_network(void **state)
 	struct net_machine *m = *state;
 	unsigned int calls;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	fake_net_block(0, 3);
 	for (unsigned int i = 0; i < 10; i++) {
 		memory(m, NET_BUFFERS_GPA + i * 64)[20] = (uint8_t)i;
@@ -180,7 +148,7 @@ static void test_a_frame_waits_across_a_change_of_memory(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	fake_net_block(0, 0);
 	memory(m, NET_BUFFERS_GPA)[20] = 0x77;
 	add_frame(m, SEND, NET_BUFFERS_GPA, 64);
@@ -197,7 +165,7 @@ static void test_a_buffer_that_goes_breaks_the_device(void **state)
 	struct net_machine *m = *state;
 
 	assert_int_equal(gmem_add_region(m->vm.memory, 64 * MIB, 2 * MIB, NULL, NULL), 0);
-	start(m, 0);
+	assert_true(start(m, 0));
 	fake_net_block(0, 0);
 	add_frame(m, SEND, 64 * MIB, 64);
 	fake_driver_kick(&m->driver, SEND);
@@ -207,7 +175,7 @@ static void test_a_buffer_that_goes_breaks_the_device(void **state)
 	assert_int_equal(fake_net.sent_count, 0);
 	assert_true(needs_reset(m));
 	fake_driver_reset(&m->driver);
-	start(m, 0);
+	assert_true(start(m, 0));
 	add_frame(m, SEND, NET_BUFFERS_GPA, 64);
 	fake_driver_kick(&m->driver, SEND);
 	assert_int_equal(fake_net.sent_count, 1);
@@ -219,7 +187,7 @@ static void test_asks_for_kicks_only_when_idle(void **state)
 	struct net_machine *m = *state;
 	const uint16_t *avail_event;
 
-	start(m, EVENT_INDEX);
+	assert_true(start(m, EVENT_INDEX));
 	avail_event = (const void *)memory(m, fake_driver_used(&m->driver, SEND) + 4 +
 	                                              8 * QUEUE_SIZE);
 	assert_int_equal(le16toh(*avail_event), 0);
@@ -237,7 +205,7 @@ static void test_reset_drops_what_waits(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	fake_net_block(0, 0);
 	add_frame(m, SEND, NET_BUFFERS_GPA, 64);
 	fake_driver_kick(&m->driver, SEND);
@@ -245,7 +213,7 @@ static void test_reset_drops_what_waits(void **state)
 	fake_net_unblock(0);
 	settle(m);
 	assert_int_equal(fake_net.sent_count, 0);
-	start(m, 0);
+	assert_true(start(m, 0));
 	assert_int_equal(take_all(m, SEND), 0);
 	add_frame(m, SEND, NET_BUFFERS_GPA, 64);
 	fake_driver_kick(&m->driver, SEND);
@@ -260,7 +228,7 @@ static void test_pairs_come_and_go(void **state)
 	static const uint8_t one[] = { VIRTIO_NET_CTRL_MQ, 0, 1, 0 };
 	struct net_machine *m = *state;
 
-	start(m, F(CTRL_VQ) | F(MQ));
+	assert_true(start(m, F(CTRL_VQ) | F(MQ)));
 	add_room(m, 2, NET_BUFFERS_GPA, 2048);
 	add_frame(m, 3, NET_BUFFERS_GPA + BUFFER_STEP, 64);
 	fake_driver_kick(&m->driver, 2);
@@ -304,7 +272,7 @@ static void check_lost(struct net_machine *m)
 	assert_int_equal(fake_net.sent_count, 0);
 	fake_driver_reset(&m->driver);
 	fake_net.set_pairs_result = fake_net.set_offloads_result = -EBADFD;
-	start(m, F(STATUS));
+	assert_true(start(m, F(STATUS)));
 	assert_int_equal(link_status(m), 0);
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
@@ -315,7 +283,7 @@ static void test_the_other_end_hangs_up(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, F(STATUS));
+	assert_true(start(m, F(STATUS)));
 	fake_net_hang_up(0);
 	settle(m);
 	check_lost(m);
@@ -325,7 +293,7 @@ static void test_receiving_fails(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, F(STATUS));
+	assert_true(start(m, F(STATUS)));
 	fake_net.receive_result = -EBADFD;
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
@@ -336,7 +304,7 @@ static void test_sending_fails(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, F(STATUS));
+	assert_true(start(m, F(STATUS)));
 	fake_net.send_result = -ECONNRESET;
 	for (unsigned int i = 0; i < 5; i++)
 		add_frame(m, SEND, NET_BUFFERS_GPA, 64);
@@ -350,7 +318,7 @@ static void test_a_queue_that_is_taken_back(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, F(MRG_RXBUF));
+	assert_true(start(m, F(MRG_RXBUF)));
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
 	virtio_queue_set_ready(m->driver.vdev, RECEIVE, false);
@@ -376,7 +344,7 @@ static void test_hostile_chains(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, net_machine_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_sends),
 		TEST(test_sends_from_many_segments),

@@ -15,41 +15,9 @@
 #include "ebb/bytes.h"
 #include "net_driver.h"
 
-#define F(name) NET_FEATURE(VIRTIO_NET_F_##name)
-
-#define EVENT_INDEX (UINT64_C(1) << 29)
-#define BUFFER_STEP (16 * KIB)
-#define QUEUE_SIZE  128
-
-enum { RECEIVE, SEND };
-
 static int set_up(void **state)
 {
-	struct net_machine *m = calloc(1, sizeof(*m));
-
-	net_machine_begin(m);
-	fake_net.features = NET_GUEST_OFFLOADS | NET_HOST_OFFLOADS;
-	fake_net.queue_pairs = 2;
-	assert_int_equal(net_machine_create(m, NULL), 0);
-	*state = m;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	net_machine_end(*state);
-	free(*state);
-	return 0;
-}
-
-static void start(struct net_machine *m, uint64_t features)
-{
-	assert_true(fake_driver_start(&m->driver, features, 5, QUEUE_SIZE));
-}
-
-static bool needs_reset(struct net_machine *m)
-{
-	return virtio_status(m->driver.vdev) & VIRTIO_CONFIG_S_NEEDS_RESET;
+	return net_machine_set_up(state, 2);
 }
 
 /* --- receive --- */
@@ -60,7 +28,7 @@ static void test_receives(void **state)
 	struct net_machine *m = *state;
 	uint32_t size_bytes;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
 	arrive(0, 100);
@@ -83,7 +51,7 @@ static void test_the_header_reaches_who_asked_for_it(void **state)
 	static const uint8_t header[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 0 };
 	struct net_machine *m = *state;
 
-	start(m, F(GUEST_CSUM));
+	assert_true(start(m, F(GUEST_CSUM)));
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
 	arrive(0, 100);
@@ -99,7 +67,7 @@ static void test_frames_of_before_are_dropped(void **state)
 	for (unsigned int i = 0; i < 200; i++)
 		fake_net_put(0, "", 0, 1000);
 	fake_net_arrive(0);
-	start(m, 0);
+	assert_true(start(m, 0));
 	assert_int_equal(fake_net_waiting(0), 0);
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
@@ -116,7 +84,7 @@ static void test_merges_buffers(void **state)
 	struct net_machine *m = *state;
 	uint32_t size_bytes;
 
-	start(m, F(MRG_RXBUF));
+	assert_true(start(m, F(MRG_RXBUF)));
 	for (unsigned int i = 0; i < 20; i++)
 		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 128);
 	fake_driver_kick(&m->driver, RECEIVE);
@@ -153,7 +121,7 @@ static void test_header_across_segments(void **state)
 	};
 	struct net_machine *m = *state;
 
-	start(m, F(GUEST_CSUM));
+	assert_true(start(m, F(GUEST_CSUM)));
 	fake_driver_add(&m->driver, RECEIVE, buffers, ARRAY_SIZE(buffers));
 	fake_driver_kick(&m->driver, RECEIVE);
 	arrive(0, 16);
@@ -170,7 +138,7 @@ static void test_a_frame_too_long_is_dropped(void **state)
 	struct net_machine *m = *state;
 	uint32_t size_bytes;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 128);
 	add_room(m, RECEIVE, NET_BUFFERS_GPA + BUFFER_STEP, 128);
 	fake_driver_kick(&m->driver, RECEIVE);
@@ -193,7 +161,7 @@ static void test_without_buffers_nobody_looks(void **state)
 	struct net_machine *m = *state;
 	unsigned int calls;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	arrive(0, 100);
 	settle(m);
 	assert_int_equal(first_pair(m)->watched, 0);
@@ -223,7 +191,7 @@ static void test_buffers_of_no_use_go_back(void **state)
 	struct net_machine *m = *state;
 	uint32_t size_bytes;
 
-	start(m, F(MRG_RXBUF));
+	assert_true(start(m, F(MRG_RXBUF)));
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 0);
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, NET_HEADER_BYTES - 1);
 	fake_driver_add(&m->driver, RECEIVE,
@@ -248,7 +216,7 @@ static void test_waits_for_room(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4));
+	assert_true(start(m, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4)));
 	for (unsigned int i = 0; i < 40; i++)
 		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
@@ -272,7 +240,7 @@ static void test_only_whole_rooms(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4));
+	assert_true(start(m, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4)));
 	for (unsigned int i = 0; i < 40; i++)
 		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 2048);
 	fake_net_put(0, "", 0, 100);
@@ -288,7 +256,7 @@ static void test_does_not_wait_for_ever(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4));
+	assert_true(start(m, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4)));
 	for (unsigned int i = 0; i < 40; i++)
 		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
@@ -309,7 +277,7 @@ static void test_a_turn_is_bounded(void **state)
 	struct net_machine *m = *state;
 	unsigned int received = 0;
 
-	start(m, 0);
+	assert_true(start(m, 0));
 	for (unsigned int i = 0; i < QUEUE_SIZE; i++)
 		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * 2048, 2048);
 	for (unsigned int i = 0; i < FAKE_NET_FED_MAX; i++)
@@ -328,7 +296,7 @@ static void test_receives_into_memory_that_moved(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, F(MRG_RXBUF));
+	assert_true(start(m, F(MRG_RXBUF)));
 	for (unsigned int i = 0; i < 4; i++)
 		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 2048);
 	fake_driver_kick(&m->driver, RECEIVE); /* holds them now */
@@ -345,7 +313,7 @@ static void test_room_that_goes_breaks_the_device(void **state)
 	unsigned int calls;
 
 	assert_int_equal(gmem_add_region(m->vm.memory, 64 * MIB, 2 * MIB, NULL, NULL), 0);
-	start(m, 0);
+	assert_true(start(m, 0));
 	add_room(m, RECEIVE, 64 * MIB, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
 	assert_int_equal(gmem_remove_region(m->vm.memory, 64 * MIB), 0);
@@ -364,12 +332,12 @@ static void test_reset_gives_room_back(void **state)
 {
 	struct net_machine *m = *state;
 
-	start(m, F(MRG_RXBUF));
+	assert_true(start(m, F(MRG_RXBUF)));
 	for (unsigned int i = 0; i < 4; i++)
 		add_room(m, RECEIVE, NET_BUFFERS_GPA + i * BUFFER_STEP, 2048);
 	fake_driver_kick(&m->driver, RECEIVE); /* holds them now */
 	fake_driver_reset(&m->driver);
-	start(m, F(MRG_RXBUF));
+	assert_true(start(m, F(MRG_RXBUF)));
 	arrive(0, 100);
 	settle(m);
 	assert_int_equal(take_all(m, RECEIVE), 0);
@@ -395,7 +363,7 @@ static void test_writes_are_noted(void **state)
 	struct net_machine *m = *state;
 
 	assert_int_equal(gmem_watch_writes(m->vm.memory, &watcher.watcher), 0);
-	start(m, 0);
+	assert_true(start(m, 0));
 	add_room(m, RECEIVE, NET_BUFFERS_GPA, 2048);
 	fake_driver_kick(&m->driver, RECEIVE);
 	arrive(0, 100);
@@ -406,7 +374,7 @@ static void test_writes_are_noted(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, net_machine_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_receives),
 		TEST(test_the_header_reaches_who_asked_for_it),

@@ -3,10 +3,30 @@
 #ifndef NET_DRIVER_H
 #define NET_DRIVER_H
 
+#include <linux/virtio_config.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "net_machine.h"
+
+#define F(name) NET_FEATURE(VIRTIO_NET_F_##name)
+
+#define EVENT_INDEX (UINT64_C(1) << 29)
+#define BUFFER_STEP (16 * KIB)
+#define QUEUE_SIZE  128
+
+enum { RECEIVE, SEND };
+
+/* All five queues of two pairs. */
+static inline bool start(struct net_machine *m, uint64_t features)
+{
+	return fake_driver_start(&m->driver, features, 5, QUEUE_SIZE);
+}
+
+static inline bool needs_reset(struct net_machine *m)
+{
+	return virtio_status(m->driver.vdev) & VIRTIO_CONFIG_S_NEEDS_RESET;
+}
 
 static inline struct net_pair *first_pair(struct net_machine *m)
 {

@@ -52,6 +52,26 @@ void net_machine_end(struct net_machine *machine)
 	guest_memory_destroy(machine->vm.memory);
 }
 
+int net_machine_set_up(void **state, unsigned int pairs)
+{
+	struct net_machine *machine = calloc(1, sizeof(*machine));
+
+	must(machine);
+	net_machine_begin(machine);
+	fake_net.features = NET_GUEST_OFFLOADS | NET_HOST_OFFLOADS;
+	fake_net.queue_pairs = pairs;
+	must(net_machine_create(machine, NULL) == 0);
+	*state = machine;
+	return 0;
+}
+
+int net_machine_tear_down(void **state)
+{
+	net_machine_end(*state);
+	free(*state);
+	return 0;
+}
+
 uint64_t net_machine_metric(const struct net_machine *machine, const char *name)
 {
 	for (size_t i = 0; i < machine->device->metric_count; i++)

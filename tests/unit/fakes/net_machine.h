@@ -27,6 +27,10 @@ void net_machine_begin(struct net_machine *machine);
 int net_machine_create(struct net_machine *machine, struct error *err);
 void net_machine_end(struct net_machine *machine); /* destroys; asserts that nothing is open */
 
+/* For cmocka: a machine with so many pairs of queues, whose back end does all offloads. */
+int net_machine_set_up(void **state, unsigned int pairs);
+int net_machine_tear_down(void **state);
+
 uint64_t net_machine_metric(const struct net_machine *machine, const char *name);
 
 /* Runs one command on a control queue, in two readable buffers as Linux sends it; returns the
