@@ -10,65 +10,10 @@
 
 #include "ebb/virtqueue.h"
 #include "hostile_chains.h"
-#include "test_driver.h"
+#include "virtqueue_fixture.h"
 
-#define LOW_BYTES   (1 * MIB) /* two regions next to each other, then nothing */
-#define HIGH_GPA    LOW_BYTES
-#define HIGH_BYTES  (256 * KIB)
-#define END_GPA     (HIGH_GPA + HIGH_BYTES)
-#define RING_GPA    (64 * KIB)
-#define SCRATCH_GPA (512 * KIB)
-#define QUEUE_SIZE  8
-#define QUEUE_MAX   64
-#define FAR_GPA     (8 * GIB)
-#define FAR_BYTES   (4 * GIB)
-
-struct fixture {
-	struct guest_memory *memory;
-	struct virtqueue *vq;
-	struct test_ring ring;
-};
-
-static void set_up_size(struct fixture *f, bool indirect, bool event_index, uint16_t size)
-{
-	struct virtqueue_config config;
-
-	assert_int_equal(guest_memory_create(&f->memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f->memory, 0, LOW_BYTES, NULL, NULL), 0);
-	assert_int_equal(gmem_add_region(f->memory, HIGH_GPA, HIGH_BYTES, NULL, NULL), 0);
-	assert_int_equal(virtqueue_create(f->memory, QUEUE_MAX, &f->vq), 0);
-	test_ring_init(&f->ring, f->memory, RING_GPA, size);
-	config = test_ring_config(&f->ring, indirect, event_index);
-	assert_int_equal(virtqueue_enable(f->vq, &config), 0);
-	gmem_lock_shared(f->memory);
-}
-
-static void set_up(struct fixture *f, bool indirect, bool event_index)
-{
-	set_up_size(f, indirect, event_index, QUEUE_SIZE);
-}
-
-static void tear_down(struct fixture *f)
-{
-	gmem_unlock_shared(f->memory);
-	virtqueue_destroy(f->vq);
-	guest_memory_destroy(f->memory);
-}
-
-static uint32_t offer(struct fixture *f)
-{
-	return test_ring_offer_buffer(&f->ring, SCRATCH_GPA, 16, true);
-}
-
-/* Pops one, pushes it back with nothing written and publishes that. */
-static void pass_one(struct fixture *f)
-{
-	struct virtq_chain chain;
-
-	assert_int_equal(virtqueue_pop(f->vq, &chain), 1);
-	virtqueue_push(f->vq, &chain);
-	virtqueue_flush(f->vq);
-}
+#define FAR_GPA   (8 * GIB)
+#define FAR_BYTES (4 * GIB)
 
 /* --- enabling --- */
 
@@ -656,165 +601,6 @@ static void writes_are_told(void **state)
 	tear_down(&f);
 }
 
-/* --- lending --- */
-
-/* What the kernel does with a ring: takes, gives back, all by host addresses. */
-static void borrower_serves(const struct virtqueue_loan *loan, uint16_t *next_avail,
-                            unsigned int count)
-{
-	struct vring_avail *avail = loan->driver_area;
-	struct vring_used *used = loan->device_area;
-
-	for (; count; count--) {
-		uint16_t slot = *next_avail % loan->size;
-
-		used->ring[slot] = (struct vring_used_elem){ .id = avail->ring[slot], .len = 7 };
-		used->idx++;
-		*next_avail += 1;
-	}
-}
-
-/* It comes back where the borrower left off, and what was not served is served here. */
-static void lent_ring_goes_on_where_it_was(void **state)
-{
-	struct fixture f;
-	struct virtqueue_loan loan;
-	struct virtq_chain chain;
-	uint32_t head, size_bytes;
-
-	(void)state;
-	set_up(&f, false, false);
-	for (unsigned int round = 0; round < 20; round++) { /* indexes wrap around the ring */
-		uint16_t next_avail;
-
-		offer(&f);
-		pass_one(&f);
-		for (unsigned int i = 0; i < 5; i++)
-			offer(&f);
-		assert_int_equal(virtqueue_lend(f.vq, &loan), 0);
-		next_avail = loan.next_avail;
-		assert_int_equal(next_avail, 6 * round + 1);
-		borrower_serves(&loan, &next_avail, 4);
-		assert_int_equal(virtqueue_take_back(f.vq, next_avail), 0);
-		pass_one(&f);
-		assert_int_equal(virtqueue_pop(f.vq, &chain), 0);
-		for (unsigned int i = 0; i < 6; i++) {
-			assert_true(test_ring_take_used(&f.ring, &head, &size_bytes));
-			assert_int_equal(size_bytes, i && i < 5 ? 7 : 0);
-		}
-	}
-	tear_down(&f);
-}
-
-static void lent_ring_is_left_alone(void **state)
-{
-	struct fixture f;
-	struct virtqueue_loan loan;
-	struct virtq_chain chain;
-
-	(void)state;
-	set_up(&f, false, true);
-	assert_false(virtqueue_is_lent(f.vq));
-	assert_int_equal(virtqueue_lend(f.vq, &loan), 0);
-	assert_int_equal(loan.size, QUEUE_SIZE);
-	assert_ptr_equal(loan.descriptors, gmem_span(f.memory, f.ring.descriptor_gpa, 1));
-	assert_ptr_equal(loan.driver_area, gmem_span(f.memory, f.ring.driver_gpa, 1));
-	assert_ptr_equal(loan.device_area, gmem_span(f.memory, f.ring.device_gpa, 1));
-	assert_int_equal(loan.descriptor_bytes, 16 * QUEUE_SIZE);
-	assert_int_equal(loan.driver_bytes, 4 + 2 * QUEUE_SIZE + 2);
-	assert_int_equal(loan.device_bytes, 4 + 8 * QUEUE_SIZE + 2);
-	assert_true(virtqueue_is_lent(f.vq));
-	assert_int_equal(virtqueue_lend(f.vq, &loan), -EALREADY);
-	offer(&f);
-	assert_int_equal(virtqueue_pop(f.vq, &chain), 0);
-	assert_false(virtqueue_enable_notification(f.vq));
-	virtqueue_disable_notification(f.vq);
-	virtqueue_flush(f.vq);
-	assert_false(virtqueue_should_notify(f.vq));
-	assert_int_equal(test_ring_avail_event(&f.ring), 0);
-	virtqueue_disable(f.vq); /* a reset ends the loan */
-	assert_false(virtqueue_is_lent(f.vq));
-	assert_int_equal(virtqueue_take_back(f.vq, 3), 0);
-	assert_int_equal(virtqueue_lend(f.vq, &loan), -ENOTCONN);
-	tear_down(&f);
-}
-
-static void only_a_ring_at_rest_is_lent(void **state)
-{
-	struct fixture f;
-	struct virtqueue_loan loan;
-	struct virtq_chain chain;
-
-	(void)state;
-	set_up(&f, false, false);
-	offer(&f);
-	assert_int_equal(virtqueue_pop(f.vq, &chain), 1);
-	assert_int_equal(virtqueue_lend(f.vq, &loan), -EBUSY);
-	virtqueue_push(f.vq, &chain);
-	assert_int_equal(virtqueue_lend(f.vq, &loan), -EBUSY);
-	virtqueue_flush(f.vq);
-	assert_int_equal(virtqueue_lend(f.vq, &loan), 0);
-	assert_int_equal(virtqueue_take_back(f.vq, loan.next_avail), 0);
-	test_ring_set_avail_index(&f.ring, QUEUE_SIZE + 2);
-	assert_int_equal(virtqueue_pop(f.vq, &chain), -EPROTO);
-	assert_int_equal(virtqueue_lend(f.vq, &loan), -EPROTO);
-	tear_down(&f);
-}
-
-/* The used index is the guest's to scribble on. */
-static void used_index_of_a_returned_ring_is_judged(void **state)
-{
-	static const struct {
-		uint16_t next_avail, used_index;
-		int result;
-	} rows[] = {
-		{ 0, 0, 0 },
-		{ 5, 5, 0 },
-		{ 5, 2, 0 }, /* three chains that never came back */
-		{ QUEUE_SIZE, 0, 0 },
-		{ QUEUE_SIZE + 1, 0, -EPROTO },
-		{ 0, 1, -EPROTO },
-		{ 5, 6, -EPROTO },
-		{ 3, UINT16_MAX - 1, 0 },
-		{ UINT16_MAX, 0, -EPROTO },
-		{ 100, 40000, -EPROTO },
-	};
-	struct fixture f;
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct virtqueue_loan loan;
-		struct virtq_chain chain;
-
-		set_up(&f, false, false);
-		assert_int_equal(virtqueue_lend(f.vq, &loan), 0);
-		((struct vring_used *)loan.device_area)->idx = rows[i].used_index;
-		if (virtqueue_take_back(f.vq, rows[i].next_avail) != rows[i].result)
-			fail_msg("row %zu", i);
-		assert_false(virtqueue_is_lent(f.vq));
-		test_ring_set_avail_index(&f.ring, rows[i].next_avail);
-		assert_int_equal(virtqueue_pop(f.vq, &chain), rows[i].result);
-		tear_down(&f);
-	}
-}
-
-static void returned_ring_may_be_gone(void **state)
-{
-	struct fixture f;
-	struct virtqueue_loan loan;
-	struct virtq_chain chain;
-
-	(void)state;
-	set_up(&f, false, false);
-	assert_int_equal(virtqueue_lend(f.vq, &loan), 0);
-	gmem_unlock_shared(f.memory);
-	assert_int_equal(gmem_remove_region(f.memory, 0), 0);
-	gmem_lock_shared(f.memory);
-	assert_int_equal(virtqueue_take_back(f.vq, 0), -EFAULT);
-	assert_int_equal(virtqueue_pop(f.vq, &chain), -EPROTO);
-	tear_down(&f);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -838,11 +624,6 @@ int main(void)
 		cmocka_unit_test(rings_follow_memory),
 		cmocka_unit_test(push_survives_the_loss_of_its_ring),
 		cmocka_unit_test(writes_are_told),
-		cmocka_unit_test(lent_ring_goes_on_where_it_was),
-		cmocka_unit_test(lent_ring_is_left_alone),
-		cmocka_unit_test(only_a_ring_at_rest_is_lent),
-		cmocka_unit_test(used_index_of_a_returned_ring_is_judged),
-		cmocka_unit_test(returned_ring_may_be_gone),
 	};
 
 	return cmocka_run_group_tests_name("virtqueue", tests, NULL, NULL);
