@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vhost against a kernel by hand: what it is told and in which order, what comes back, and that
  * nothing stays when any call fails. */
-/* fakes: fake_virtio_driver hostile_chains test_driver fake_vm failures */
+/* fakes: fake_virtio_driver hostile_chains test_driver fake_vm failures vhost_kernel */
 /* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
 /* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 /* wraps: ioctl */
@@ -24,212 +24,19 @@
 #include "failures.h"
 #include "fake_virtio_driver.h"
 #include "fake_vm.h"
+#include "vhost_kernel.h"
 
-#define RAM_BYTES   (4 * MIB)
-#define RINGS_GPA   (3 * MIB)
-#define BUFFER_GPA  (1 * MIB)
-#define OTHER_GPA   GIB /* of a region of its own */
-#define QUEUE_SIZE  8
-#define BACKEND_FD  77
-#define NEVER       UINT32_MAX
-#define REGIONS_MAX 4
-#define NR          VIRTIO_CONFIG_S_NEEDS_RESET
-#define RING_FEATURES \
-	(UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
-#define KERNEL_FEATURES \
-	(UINT64_C(1) << VIRTIO_F_VERSION_1 | RING_FEATURES | UINT64_C(1) << VHOST_F_LOG_ALL | \
-	 UINT64_C(1) << VHOST_NET_F_VIRTIO_NET_HDR | 1U << 15)
-
-/* --- the kernel --- */
-
-struct kernel_queue {
-	unsigned int num, base;
-	struct vhost_vring_addr addresses;
-	int kick, call, err, backend; /* -1: none */
-};
-
-static struct kernel {
-	bool owner;
-	uint64_t offered, features;
-	unsigned int region_count, tables;
-	struct vhost_memory_region regions[REGIONS_MAX];
-	struct kernel_queue queues[VHOST_QUEUES_MAX];
-	unsigned int calls, fail_at; /* NEVER: none fails */
-	int fail_code;
-	bool no_backend;  /* attaching fails */
-	bool no_table;    /* each table is refused */
-	char story[4096]; /* of attaching, detaching and bases */
-} kernel;
-
-static void kernel_reset(void)
-{
-	memset(&kernel, 0, sizeof(kernel));
-	kernel.offered = KERNEL_FEATURES;
-	kernel.fail_at = NEVER;
-	for (unsigned int i = 0; i < VHOST_QUEUES_MAX; i++)
-		kernel.queues[i] =
-			(struct kernel_queue){ .kick = -1, .call = -1, .err = -1, .backend = -1 };
-}
-
-static void tell(const char *what, unsigned int queue)
-{
-	size_t used = strlen(kernel.story);
-
-	snprintf(kernel.story + used, sizeof(kernel.story) - used, "%s%u ", what, queue);
-}
-
-static bool in_table(uint64_t hva)
-{
-	for (unsigned int i = 0; i < kernel.region_count; i++)
-		if (hva - kernel.regions[i].userspace_addr < kernel.regions[i].memory_size)
-			return true;
-	return false;
-}
-
-static int take_table(const struct vhost_memory *table)
-{
-	if (kernel.no_table)
-		return -ENOMEM;
-	if (table->nregions > REGIONS_MAX)
-		return -E2BIG;
-	kernel.region_count = table->nregions;
-	memcpy(kernel.regions, table->regions, table->nregions * sizeof(kernel.regions[0]));
-	kernel.tables++;
-	return 0;
-}
-
-/* drivers/vhost/net.c: a queue that is not whole is refused. */
-static int take_backend(struct kernel_queue *queue, const struct vhost_vring_file *file)
-{
-	tell(file->fd < 0 ? "detach" : "attach", file->index);
-	if (file->fd >= 0 && kernel.no_backend)
-		return -EBADFD;
-	if (file->fd >= 0) {
-		assert_int_equal(file->fd, BACKEND_FD);
-		assert_true(queue->kick >= 0 && queue->call >= 0 && queue->err >= 0);
-		assert_true(is_power_of_two(queue->num));
-		assert_true(in_table(queue->addresses.desc_user_addr));
-		assert_true(in_table(queue->addresses.avail_user_addr));
-		assert_true(in_table(queue->addresses.used_user_addr));
-		assert_true(kernel.features);
-	}
-	queue->backend = file->fd;
-	return 0;
-}
-
-static int take_vring(unsigned long request, void *argument)
-{
-	unsigned int index = *(unsigned int *)argument; /* first in all of them */
-	struct vhost_vring_state *state = argument;
-	const struct vhost_vring_file *file = argument;
-	struct kernel_queue *queue = &kernel.queues[index];
-
-	assert_in_range(index, 0, VHOST_QUEUES_MAX - 1);
-	switch (request) {
-	case VHOST_SET_VRING_NUM:
-		assert_int_equal(queue->backend, -1); /* -EBUSY of a kernel */
-		queue->num = state->num;
-		return 0;
-	case VHOST_SET_VRING_BASE:
-		assert_int_equal(queue->backend, -1);
-		queue->base = state->num;
-		return 0;
-	case VHOST_GET_VRING_BASE:
-		tell("base", index);
-		state->num = queue->base;
-		return 0;
-	case VHOST_SET_VRING_ADDR:
-		memcpy(&queue->addresses, argument, sizeof(queue->addresses));
-		return 0;
-	case VHOST_SET_VRING_KICK:
-		queue->kick = file->fd;
-		return 0;
-	case VHOST_SET_VRING_CALL:
-		queue->call = file->fd;
-		return 0;
-	case VHOST_SET_VRING_ERR:
-		queue->err = file->fd;
-		return 0;
-	case VHOST_NET_SET_BACKEND:
-		return take_backend(queue, file);
-	}
-	return -ENOTTY;
-}
-
-static int kernel_call(unsigned long request, void *argument)
-{
-	if (kernel.calls++ == kernel.fail_at)
-		return kernel.fail_code;
-	if (request == VHOST_SET_OWNER) {
-		kernel.owner = true;
-		return 0;
-	}
-	assert_true(kernel.owner);
-	switch (request) {
-	case VHOST_GET_FEATURES:
-		*(uint64_t *)argument = kernel.offered;
-		return 0;
-	case VHOST_SET_FEATURES:
-		kernel.features = *(uint64_t *)argument;
-		return 0;
-	case VHOST_SET_MEM_TABLE:
-		return take_table(argument);
-	}
-	return take_vring(request, argument);
-}
-
-int __wrap_ioctl(int fd, unsigned long request, ...);
-int __wrap_ioctl(int fd, unsigned long request, ...)
-{
-	va_list args;
-	void *argument;
-	int result;
-
-	(void)fd;
-	va_start(args, request);
-	argument = va_arg(args, void *);
-	va_end(args);
-	result = kernel_call(request, argument);
-	if (result >= 0)
-		return result;
-	errno = -result;
-	return -1;
-}
-
-/* What its worker does with count chains, by the addresses that it was given. */
-static void kernel_serves(unsigned int index, unsigned int count)
-{
-	struct kernel_queue *queue = &kernel.queues[index];
-	const struct vring_avail *avail =
-		(const struct vring_avail *)(uintptr_t)queue->addresses.avail_user_addr;
-	struct vring_used *used = (struct vring_used *)(uintptr_t)queue->addresses.used_user_addr;
-
-	assert_int_equal(queue->backend, BACKEND_FD);
-	for (; count; count--, queue->base++) {
-		used->ring[used->idx % queue->num] =
-			(struct vring_used_elem){ .id = avail->ring[queue->base % queue->num],
-			                          .len = 5 };
-		__atomic_store_n(&used->idx, (uint16_t)(used->idx + 1), __ATOMIC_RELEASE);
-	}
-	assert_int_equal(eventfd_write(queue->call, 1), 0);
-}
-
+#define RAM_BYTES  (4 * MIB)
+#define RINGS_GPA  (3 * MIB)
+#define BUFFER_GPA (1 * MIB)
+#define OTHER_GPA  GIB /* of a region of its own */
+#define QUEUE_SIZE 8
+#define NR         VIRTIO_CONFIG_S_NEEDS_RESET
 static bool is_signalled(int fd)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
 
 	return poll(&poll_fd, 1, 0) == 1;
-}
-
-/* It keeps nothing of a queue that was given back. */
-static void kernel_is_through(void)
-{
-	for (unsigned int i = 0; i < VHOST_QUEUES_MAX; i++) {
-		assert_int_equal(kernel.queues[i].backend, -1);
-		assert_int_equal(kernel.queues[i].kick, -1);
-		assert_int_equal(kernel.queues[i].call, -1);
-		assert_int_equal(kernel.queues[i].err, -1);
-	}
 }
 
 /* --- the device --- */
@@ -243,7 +50,7 @@ static struct fixture {
 	struct vhost *vhost;
 	struct metric_counter errors;
 	unsigned int served[VHOST_QUEUES_MAX]; /* by ebb */
-	unsigned int fail_start_at;            /* failures_arm of activate; NEVER: none */
+	unsigned int fail_start_at; /* failures_arm of activate; VHOST_KERNEL_NEVER: none */
 	bool start_failed;
 	struct error start_error;
 } f;
@@ -252,7 +59,7 @@ static int set_backend(void *ctx, int fd, unsigned int queue, bool attach)
 {
 	assert_ptr_equal(ctx, &f);
 	assert_int_equal(fd, vhost_fd(f.vhost));
-	return vhost_net_set_backend(fd, queue, attach ? BACKEND_FD : -1);
+	return vhost_net_set_backend(fd, queue, attach ? VHOST_KERNEL_BACKEND_FD : -1);
 }
 
 static int toy_activate(struct virtio_device *vdev)
@@ -260,10 +67,10 @@ static int toy_activate(struct virtio_device *vdev)
 	int result;
 
 	f.start_error = (struct error)ERROR_INIT;
-	if (f.fail_start_at != NEVER)
+	if (f.fail_start_at != VHOST_KERNEL_NEVER)
 		failures_arm(f.fail_start_at);
 	result = vhost_start(f.vhost, vdev->driver_features, &f.start_error);
-	f.start_failed = f.fail_start_at != NEVER && failures_disarm();
+	f.start_failed = f.fail_start_at != VHOST_KERNEL_NEVER && failures_disarm();
 	return result;
 }
 
@@ -328,13 +135,13 @@ static int set_up(void **state)
 	struct virtio_device_setup setup = { .info = &toy_info, .ops = &toy_ops };
 
 	(void)state;
-	kernel_reset();
+	vhost_kernel_reset();
 	fake_transport_clear();
 	fake_vm_clear();
 	memset(&f, 0, sizeof(f));
 	list_init(&f.vm.devices);
 	f.vm.config = &f.vm_config;
-	f.fail_start_at = NEVER;
+	f.fail_start_at = VHOST_KERNEL_NEVER;
 	assert_int_equal(guest_memory_create(&f.vm.memory, NULL), 0);
 	assert_int_equal(gmem_add_region(f.vm.memory, 0, RAM_BYTES, NULL, NULL), 0);
 	assert_int_equal(event_loop_create("io", &f.vm.io_loop, NULL), 0);
@@ -352,7 +159,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	virtio_device_fini(&f.vdev);
-	kernel_is_through();
+	vhost_kernel_is_through();
 	vhost_destroy(f.vhost);
 	event_loop_destroy(f.vm.io_loop);
 	guest_memory_destroy(f.vm.memory);
@@ -361,7 +168,7 @@ static int tear_down(void **state)
 
 static bool start(void)
 {
-	return fake_driver_start(&f.driver, RING_FEATURES | 1U << 15, 2, QUEUE_SIZE);
+	return fake_driver_start(&f.driver, VHOST_KERNEL_RING_FEATURES | 1U << 15, 2, QUEUE_SIZE);
 }
 
 static void offer(unsigned int queue, unsigned int count)
@@ -403,7 +210,7 @@ static void test_old_kernel(void **state)
 	struct vhost *vhost = NULL;
 
 	(void)state;
-	kernel.offered = UINT64_C(1) << VIRTIO_F_VERSION_1;
+	vhost_kernel.offered = UINT64_C(1) << VIRTIO_F_VERSION_1;
 	assert_int_equal(vhost_create(&vhost_setup, &vhost, &err), -ENOTSUP);
 	assert_non_null(strstr(err.message, "newer kernel"));
 	assert_null(vhost);
@@ -430,9 +237,9 @@ static void test_create_fails(void **state)
 		struct error err = ERROR_INIT;
 		int result;
 
-		kernel.calls = 0;
-		kernel.fail_at = n;
-		kernel.fail_code = -EIO;
+		vhost_kernel.calls = 0;
+		vhost_kernel.fail_at = n;
+		vhost_kernel.fail_code = -EIO;
 		result = vhost_create(&vhost_setup, &vhost, &err);
 		if (!result)
 			break;
@@ -440,14 +247,14 @@ static void test_create_fails(void **state)
 		assert_non_null(strstr(err.message, "/dev/null"));
 		assert_int_equal(open_fd_count(), fds);
 	}
-	kernel.fail_at = NEVER;
+	vhost_kernel.fail_at = VHOST_KERNEL_NEVER;
 	assert_int_equal(n, 3); /* owner, features, a table */
 	vhost_destroy(vhost);
 	assert_int_equal(open_fd_count(), fds);
 	/* Nobody listens any more. */
-	n = kernel.tables;
+	n = vhost_kernel.tables;
 	assert_int_equal(gmem_add_region(f.vm.memory, OTHER_GPA, MIB, NULL, NULL), 0);
-	assert_int_equal(kernel.tables, n + 1); /* the fixture's own */
+	assert_int_equal(vhost_kernel.tables, n + 1); /* the fixture's own */
 }
 
 /* --- the memory table --- */
@@ -459,49 +266,53 @@ static void test_table_follows_memory(void **state)
 	struct gmem_area *area;
 
 	(void)state;
-	assert_int_equal(kernel.region_count, 1);
-	assert_int_equal(kernel.regions[0].memory_size, RAM_BYTES);
+	assert_int_equal(vhost_kernel.region_count, 1);
+	assert_int_equal(vhost_kernel.regions[0].memory_size, RAM_BYTES);
 	gmem_lock_shared(f.vm.memory);
-	assert_int_equal(kernel.regions[0].userspace_addr, (uintptr_t)gmem_span(f.vm.memory, 0, 1));
+	assert_int_equal(vhost_kernel.regions[0].userspace_addr,
+	                 (uintptr_t)gmem_span(f.vm.memory, 0, 1));
 	gmem_unlock_shared(f.vm.memory);
 	assert_int_equal(gmem_add_region(f.vm.memory, OTHER_GPA, MIB, NULL, NULL), 0);
-	assert_int_equal(kernel.region_count, 2);
-	assert_int_equal(kernel.regions[1].guest_phys_addr, OTHER_GPA);
+	assert_int_equal(vhost_kernel.region_count, 2);
+	assert_int_equal(vhost_kernel.regions[1].guest_phys_addr, OTHER_GPA);
 	assert_int_equal(gmem_remove_region(f.vm.memory, OTHER_GPA), 0);
-	assert_int_equal(kernel.region_count, 1);
+	assert_int_equal(vhost_kernel.region_count, 1);
 	/* Chunks of 128 MiB: each one that is in use, and one entry for those side by side. */
 	assert_int_equal(gmem_add_area(f.vm.memory, &extent, &anonymous, &area, NULL), 0);
-	assert_int_equal(kernel.region_count, 1);
+	assert_int_equal(vhost_kernel.region_count, 1);
 	for (unsigned int i = 0; i < 4; i++)
 		assert_int_equal(gmem_plug(area, 4 * GIB + i * 128 * MIB, 2 * MIB), 0);
-	assert_int_equal(kernel.region_count, 2);
-	assert_int_equal(kernel.regions[1].guest_phys_addr, 4 * GIB);
-	assert_int_equal(kernel.regions[1].memory_size, 512 * MIB);
+	assert_int_equal(vhost_kernel.region_count, 2);
+	assert_int_equal(vhost_kernel.regions[1].guest_phys_addr, 4 * GIB);
+	assert_int_equal(vhost_kernel.regions[1].memory_size, 512 * MIB);
 	assert_int_equal(gmem_unplug(area, 4 * GIB + 128 * MIB, 2 * MIB), 0);
 	gmem_trim(area);
-	assert_int_equal(kernel.region_count, 3);
+	assert_int_equal(vhost_kernel.region_count, 3);
 	gmem_remove_area(area);
-	assert_int_equal(kernel.region_count, 1);
+	assert_int_equal(vhost_kernel.region_count, 1);
 }
 
 /* What the kernel does not take is not added, and its table is what it was. */
 static void test_table_is_refused(void **state)
 {
 	(void)state;
-	for (unsigned int i = 1; i < REGIONS_MAX; i++)
+	for (unsigned int i = 1; i < VHOST_KERNEL_REGIONS_MAX; i++)
 		assert_int_equal(gmem_add_region(f.vm.memory, i * OTHER_GPA, MIB, NULL, NULL), 0);
-	assert_int_equal(gmem_add_region(f.vm.memory, REGIONS_MAX * OTHER_GPA, MIB, NULL, NULL),
-	                 -E2BIG);
-	assert_int_equal(kernel.region_count, REGIONS_MAX);
-	assert_int_equal(gmem_list_regions(f.vm.memory, NULL, 0), REGIONS_MAX);
+	assert_int_equal(
+		gmem_add_region(f.vm.memory, VHOST_KERNEL_REGIONS_MAX * OTHER_GPA, MIB, NULL, NULL),
+		-E2BIG);
+	assert_int_equal(vhost_kernel.region_count, VHOST_KERNEL_REGIONS_MAX);
+	assert_int_equal(gmem_list_regions(f.vm.memory, NULL, 0), VHOST_KERNEL_REGIONS_MAX);
 	assert_int_equal(gmem_remove_region(f.vm.memory, OTHER_GPA), 0);
-	assert_int_equal(gmem_add_region(f.vm.memory, REGIONS_MAX * OTHER_GPA, MIB, NULL, NULL), 0);
-	kernel.fail_at = kernel.calls;
-	kernel.fail_code = -ENOMEM;
-	assert_int_equal(gmem_remove_region(f.vm.memory, REGIONS_MAX * OTHER_GPA), 0);
+	assert_int_equal(
+		gmem_add_region(f.vm.memory, VHOST_KERNEL_REGIONS_MAX * OTHER_GPA, MIB, NULL, NULL),
+		0);
+	vhost_kernel.fail_at = vhost_kernel.calls;
+	vhost_kernel.fail_code = -ENOMEM;
+	assert_int_equal(gmem_remove_region(f.vm.memory, VHOST_KERNEL_REGIONS_MAX * OTHER_GPA), 0);
 	assert_int_equal(gmem_add_region(f.vm.memory, OTHER_GPA, MIB, NULL, NULL), 0);
-	assert_int_equal(kernel.region_count, REGIONS_MAX); /* right again */
-	assert_int_equal(kernel.regions[1].guest_phys_addr, OTHER_GPA);
+	assert_int_equal(vhost_kernel.region_count, VHOST_KERNEL_REGIONS_MAX); /* right again */
+	assert_int_equal(vhost_kernel.regions[1].guest_phys_addr, OTHER_GPA);
 }
 
 /* --- starting and stopping --- */
@@ -515,31 +326,32 @@ static void test_start_and_stop(void **state)
 	assert_true(start());
 	fake_driver_reset(&f.driver); /* the loop has its thread and descriptors */
 	fds = open_fd_count();
-	kernel.story[0] = '\0';
+	vhost_kernel.story[0] = '\0';
 	assert_true(start());
 	assert_true(vhost_is_started(f.vhost));
-	assert_string_equal(kernel.story, "attach0 attach1 ");
+	assert_string_equal(vhost_kernel.story, "attach0 attach1 ");
 	/* Not the log, nor headers that the TAP device moves itself. */
-	assert_int_equal(kernel.features,
-	                 UINT64_C(1) << VIRTIO_F_VERSION_1 | RING_FEATURES | 1U << 15);
+	assert_int_equal(vhost_kernel.features,
+	                 UINT64_C(1) << VIRTIO_F_VERSION_1 | VHOST_KERNEL_RING_FEATURES | 1U << 15);
 	for (unsigned int i = 0; i < 2; i++) {
 		uint64_t hva;
 
 		gmem_lock_shared(f.vm.memory);
 		hva = (uintptr_t)gmem_span(f.vm.memory, fake_driver_avail(&f.driver, i), 1);
 		gmem_unlock_shared(f.vm.memory);
-		assert_int_equal(kernel.queues[i].num, QUEUE_SIZE);
-		assert_int_equal(kernel.queues[i].base, 0);
-		assert_int_equal(kernel.queues[i].addresses.avail_user_addr, hva);
-		assert_int_equal(kernel.queues[i].addresses.flags, 0);
-		assert_true(is_signalled(kernel.queues[i].kick)); /* for what was there before */
+		assert_int_equal(vhost_kernel.queues[i].num, QUEUE_SIZE);
+		assert_int_equal(vhost_kernel.queues[i].base, 0);
+		assert_int_equal(vhost_kernel.queues[i].addresses.avail_user_addr, hva);
+		assert_int_equal(vhost_kernel.queues[i].addresses.flags, 0);
+		assert_true(
+			is_signalled(vhost_kernel.queues[i].kick)); /* for what was there before */
 	}
 	assert_int_equal(open_fd_count(), fds + 6); /* kick, call, err */
-	kernel.story[0] = '\0';
+	vhost_kernel.story[0] = '\0';
 	fake_driver_reset(&f.driver);
 	/* No back end before the first ring is given up. */
-	assert_string_equal(kernel.story, "detach0 detach1 base0 base1 ");
-	kernel_is_through();
+	assert_string_equal(vhost_kernel.story, "detach0 detach1 base0 base1 ");
+	vhost_kernel_is_through();
 	assert_int_equal(open_fd_count(), fds);
 	assert_false(vhost_is_started(f.vhost));
 }
@@ -552,7 +364,7 @@ static void test_rings_come_back(void **state)
 	offer(0, 5);
 	fake_driver_kick(&f.driver, 0);
 	assert_int_equal(f.served[0], 0); /* the kernel's to serve */
-	kernel_serves(0, 3);
+	vhost_kernel_serves(0, 3);
 	fake_driver_settle(&f.driver);
 	assert_int_equal(fake_transport.used_notifications[0], 1); /* relayed */
 	took_back(0, 3, 5);
@@ -560,9 +372,9 @@ static void test_rings_come_back(void **state)
 	fake_driver_settle(&f.driver);
 	assert_int_equal(f.served[0], 2);
 	took_back(0, 2, 0);
-	assert_int_equal(kernel.queues[1].backend, BACKEND_FD);
+	assert_int_equal(vhost_kernel.queues[1].backend, VHOST_KERNEL_BACKEND_FD);
 	offer(1, 1);
-	kernel_serves(1, 1); /* the other goes on */
+	vhost_kernel_serves(1, 1); /* the other goes on */
 	took_back(1, 1, 5);
 	assert_false(virtio_status(&f.vdev) & NR);
 }
@@ -570,10 +382,10 @@ static void test_rings_come_back(void **state)
 static void test_enabled_queues_alone(void **state)
 {
 	(void)state;
-	assert_true(fake_driver_start(&f.driver, RING_FEATURES, 1, QUEUE_SIZE));
-	assert_string_equal(kernel.story, "attach0 ");
+	assert_true(fake_driver_start(&f.driver, VHOST_KERNEL_RING_FEATURES, 1, QUEUE_SIZE));
+	assert_string_equal(vhost_kernel.story, "attach0 ");
 	fake_driver_reset(&f.driver);
-	assert_true(fake_driver_start(&f.driver, RING_FEATURES, 0, QUEUE_SIZE));
+	assert_true(fake_driver_start(&f.driver, VHOST_KERNEL_RING_FEATURES, 0, QUEUE_SIZE));
 	assert_true(vhost_is_started(f.vhost));
 }
 
@@ -581,13 +393,13 @@ static void test_driver_takes_a_queue_back(void **state)
 {
 	(void)state;
 	assert_true(start());
-	kernel.story[0] = '\0';
+	vhost_kernel.story[0] = '\0';
 	virtio_queue_set_ready(&f.vdev, 1, false);
-	assert_string_equal(kernel.story, "detach1 base1 ");
-	assert_int_equal(kernel.queues[1].kick, -1);
-	assert_int_equal(kernel.queues[0].backend, BACKEND_FD);
+	assert_string_equal(vhost_kernel.story, "detach1 base1 ");
+	assert_int_equal(vhost_kernel.queues[1].kick, -1);
+	assert_int_equal(vhost_kernel.queues[0].backend, VHOST_KERNEL_BACKEND_FD);
 	offer(0, 1);
-	kernel_serves(0, 1);
+	vhost_kernel_serves(0, 1);
 	took_back(0, 1, 5);
 	assert_false(virtio_status(&f.vdev) & NR);
 }
@@ -602,20 +414,20 @@ static void test_start_fails(void **state)
 	fake_driver_reset(&f.driver);
 	fds = open_fd_count();
 	for (n = 0;; n++) {
-		kernel.calls = 0;
-		kernel.fail_at = n;
-		kernel.fail_code = -EIO;
+		vhost_kernel.calls = 0;
+		vhost_kernel.fail_at = n;
+		vhost_kernel.fail_code = -EIO;
 		if (start())
 			break;
 		assert_int_equal(f.start_error.code, -EIO);
 		assert_non_null(strstr(f.start_error.message, "/dev/null"));
 		assert_false(vhost_is_started(f.vhost));
-		kernel_is_through();
+		vhost_kernel_is_through();
 		assert_int_equal(open_fd_count(), fds);
 		fake_driver_reset(&f.driver);
 	}
 	assert_int_equal(n, 1 + 2 * 6 + 2); /* features, six a queue, two back ends */
-	kernel.fail_at = NEVER;
+	vhost_kernel.fail_at = VHOST_KERNEL_NEVER;
 	fake_driver_reset(&f.driver);
 	for (n = 0, calls = 0;; n++) {
 		bool started;
@@ -626,17 +438,17 @@ static void test_start_fails(void **state)
 			break;
 		if (!started) {
 			calls++;
-			kernel_is_through();
+			vhost_kernel_is_through();
 			assert_int_equal(open_fd_count(), fds);
 		}
 		fake_driver_reset(&f.driver);
 		assert_int_equal(open_fd_count(), fds);
 	}
 	assert_true(calls >= 8); /* of two queues: relay and err, eventfd and epoll */
-	f.fail_start_at = NEVER;
+	f.fail_start_at = VHOST_KERNEL_NEVER;
 	assert_true(vhost_is_started(f.vhost));
 	offer(0, 1);
-	kernel_serves(0, 1);
+	vhost_kernel_serves(0, 1);
 	took_back(0, 1, 5);
 }
 
@@ -652,11 +464,11 @@ static void test_ring_outside_memory(void **state)
 		*(part == 0   ? &config.descriptor_gpa
 		  : part == 1 ? &config.driver_gpa
 		              : &config.device_gpa) = RAM_BYTES - 16;
-		assert_true(fake_driver_negotiate(&f.driver, RING_FEATURES));
+		assert_true(fake_driver_negotiate(&f.driver, VHOST_KERNEL_RING_FEATURES));
 		fake_driver_set_queue(&f.driver, 0, &config);
-		kernel.calls = 0;
+		vhost_kernel.calls = 0;
 		assert_false(fake_driver_go(&f.driver));
-		assert_int_equal(kernel.calls, 0); /* never gets there */
+		assert_int_equal(vhost_kernel.calls, 0); /* never gets there */
 		fake_driver_reset(&f.driver);
 	}
 }
@@ -668,25 +480,25 @@ static void test_kernel_meets_an_error(void **state)
 	(void)state;
 	assert_true(start());
 	offer(1, 2);
-	assert_int_equal(eventfd_write(kernel.queues[1].err, 1), 0);
+	assert_int_equal(eventfd_write(vhost_kernel.queues[1].err, 1), 0);
 	fake_driver_settle(&f.driver);
 	assert_true(virtio_status(&f.vdev) & NR);
 	assert_int_equal(metric_read(&f.errors), 1);
 	assert_int_equal(fake_vm.events[VM_EVENT_VHOST_ERROR], 1);
 	assert_int_equal(fake_vm.event_values[VM_EVENT_VHOST_ERROR], VM_EVENT_VHOST_QUEUES + 1);
 	assert_false(vhost_is_started(f.vhost));
-	kernel_is_through();
+	vhost_kernel_is_through();
 	assert_int_equal(f.served[1], 0); /* not before the reset */
 	fake_driver_reset(&f.driver);
 	assert_true(start());
-	assert_int_equal(eventfd_write(kernel.queues[0].err, 1), 0);
+	assert_int_equal(eventfd_write(vhost_kernel.queues[0].err, 1), 0);
 	fake_driver_settle(&f.driver);
 	assert_int_equal(metric_read(&f.errors), 2);
 	assert_int_equal(fake_vm.events[VM_EVENT_VHOST_ERROR], 1); /* one a second */
 	fake_driver_reset(&f.driver);
 	assert_true(start());
 	offer(1, 1);
-	kernel_serves(1, 1);
+	vhost_kernel_serves(1, 1);
 	took_back(1, 1, 5);
 }
 
@@ -697,7 +509,7 @@ static void test_used_index_is_scribbled_on(void **state)
 	(void)state;
 	assert_true(start());
 	offer(0, 2);
-	kernel_serves(0, 1);
+	vhost_kernel_serves(0, 1);
 	gmem_lock_shared(f.vm.memory);
 	used_index = gmem_span(f.vm.memory, fake_driver_used(&f.driver, 0) + 2, 2);
 	*used_index = 0x4000;
@@ -718,24 +530,24 @@ static void test_rings_memory_goes(void **state)
 
 	(void)state;
 	assert_int_equal(gmem_add_region(f.vm.memory, OTHER_GPA, MIB, NULL, NULL), 0);
-	assert_true(fake_driver_negotiate(&f.driver, RING_FEATURES));
+	assert_true(fake_driver_negotiate(&f.driver, VHOST_KERNEL_RING_FEATURES));
 	fake_driver_set_queue(&f.driver, 1, &config);
 	config.descriptor_gpa = RINGS_GPA;
 	config.driver_gpa = RINGS_GPA + 4 * KIB;
 	config.device_gpa = RINGS_GPA + 8 * KIB;
 	fake_driver_set_queue(&f.driver, 0, &config);
 	assert_true(fake_driver_go(&f.driver));
-	kernel.story[0] = '\0';
+	vhost_kernel.story[0] = '\0';
 	assert_int_equal(gmem_remove_region(f.vm.memory, OTHER_GPA), 0);
-	assert_string_equal(kernel.story, "detach1 ");
-	assert_int_equal(kernel.region_count, 1);
-	assert_int_equal(kernel.queues[0].backend, BACKEND_FD);
+	assert_string_equal(vhost_kernel.story, "detach1 ");
+	assert_int_equal(vhost_kernel.region_count, 1);
+	assert_int_equal(vhost_kernel.queues[0].backend, VHOST_KERNEL_BACKEND_FD);
 	assert_true(virtio_status(&f.vdev) & NR);
 	/* A moment of quiet does not bring it back. */
 	gmem_hold_unseen_writers(f.vm.memory);
 	gmem_let_unseen_writers_go(f.vm.memory);
-	assert_int_equal(kernel.queues[1].backend, -1);
-	assert_int_equal(kernel.queues[0].backend, BACKEND_FD);
+	assert_int_equal(vhost_kernel.queues[1].backend, -1);
+	assert_int_equal(vhost_kernel.queues[0].backend, VHOST_KERNEL_BACKEND_FD);
 }
 
 /* A kernel that keeps a table with memory that is gone works on nothing any more. */
@@ -744,10 +556,10 @@ static void test_smaller_table_is_refused(void **state)
 	(void)state;
 	assert_int_equal(gmem_add_region(f.vm.memory, OTHER_GPA, MIB, NULL, NULL), 0);
 	assert_true(start());
-	kernel.no_table = true;
+	vhost_kernel.no_table = true;
 	assert_int_equal(gmem_remove_region(f.vm.memory, OTHER_GPA), 0);
-	assert_int_equal(kernel.queues[0].backend, -1);
-	assert_int_equal(kernel.queues[1].backend, -1);
+	assert_int_equal(vhost_kernel.queues[0].backend, -1);
+	assert_int_equal(vhost_kernel.queues[1].backend, -1);
 	assert_true(virtio_status(&f.vdev) & NR);
 }
 
@@ -765,16 +577,16 @@ static void test_moment_of_quiet(void **state)
 	gmem_unwatch_writes(f.vm.memory, &watcher);
 	assert_true(start());
 	offer(0, 4);
-	kernel_serves(0, 2);
+	vhost_kernel_serves(0, 2);
 	for (unsigned int i = 0; i < 2; i++)
-		assert_int_equal(eventfd_read(kernel.queues[i].kick, &(eventfd_t){ 0 }), 0);
-	kernel.story[0] = '\0';
+		assert_int_equal(eventfd_read(vhost_kernel.queues[i].kick, &(eventfd_t){ 0 }), 0);
+	vhost_kernel.story[0] = '\0';
 	gmem_hold_unseen_writers(f.vm.memory);
-	assert_string_equal(kernel.story, "detach0 detach1 ");
+	assert_string_equal(vhost_kernel.story, "detach0 detach1 ");
 	gmem_let_unseen_writers_go(f.vm.memory);
-	assert_string_equal(kernel.story, "detach0 detach1 attach0 attach1 ");
-	assert_true(is_signalled(kernel.queues[0].kick));
-	kernel_serves(0, 2); /* where it was */
+	assert_string_equal(vhost_kernel.story, "detach0 detach1 attach0 attach1 ");
+	assert_true(is_signalled(vhost_kernel.queues[0].kick));
+	vhost_kernel_serves(0, 2); /* where it was */
 	took_back(0, 4, 5);
 	assert_int_equal(gmem_watch_writes(f.vm.memory, &watcher), 0);
 	fake_driver_reset(&f.driver);
@@ -787,12 +599,12 @@ static void test_quiet_ends_badly(void **state)
 	(void)state;
 	assert_true(start());
 	gmem_hold_unseen_writers(f.vm.memory);
-	kernel.no_backend = true;
+	vhost_kernel.no_backend = true;
 	gmem_let_unseen_writers_go(f.vm.memory);
 	assert_true(virtio_status(&f.vdev) & NR);
-	kernel.no_backend = false;
+	vhost_kernel.no_backend = false;
 	fake_driver_reset(&f.driver);
-	kernel_is_through();
+	vhost_kernel_is_through();
 	assert_true(start());
 }
 
@@ -802,15 +614,15 @@ static void test_interrupt_moves(void **state)
 
 	(void)state;
 	assert_true(start());
-	assert_int_not_equal(kernel.queues[0].call, vector);
+	assert_int_not_equal(vhost_kernel.queues[0].call, vector);
 	fake_transport.interrupt_fd = vector;
 	virtio_interrupts_moved(&f.vdev);
 	fake_driver_settle(&f.driver);
-	assert_int_equal(kernel.queues[0].call, vector);
-	assert_int_equal(kernel.queues[1].call, vector);
+	assert_int_equal(vhost_kernel.queues[0].call, vector);
+	assert_int_equal(vhost_kernel.queues[1].call, vector);
 	fake_transport.interrupt_fd = 0;
-	kernel.fail_at = kernel.calls;
-	kernel.fail_code = -EBADF;
+	vhost_kernel.fail_at = vhost_kernel.calls;
+	vhost_kernel.fail_code = -EBADF;
 	virtio_interrupts_moved(&f.vdev);
 	fake_driver_settle(&f.driver);
 	assert_true(virtio_status(&f.vdev) & NR);
@@ -830,9 +642,9 @@ static void test_many_resets(void **state)
 	for (unsigned int i = 0; i < 50; i++) {
 		assert_true(start());
 		offer(0, i % QUEUE_SIZE);
-		kernel_serves(0, i % QUEUE_SIZE / 2);
+		vhost_kernel_serves(0, i % QUEUE_SIZE / 2);
 		fake_driver_reset(&f.driver);
-		kernel_is_through();
+		vhost_kernel_is_through();
 	}
 	assert_int_equal(open_fd_count(), fds);
 }
