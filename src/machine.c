@@ -31,6 +31,7 @@
 #include "ebb/numa.h"
 #include "ebb/reclaim.h"
 #include "ebb/vm.h"
+#include "host_limits.h"
 
 /* A panicked guest gets this long to finish what it prints. */
 #define PANIC_GRACE_NS (500 * NS_PER_MS)
@@ -73,6 +74,11 @@ static int build_log(struct machine *machine, struct error *err)
 static void unbuild_log(struct machine *machine)
 {
 	log_destroy(machine->vm.log);
+}
+
+static int build_limits(struct machine *machine, struct error *err)
+{
+	return host_limits_apply(machine->config, machine->vm.log, err);
 }
 
 /*
@@ -452,6 +458,7 @@ static void unbuild_events(struct machine *machine)
 static const struct machine_step steps[] = {
 	{ "name", build_name, unbuild_name },
 	{ "log", build_log, unbuild_log },
+	{ "limits", build_limits, NULL },
 	{ "signals", build_signals, unbuild_signals },
 	{ "loops", build_loops, unbuild_loops },
 	{ "kvm", build_kvm, unbuild_kvm },
@@ -479,6 +486,7 @@ static int build(struct machine *machine, size_t step_count, size_t *ret_built, 
 		*ret_built = i + 1;
 		ret = steps[i].build(machine, err);
 		if (ret) {
+			host_limits_explain(err);
 			log_debug(machine->vm.log, "set-up stopped at step %s", steps[i].name);
 			return ret;
 		}
