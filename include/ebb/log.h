@@ -5,7 +5,7 @@
  * Functions in libraries never print errors that they also return (DESIGN: an error is reported
  * once, by its last caller); they log what nobody is told otherwise, above all a driver that breaks
  * VIRTIO, through a rate limit. Any thread. A log that cannot be written is dropped and counted,
- * never an error.
+ * never an error, and nobody waits for its reader.
  */
 #ifndef EBB_LOG_H
 #define EBB_LOG_H
@@ -13,6 +13,10 @@
 #include <stdatomic.h>
 
 #include "ebb/types.h"
+
+/* Lines that are written as fast as they come, before it is one a second (LOG_DEBUG is not
+ * counted). */
+#define LOG_BURST_LINES 4096
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
@@ -29,7 +33,7 @@ void log_set_raw_terminal(struct log *log, bool raw);
 void log_message(struct log *log, enum log_level level, const char *format, ...) EBB_PRINTF(3, 4);
 bool log_enabled(const struct log *log, enum log_level level);
 
-/* Lines that were dropped because fd took no more. */
+/* Lines that were lost: fd took no more at once, or too many came. The next one says how many. */
 uint64_t log_dropped_count(const struct log *log);
 
 /* One line a second at the most; the next one that passes says how many were held back.

@@ -5,7 +5,9 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -137,6 +139,101 @@ static void test_dropped(void **state)
 	close(fd);
 }
 
+/* A pipe that blocks, and that nobody empties: who logs goes on, and the reader is told later. */
+static void test_stuck_reader(void **state)
+{
+	char got[65536];
+	ssize_t size;
+	struct log *log;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(log_create(fds[1], LOG_INFO, &log), 0);
+	for (int i = 0; i < 2000; i++)
+		log_info(log, "%0500d", 0);
+	assert_true(log_dropped_count(log) > 1800);
+	size = read(fds[0], got, sizeof(got));
+	assert_true(size >= 100 * 506 && size % 506 == 0); /* whole lines */
+	log_info(log, "read again");
+	size = read(fds[0], got, sizeof(got) - 1);
+	assert_true(size > 0);
+	got[size] = '\0';
+	assert_non_null(strstr(got, "ebb: read again ("));
+	assert_non_null(strstr(got, " lines before it are lost)\n"));
+	log_info(log, "and again");
+	size = read(fds[0], got, sizeof(got) - 1);
+	assert_int_equal(size, strlen("ebb: and again\n"));
+	log_destroy(log);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* A terminal whose user pressed Ctrl-S. The flag of a descriptor is not changed: it is others' too.
+ */
+static void test_stopped_terminal(void **state)
+{
+	char got[128] = "";
+	struct log *log;
+	int master, slave;
+
+	(void)state;
+	master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(master >= 0);
+	assert_int_equal(grantpt(master), 0);
+	assert_int_equal(unlockpt(master), 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(slave >= 0);
+	assert_int_equal(log_create(slave, LOG_INFO, &log), 0);
+	assert_int_equal(fcntl(slave, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(tcflow(slave, TCOOFF), 0);
+	for (int i = 0; i < 3; i++)
+		log_info(log, "nobody sees this");
+	assert_int_equal(log_dropped_count(log), 3);
+	assert_int_equal(tcflow(slave, TCOON), 0);
+	log_info(log, "on");
+	assert_true(read(master, got, sizeof(got) - 1) > 0);
+	assert_string_equal(got, "ebb: on (3 lines before it are lost)\r\n");
+	log_destroy(log);
+	close(slave);
+	close(master);
+}
+
+/* However many places a guest makes talk. */
+static void test_flood(void **state)
+{
+	struct fixture fixture;
+	char got[65536];
+
+	(void)state;
+	set_up(&fixture, LOG_DEBUG);
+	for (int i = 0; i < LOG_BURST_LINES; i++) {
+		struct log_ratelimit one_place = { 0 };
+
+		log_message_limited(fixture.log, &one_place, LOG_WARN, "x");
+		if (i % 1000 == 0)
+			assert_true(read(fixture.read_fd, got, sizeof(got)) > 0);
+	}
+	assert_int_equal(log_dropped_count(fixture.log), 0);
+	assert_true(read(fixture.read_fd, got, sizeof(got)) > 0);
+	for (int i = 0; i < 100; i++)
+		log_error(fixture.log, "too much");
+	/* A second may pass on a slow machine. */
+	assert_true(log_dropped_count(fixture.log) >= 90);
+	while (read(fixture.read_fd, got, sizeof(got)) > 0)
+		;
+	log_debug(fixture.log, "asked for");
+	assert_true(read(fixture.read_fd, got, sizeof(got)) > (ssize_t)strlen("ebb: asked for"));
+	assert_memory_equal(got, "ebb: asked for (", 16);
+	for (int i = 0; i < 20; i++)
+		log_error(fixture.log, "too much");
+	log_destroy(fixture.log);
+	fixture.log = NULL;
+	assert_true(read(fixture.read_fd, got, sizeof(got)) > 0);
+	assert_non_null(memmem(got, sizeof(got), " lines of the log are lost\n", 27));
+	tear_down(&fixture);
+}
+
 static void test_limit(void **state)
 {
 	struct log_ratelimit limit = { 0 };
@@ -207,10 +304,16 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),    cmocka_unit_test(test_nobody),
-		cmocka_unit_test(test_controls), cmocka_unit_test(test_long),
-		cmocka_unit_test(test_dropped),  cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_controls),
+		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_dropped),
+		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_stuck_reader),
+		cmocka_unit_test(test_stopped_terminal),
+		cmocka_unit_test(test_flood),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
