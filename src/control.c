@@ -13,6 +13,12 @@
  *           A client that waits for its answer is not heard either, only hung up on when it goes.
  *   end of input: what was asked is answered, what waits is sent, then the client is hung up on.
  *
+ * A client that has asked nothing for CONTROL_IDLE_NS is one that others may take the place of,
+ * once all places are taken: the one that was silent for longest is told, and hung up on. Who waits
+ * for an answer is not silent. With none to spare the new one is told, and turned away. Where ebb
+ * itself may have no descriptor more, nobody is listened to for ACCEPT_PAUSE_NS: who waits in the
+ * backlog would wake the loop again and again.
+ *
  * A client that is lost in the middle of a handler (its own, or an event's) is only marked; its
  * memory goes from work that the loop does later. So no handler ever holds a client that is gone.
  */
@@ -33,6 +39,7 @@
 #define OUTPUT_PAUSE_BYTES (64 * KIB)
 #define READ_MAX_BYTES     (16 * KIB)
 #define LISTEN_BACKLOG     16
+#define ACCEPT_PAUSE_NS    NS_PER_S
 
 /* What changes a thousand times a GiB is told once in this time, as QEMU does, and the last one in
  * any case. */
@@ -52,7 +59,8 @@ struct control_client {
 	uint32_t watched_events;
 	int fd; /* -1: lost */
 	bool input_ended;
-	char *output; /* output_start..output_size waits to be sent */
+	int64_t heard_ns; /* when it came, or said something */
+	char *output;     /* output_start..output_size waits to be sent */
 	size_t output_start, output_size_bytes, output_capacity_bytes;
 };
 
@@ -61,6 +69,8 @@ struct control {
 	struct control_shared shared;
 	struct vm_listener listener;
 	struct event_source *listen_source;
+	struct event_timer *accept_timer; /* set while nobody is accepted */
+	struct log_ratelimit accept_limit;
 	int listen_fd;
 	struct event_work reap_work;
 	struct change balloon, memory;
@@ -208,12 +218,14 @@ static void read_input(struct control_client *client)
 	char *room = control_framer_space(&client->session.framer, &room_bytes);
 	ssize_t ret = recv(client->fd, room, min_u64(room_bytes, READ_MAX_BYTES), MSG_DONTWAIT);
 
-	if (ret > 0)
+	if (ret > 0) {
 		control_framer_added(&client->session.framer, (size_t)ret);
-	else if (ret == 0)
+		client->heard_ns = monotonic_ns();
+	} else if (ret == 0) {
 		client->input_ended = true;
-	else if (errno != EAGAIN && errno != EINTR)
+	} else if (errno != EAGAIN && errno != EINTR) {
 		client_lose(client);
+	}
 }
 
 /* Requests that are there, as long as the client takes the answers. */
@@ -265,6 +277,7 @@ static int client_create(struct control *control, int fd, struct control_client 
 	client->control = control;
 	client->fd = fd;
 	client->watched_events = EPOLLIN;
+	client->heard_ns = monotonic_ns();
 	ret = control_session_init(&client->session, &control->shared);
 	if (!ret)
 		ret = event_loop_add(control->vm->main_loop, fd, EPOLLIN, client_ready, client,
@@ -278,28 +291,85 @@ static int client_create(struct control *control, int fd, struct control_client 
 	return 0;
 }
 
+/* Of those that others may take the place of, the one that was silent for longest. */
+static struct control_client *find_silent(struct control *control)
+{
+	struct control_client *silent = NULL;
+	int64_t before_ns = monotonic_ns() - CONTROL_IDLE_NS;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct control_client *client = control->clients[i];
+
+		if (client->fd < 0 || client->session.waiting || client->heard_ns > before_ns)
+			continue;
+		silent = client;
+		before_ns = client->heard_ns;
+	}
+	return silent;
+}
+
+/* A place for one more; CONTROL_CLIENTS_MAX: there is none. */
+static size_t find_place(struct control *control)
+{
+	static const char replaced[] =
+		"{\"error\": {\"class\": \"GenericError\", \"desc\": \"another client takes the "
+		"place of this one, which asked nothing for long\"}}\n";
+	struct control_client *silent;
+	size_t place = 0;
+
+	while (place < CONTROL_CLIENTS_MAX && control->clients[place])
+		place++;
+	if (place < CONTROL_CLIENTS_MAX)
+		return place;
+	silent = find_silent(control);
+	if (!silent)
+		return CONTROL_CLIENTS_MAX;
+	if (!waiting_bytes(silent))
+		(void)send_some(silent, replaced, sizeof(replaced) - 1);
+	client_lose(silent);
+	reap_clients(control); /* no handler of a client is running */
+	return find_place(control);
+}
+
+static void stop_accepting(struct control *control, int error)
+{
+	log_message_limited(control->vm->log, &control->accept_limit, LOG_WARN,
+	                    "control socket: a client waits: %s", strerror(error));
+	if (event_loop_modify(control->listen_source, 0) == 0)
+		event_timer_set(control->accept_timer, ACCEPT_PAUSE_NS, 0);
+}
+
+static void accept_again(void *ctx)
+{
+	struct control *control = ctx;
+
+	(void)!event_loop_modify(control->listen_source, EPOLLIN);
+}
+
 static void listener_ready(void *ctx, uint32_t epoll_events)
 {
 	static const char full[] = "{\"error\": {\"class\": \"GenericError\", \"desc\": "
 				   "\"too many clients are connected\"}}\n";
 	struct control *control = ctx;
-	size_t slot = 0;
+	size_t place;
 	int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)epoll_events;
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			stop_accepting(control, errno);
 		return;
-	while (slot < CONTROL_CLIENTS_MAX && control->clients[slot])
-		slot++;
-	if (slot == CONTROL_CLIENTS_MAX || !may_connect(fd)) {
-		if (slot == CONTROL_CLIENTS_MAX)
+	}
+	place = may_connect(fd) ? find_place(control) : CONTROL_CLIENTS_MAX;
+	if (place == CONTROL_CLIENTS_MAX) {
+		if (may_connect(fd))
 			(void)!send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		close(fd);
 		return;
 	}
-	if (client_create(control, fd, &control->clients[slot]) == 0) {
-		control_session_greet(&control->clients[slot]->session);
-		update_events(control->clients[slot]);
+	if (client_create(control, fd, &control->clients[place]) == 0) {
+		control_session_greet(&control->clients[place]->session);
+		update_events(control->clients[place]);
 	}
 }
 
@@ -463,6 +533,9 @@ int control_create(struct vm *vm, struct control_name *name, struct control **re
 	ret = watch_change(control, &control->balloon, tell_balloon);
 	if (!ret)
 		ret = watch_change(control, &control->memory, tell_memory);
+	if (!ret)
+		ret = event_timer_create(vm->main_loop, accept_again, control,
+		                         &control->accept_timer);
 	if (ret) {
 		error_set_errno(err, ret, "the control socket");
 		goto destroy_timers;
@@ -484,6 +557,7 @@ close_socket:
 	close(control->listen_fd);
 	unlink(path);
 destroy_timers:
+	event_timer_destroy(control->accept_timer);
 	event_timer_destroy(control->memory.timer);
 	event_timer_destroy(control->balloon.timer);
 	control_stats_close(&control->shared);
@@ -499,6 +573,7 @@ void control_destroy(struct control *control)
 	vm_unlisten(&control->listener);
 	unwatch_change(control, &control->memory);
 	unwatch_change(control, &control->balloon);
+	event_timer_destroy(control->accept_timer);
 	event_loop_remove(control->listen_source);
 	close(control->listen_fd);
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {

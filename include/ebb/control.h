@@ -18,6 +18,8 @@ struct control_name;
 struct vm;
 
 #define CONTROL_CLIENTS_MAX 16
+#define CONTROL_IDLE_NS \
+	(60 * NS_PER_S) /* silent for so long, a client may be replaced by a new one */
 #define CONTROL_REQUEST_MAX_BYTES \
 	(64 * KIB)                         /* a longer one is an error and ends the connection \
 	                                    */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fakes: control_server control_guest user_folder fake_vm fake_balloon fake_reclaim */
 /* fakes: fake_kvm fake_arch fake_device_table */
+/* wraps: monotonic_ns accept4 */
 /* The control socket under good and bad clients. */
 #include <dirent.h>
 #include <errno.h>
@@ -28,6 +29,34 @@
 #define QUERY_NAME   "{\"execute\": \"query-name\"}\n"
 #define NAME_REPLY   "{\"return\": {\"name\": \"guest\"}}\n"
 
+/* What the control socket takes for the time is later by so much. */
+static _Atomic int64_t later_ns;
+
+int64_t __real_monotonic_ns(void);
+int64_t __wrap_monotonic_ns(void);
+
+int64_t __wrap_monotonic_ns(void)
+{
+	return __real_monotonic_ns() + later_ns;
+}
+
+/* accept4 fails so, if not 0; and how often it was called. */
+static _Atomic int accept_error;
+static _Atomic unsigned int accepts;
+
+int __real_accept4(int fd, struct sockaddr *peer, socklen_t *size_bytes, int flags);
+int __wrap_accept4(int fd, struct sockaddr *peer, socklen_t *size_bytes, int flags);
+
+int __wrap_accept4(int fd, struct sockaddr *peer, socklen_t *size_bytes, int flags)
+{
+	accepts++;
+	if (accept_error) {
+		errno = accept_error;
+		return -1;
+	}
+	return __real_accept4(fd, peer, size_bytes, flags);
+}
+
 static struct control_server server;
 static size_t fds_before;
 
@@ -46,6 +75,8 @@ static int set_up(void **state)
 {
 	(void)state;
 	fds_before = count_fds();
+	later_ns = 0;
+	accept_error = 0;
 	control_server_start(&server);
 	return 0;
 }
@@ -334,6 +365,92 @@ static void clients_have_a_limit(void **state)
 		close(fds[i]);
 }
 
+static void a_silent_client_makes_room(void **state)
+{
+	int fds[CONTROL_CLIENTS_MAX], fd;
+
+	(void)state;
+	/* The first two came before the others, and the first asks for something in the end. */
+	for (size_t i = 0; i < 2; i++)
+		fds[i] = connect_ready();
+	later_ns = NS_PER_S;
+	for (size_t i = 2; i < CONTROL_CLIENTS_MAX; i++)
+		fds[i] = connect_ready();
+	later_ns = CONTROL_IDLE_NS / 2;
+	say(fds[0], QUERY_NAME);
+	assert_string_equal(hear(fds[0]), NAME_REPLY);
+	fd = connect_client();
+	assert_non_null(strstr(hear(fd), "too many clients are connected"));
+	close(fd);
+
+	later_ns = CONTROL_IDLE_NS + NS_PER_S / 2;
+	fd = connect_ready();
+	assert_non_null(strstr(hear(fds[1]), "another client takes the place of this one"));
+	hear_the_end(fds[1]);
+	close(fds[1]);
+	fds[1] = fd;
+	/* Nobody else was silent for long enough. */
+	fd = connect_client();
+	assert_non_null(strstr(hear(fd), "too many clients are connected"));
+	close(fd);
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		say(fds[i], QUERY_NAME);
+		assert_string_equal(hear(fds[i]), NAME_REPLY);
+		close(fds[i]);
+	}
+}
+
+/* Who waits for the end of a reclaim run is not silent. */
+static void who_waits_for_an_answer_keeps_its_place(void **state)
+{
+	int fds[CONTROL_CLIENTS_MAX], fd;
+
+	(void)state;
+	fds[0] = connect_ready();
+	say(fds[0], "{\"execute\": \"x-ebb-reclaim\"}\n");
+	control_server_settle(&server);
+	for (size_t i = 1; i < CONTROL_CLIENTS_MAX; i++)
+		fds[i] = connect_ready();
+	later_ns = 2 * CONTROL_IDLE_NS;
+	for (size_t i = 1; i < CONTROL_CLIENTS_MAX; i++) {
+		fd = connect_ready();
+		assert_non_null(strstr(hear(fds[i]), "another client takes the place"));
+		close(fds[i]);
+		fds[i] = fd;
+	}
+	fd = connect_client();
+	assert_non_null(strstr(hear(fd), "too many clients are connected"));
+	close(fd);
+	assert_true(control_server_end_run(&server, BALLOON_RUN_DONE));
+	assert_non_null(strstr(hear(fds[0]), "X_EBB_RECLAIM_ENDED"));
+	assert_non_null(strstr(hear(fds[0]), "\"return\""));
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		close(fds[i]);
+}
+
+/* No descriptor for a client that waits: the loop does not turn in a circle, and the client is
+ * served once there is one. */
+static void a_client_waits_for_a_descriptor(void **state)
+{
+	unsigned int before;
+	int fd;
+
+	(void)state;
+	accept_error = EMFILE;
+	before = accepts;
+	fd = connect_client();
+	for (int i = 0; i < 20; i++) {
+		control_server_settle(&server);
+		usleep(10000);
+	}
+	assert_in_range(accepts - before, 1, 3);
+	accept_error = 0;
+	assert_memory_equal(hear(fd), "{\"QMP\": ", 8);
+	close(fd);
+	fd = connect_ready();
+	close(fd);
+}
+
 static void events_reach_every_client_that_negotiated(void **state)
 {
 	int first = connect_ready(), second = connect_ready(), third = connect_client();
@@ -532,6 +649,9 @@ int main(void)
 		TEST(a_client_that_never_reads_is_not_heard_and_at_last_dropped),
 		TEST(a_slow_reader_gets_every_answer),
 		TEST(clients_have_a_limit),
+		TEST(a_silent_client_makes_room),
+		TEST(who_waits_for_an_answer_keeps_its_place),
+		TEST(a_client_waits_for_a_descriptor),
 		TEST(events_reach_every_client_that_negotiated),
 		TEST(memory_devices_are_told_of_once_a_second_each),
 		TEST(an_end_says_goodbye),
