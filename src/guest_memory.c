@@ -52,6 +52,7 @@ int guest_memory_create(struct guest_memory **ret_memory, struct error *err)
 	if (pthread_mutex_init(&memory->unseen_lock, NULL))
 		goto destroy_table_lock;
 	list_init(&memory->unseen_writers);
+	list_init(&memory->late_writers);
 	list_init(&memory->listeners);
 	list_init(&memory->files);
 	list_init(&memory->areas);

@@ -162,6 +162,26 @@ void gmem_let_unseen_writers_go(struct guest_memory *memory)
 	pthread_mutex_unlock(&memory->unseen_lock);
 }
 
+void gmem_add_late_writer(struct guest_memory *memory, struct gmem_late_writer *writer)
+{
+	list_append(&memory->late_writers, &writer->node);
+}
+
+void gmem_remove_late_writer(struct gmem_late_writer *writer)
+{
+	list_remove(&writer->node);
+}
+
+void gmem_settle_late_writers(struct guest_memory *memory)
+{
+	list_for_each (node, &memory->late_writers) {
+		struct gmem_late_writer *writer =
+			container_of(node, struct gmem_late_writer, node);
+
+		writer->settle(writer);
+	}
+}
+
 /* Under the shared lock. */
 void gmem_note_write(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes)
 {

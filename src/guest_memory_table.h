@@ -53,6 +53,7 @@ struct guest_memory {
 	struct gmem_watcher *watcher; /* NULL: none; table_lock, and to write unseen_lock too */
 	pthread_mutex_t unseen_lock;  /* taken last */
 	struct list unseen_writers;
+	struct list late_writers; /* the io loop's thread's own */
 };
 
 /* --- under the table lock --- */

@@ -24,9 +24,10 @@
  * in. A release that reads back as another value (poison) makes the caller leave zeroes out.
  *
  * Both hold only as long as nothing writes: page_proof_refresh and what follows from it happen in a
- * moment of quiet (vm_quiet, vm.h), when no vCPU runs, no handler of any loop does, and the
- * kernel's vhost is held. Any other write that is under way without a handler (asynchronous I/O
- * into a buffer) would break that; there is none.
+ * moment of quiet (vm_quiet, vm.h), when no vCPU runs, no handler of any loop does, the kernel's
+ * vhost is held, and I/O of disks into guest memory, which runs without a handler and is told when
+ * it ends, has come to its end (gmem_late_writer). A proof that begins while such I/O is in flight
+ * hears of it like of any other: it ends before something is judged.
  *
  * vhost tells no watcher what it wrote. A proof during which it was at work, if only for a while,
  * takes every page for written (gmem_missed_writes), and what is left to prove is that it holds

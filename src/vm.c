@@ -20,8 +20,9 @@
  * its thread -> on. What several vCPUs asked for until they were paused is one reset.
  *
  * A moment of quiet (vm_quiet) is a pause that nobody hears of, with the loops held as well: main
- * calls io, whose handler holds who writes unseen (vhost) and calls reclaim. It gives way to a
- * reset or an end that was asked for: the vCPU that asked must not run on.
+ * calls io, whose handler waits for I/O in flight, holds who writes unseen (vhost) and calls
+ * reclaim. It gives way to a reset or an end that was asked for: the vCPU that asked must not run
+ * on.
  *
  * Events of other threads wait in a bit and a value each: of several alike, the last one counts.
  *
@@ -408,8 +409,10 @@ static void hold_io(void *ctx)
 	struct vm_quiet *quiet = ctx;
 	struct guest_memory *memory = quiet->vm->memory;
 
-	if (memory)
+	if (memory) {
+		gmem_settle_late_writers(memory);
 		gmem_hold_unseen_writers(memory);
+	}
 	event_loop_call(quiet->vm->reclaim_loop, quiet->fn, quiet->ctx);
 	if (memory)
 		gmem_let_unseen_writers_go(memory);

@@ -233,6 +233,23 @@ void gmem_hold_unseen_writers(struct guest_memory *memory);
 void gmem_let_unseen_writers_go(struct guest_memory *memory);
 
 /*
+ * Who writes guest memory while none of its handlers runs, and says so when it is done (I/O in
+ * flight), is registered for as long as it may. In a moment of quiet (vm.h), before all else, each
+ * is settled: on settle's return nothing is under way, and all that was written is noted. The io
+ * loop's thread alone, without locks; settle may take guest memory's.
+ */
+struct gmem_late_writer { /* owned by the writer, linked while registered */
+	struct list node;
+	void (*settle)(struct gmem_late_writer *writer);
+};
+
+void gmem_add_late_writer(struct guest_memory *memory, struct gmem_late_writer *writer);
+void gmem_remove_late_writer(struct gmem_late_writer *writer);
+
+/* For moments of quiet. */
+void gmem_settle_late_writers(struct guest_memory *memory);
+
+/*
  * Makes the guest's next access to the backing's page that holds gpa fault in the host anew,
  * content kept (for test devices). -EFAULT: no RAM there; -errno of mprotect (-EACCES: a file whose
  * file system is mounted noexec).

@@ -126,8 +126,9 @@ int vm_run(struct vm *vm);
 
 /*
  * A moment of quiet: fn runs on the reclaim loop while every vCPU is paused, no handler of main or
- * io runs and the kernel's vhost is held, so that nothing but fn touches guest memory. The state
- * stays what it was, and no event tells of it. Embedded by its owner.
+ * io runs, nothing of a disk's is in flight and the kernel's vhost is held, so that nothing but fn
+ * touches guest memory. The state stays what it was, and no event tells of it. Embedded by its
+ * owner.
  *
  * Requesting it (any thread) again before it ran does nothing; it may do so itself. It does not
  * come any more once the VM is to end, nor when a reset came first: the reset is told to devices.

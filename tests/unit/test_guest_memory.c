@@ -527,6 +527,45 @@ static void test_unseen_writers(void **state)
 	guest_memory_destroy(memory);
 }
 
+struct late_writer {
+	struct gmem_late_writer writer;
+	struct guest_memory *memory;
+	unsigned int settled;
+};
+
+/* As a disk does: guest memory's lock is free to be taken. */
+static void be_settled(struct gmem_late_writer *writer)
+{
+	struct late_writer *late = container_of(writer, struct late_writer, writer);
+	const uint8_t byte = 1;
+
+	late->settled++;
+	assert_int_equal(gmem_write(late->memory, 0, &byte, 1), 0);
+}
+
+/* They tell what they wrote, and a watcher misses nothing. */
+static void test_late_writers(void **state)
+{
+	struct guest_memory *memory = new_memory();
+	struct late_writer one = { .writer = { .settle = be_settled }, .memory = memory };
+	struct late_writer two = one;
+	struct gmem_watcher watcher = { .written = ignore_write };
+
+	(void)state;
+	assert_int_equal(gmem_add_region(memory, 0, 2 * MIB, NULL, NULL), 0);
+	gmem_add_late_writer(memory, &one.writer);
+	gmem_add_late_writer(memory, &two.writer);
+	assert_int_equal(gmem_watch_writes(memory, &watcher), 0);
+	gmem_settle_late_writers(memory);
+	gmem_remove_late_writer(&one.writer);
+	gmem_settle_late_writers(memory);
+	assert_int_equal(one.settled, 1);
+	assert_int_equal(two.settled, 2);
+	assert_false(gmem_missed_writes(memory, &watcher));
+	gmem_remove_late_writer(&two.writer);
+	guest_memory_destroy(memory);
+}
+
 struct worker {
 	struct guest_memory *memory;
 	bool changes;
@@ -588,6 +627,7 @@ int main(void)
 		cmocka_unit_test(test_listener_refuses_at_once),
 		cmocka_unit_test(test_watch_writes),
 		cmocka_unit_test(test_unseen_writers),
+		cmocka_unit_test(test_late_writers),
 		cmocka_unit_test(test_threads),
 	};
 

@@ -385,6 +385,8 @@ static struct {
 	unsigned int times;
 } silent_writer;
 
+static unsigned int late_settled;
+
 static void hold_writer(struct gmem_unseen_writer *writer)
 {
 	(void)writer;
@@ -406,15 +408,26 @@ static void in_quiet_without_writers(void *ctx)
 	in_quiet(ctx);
 }
 
+static void settle_writer(struct gmem_late_writer *writer)
+{
+	(void)writer;
+	assert_false(silent_writer.held); /* what it does may take a while, and locks */
+	late_settled++;
+}
+
 /* vhost does not write guest memory in a moment of quiet, and goes on behind it. */
 static void test_quiet_holds_unseen_writers(void **state)
 {
+	struct gmem_late_writer late_writer = { .settle = settle_writer };
+
 	(void)state;
 	build_quiet(3);
 	memset(&silent_writer, 0, sizeof(silent_writer));
 	silent_writer.writer.hold = hold_writer;
 	silent_writer.writer.let_go = let_writer_go;
 	gmem_add_unseen_writer(m.vm.memory, &silent_writer.writer);
+	late_settled = 0;
+	gmem_add_late_writer(m.vm.memory, &late_writer);
 	vm_quiet_init(&quiet, &m.vm, in_quiet_without_writers, &m.vm);
 	when_running(request_quiet);
 	assert_int_equal(vm_run(&m.vm), 0);
@@ -422,6 +435,8 @@ static void test_quiet_holds_unseen_writers(void **state)
 	assert_int_equal(silent_writer.times, 3);
 	assert_false(silent_writer.held);
 	gmem_remove_unseen_writer(m.vm.memory, &silent_writer.writer);
+	assert_int_equal(late_settled, 3);
+	gmem_remove_late_writer(&late_writer);
 	unbuild_quiet();
 }
 
