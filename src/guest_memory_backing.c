@@ -346,6 +346,13 @@ static int lock_pages(const struct gmem_region *region, bool all_there, struct e
 	                 mib, (unsigned long long)(limit.rlim_cur / KIB));
 }
 
+/* A core file is ebb's, and shows what ebb did: what the guest has in its memory is its own, and
+ * would make it as large as the guest. */
+static void keep_from_core_files(uint8_t *hva, uint64_t size_bytes)
+{
+	(void)!madvise(hva, size_bytes, MADV_DONTDUMP);
+}
+
 int backing_map(const struct gmem_region *region, const struct gmem_backing *backing,
                 struct error *err)
 {
@@ -353,6 +360,7 @@ int backing_map(const struct gmem_region *region, const struct gmem_backing *bac
 
 	if (result < 0)
 		return result;
+	keep_from_core_files(region->hva, region->size_bytes);
 	/* -EINVAL: a host kernel without huge pages, which works with small ones. */
 	if (region->thp)
 		madvise(region->hva, region->size_bytes, MADV_HUGEPAGE);
@@ -422,6 +430,7 @@ int backing_plug(const struct gmem_region *area, uint64_t offset_bytes, uint64_t
 		return -ENOMEM;
 	if (!allow(area, offset_bytes, size_bytes))
 		goto vacate;
+	keep_from_core_files(hva, size_bytes);
 	if (area->has_host_node && numa_bind(hva, size_bytes, area->host_node, false) < 0)
 		goto vacate;
 	if (area->thp)
@@ -440,8 +449,9 @@ vacate:
  * Of a file, no page must come into it any more once the reclaim engine has punched its hole.
  * Private pages go with the mapping at last (backing_vacate), whoever touched them; taking the
  * rights of those that are there before costs half as much as releasing them. What must not fail
- * then is the mapping, for want of one mapping more: leaving the blocks out of core dumps parts it
- * from the others now, and touches no page.
+ * then is the mapping, for want of one mapping more: keeping the blocks from children, of which
+ * guest memory has none (a program is started without a copy of it), parts it from the others now,
+ * and touches no page.
  */
 int backing_unplug(const struct gmem_region *area, uint64_t offset_bytes, uint64_t size_bytes)
 {
@@ -452,9 +462,9 @@ int backing_unplug(const struct gmem_region *area, uint64_t offset_bytes, uint64
 			return 0;
 		(void)!allow(area, offset_bytes, size_bytes); /* what it did of several mappings */
 	} else {
-		if (madvise(hva, size_bytes, MADV_DONTDUMP) == 0)
+		if (madvise(hva, size_bytes, MADV_DONTFORK) == 0)
 			return 0;
-		madvise(hva, size_bytes, MADV_DODUMP);
+		madvise(hva, size_bytes, MADV_DOFORK);
 	}
 	return -ENOMEM;
 }
@@ -469,6 +479,6 @@ int backing_plug_again(const struct gmem_region *area, uint64_t offset_bytes, ui
 		return -ENOMEM;
 	}
 	if (area->fd < 0)
-		madvise(hva, size_bytes, MADV_DODUMP);
+		madvise(hva, size_bytes, MADV_DOFORK);
 	return 0;
 }

@@ -3,6 +3,7 @@
 /* Areas: blocks that come and go, what of them is there and what is not, and nothing left behind by
  * a change that failed. */
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -216,6 +217,44 @@ static void test_plug_and_unplug(void **state)
 	assert_int_equal(gmem_plug(f->area, AREA_GPA + CHUNK, BLOCK), 0);
 	assert_int_equal(gmem_read(f->memory, AREA_GPA + CHUNK + BLOCK - 1, &got, 1), 0);
 	assert_int_equal(got, 0);
+}
+
+/* Whether the mapping there is left out of core files. */
+static bool is_kept_from_core_files(const uint8_t *hva)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	bool here = false, kept = false;
+	uint64_t first, end;
+	char line[512];
+
+	assert_non_null(smaps);
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &first, &end) == 2)
+			here = (uintptr_t)hva >= first && (uintptr_t)hva < end;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			kept = strstr(line, " dd");
+	}
+	fclose(smaps);
+	return kept;
+}
+
+/* From boot on and plugged, given back and plugged again; ebb's own memory is in them. */
+static void test_core_files(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(is_kept_from_core_files(span(f, 0, 1)));
+	assert_true(is_kept_from_core_files(span(f, 4 * MIB - 1, 1)));
+	assert_false(is_kept_from_core_files((const uint8_t *)f));
+	assert_int_equal(gmem_plug(f->area, AREA_GPA, 2 * BLOCK), 0);
+	assert_true(is_kept_from_core_files(span(f, AREA_GPA, 1)));
+	assert_int_equal(gmem_unplug(f->area, AREA_GPA + BLOCK, BLOCK), 0);
+	assert_int_equal(gmem_plug_again(f->area, AREA_GPA + BLOCK, BLOCK), 0);
+	assert_true(is_kept_from_core_files(span(f, AREA_GPA + BLOCK, 1)));
+	assert_int_equal(gmem_unplug(f->area, AREA_GPA + BLOCK, BLOCK), 0);
+	gmem_trim(f->area);
+	assert_int_equal(gmem_plug(f->area, AREA_GPA + BLOCK, BLOCK), 0);
+	assert_true(is_kept_from_core_files(span(f, AREA_GPA + BLOCK, 1)));
 }
 
 /* Also where nobody released it or trimmed. */
@@ -721,6 +760,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_plug_and_unplug, set_up_area, tear_down),
+		cmocka_unit_test_setup_teardown(test_core_files, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_new_blocks_are_zero, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals, set_up_area, tear_down),
 		cmocka_unit_test_setup_teardown(test_listeners, set_up_area, tear_down),
