@@ -175,8 +175,7 @@ void gmem_remove_late_writer(struct gmem_late_writer *writer)
 void gmem_settle_late_writers(struct guest_memory *memory)
 {
 	list_for_each (node, &memory->late_writers) {
-		struct gmem_late_writer *writer =
-			container_of(node, struct gmem_late_writer, node);
+		struct gmem_late_writer *writer = container_of(node, struct gmem_late_writer, node);
 
 		writer->settle(writer);
 	}
