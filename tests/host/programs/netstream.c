@@ -317,7 +317,7 @@ static int packets(int fd, uint32_t count, size_t size_bytes)
 {
 	struct packet packet = { .magic = MAGIC }, answer;
 	uint32_t sent = 0, answered = 0, lost = 0, in_flight = 0, wrong = 0;
-	struct timeval patience = { .tv_usec = 500000 };
+	struct timeval patience = { .tv_sec = 2 };
 	uint64_t begun_ns = now_ns();
 	ssize_t got;
 
@@ -347,7 +347,8 @@ static int packets(int fd, uint32_t count, size_t size_bytes)
 	}
 	printf("netstream packets %u sent %u answered %u lost %u wrong %llu ns\n", count, answered,
 	       lost, wrong, (unsigned long long)(now_ns() - begun_ns));
-	return wrong || lost > count / 100;
+	/* One window may be late on a host that stood still meanwhile. */
+	return wrong || lost > (count / 100 > WINDOW ? count / 100 : WINDOW);
 }
 
 static int flood(int fd, uint64_t seconds, size_t size_bytes)
