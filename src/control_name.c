@@ -14,7 +14,9 @@
  * left. A starter that meets that moment tries again before it says that the name is taken.
  *
  * The folder must be the user's own and closed to others, so nobody else can put a file or a link
- * into it; inside it paths are used as they are.
+ * into it; inside it paths are used as they are. That is so in /tmp too, where a user has it who
+ * has no folder of the session's (a container, a job of a build machine): another user who makes it
+ * first only gets ebb refused.
  */
 #include "ebb/control.h"
 
@@ -68,12 +70,10 @@ int control_folder(char path[CONTROL_PATH_MAX], struct error *err)
 		return 0;
 	}
 	length = snprintf(path, CONTROL_PATH_MAX, "/run/user/%u", uid);
-	if (stat(path, &status) != 0)
-		return error_set(err, -ENOENT,
-		                 "no folder for the control socket: XDG_RUNTIME_DIR is not set and "
-		                 "%s does not exist (set XDG_RUNTIME_DIR to a folder of your own)",
-		                 path);
-	strcpy(path + length, "/ebb");
+	if (stat(path, &status) == 0)
+		strcpy(path + length, "/ebb");
+	else
+		snprintf(path, CONTROL_PATH_MAX, "/tmp/ebb-%u", uid);
 	return 0;
 }
 

@@ -29,7 +29,8 @@ struct vm;
 
 /*
  * The folder of this user's sockets, with no slash behind: /run/ebb for root, else
- * $XDG_RUNTIME_DIR/ebb, else /run/user/UID/ebb where /run/user/UID exists. -ENOENT with what to do.
+ * $XDG_RUNTIME_DIR/ebb, else /run/user/UID/ebb where /run/user/UID exists, else /tmp/ebb-UID.
+ * -ENAMETOOLONG with what to do.
  */
 EBB_MUST_CHECK int control_folder(char path[CONTROL_PATH_MAX], struct error *err);
 

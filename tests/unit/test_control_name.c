@@ -291,20 +291,28 @@ static void a_path_that_fits_no_socket_is_refused(void **state)
 	assert_int_equal(strlen(path), CONTROL_PATH_MAX - 1);
 }
 
-static void no_folder_at_all_says_what_to_do(void **state)
+static void a_user_without_a_session_has_a_folder_in_tmp(void **state)
 {
-	char path[CONTROL_PATH_MAX];
+	char path[CONTROL_PATH_MAX], expected[CONTROL_PATH_MAX];
 	struct error err = ERROR_INIT;
+	struct stat status;
 
 	(void)state;
+	snprintf(expected, sizeof(expected), "/run/user/%u", (unsigned int)geteuid());
+	if (stat(expected, &status) == 0)
+		strcat(expected, "/ebb");
+	else
+		snprintf(expected, sizeof(expected), "/tmp/ebb-%u", (unsigned int)geteuid());
 	unsetenv("XDG_RUNTIME_DIR");
-	if (control_folder(path, &err) == 0)
-		skip(); /* this user has a folder below /run/user */
-	assert_int_equal(err.code, -ENOENT);
-	assert_non_null(strstr(err.message, "(set XDG_RUNTIME_DIR to a folder of your own)"));
-	/* A relative one counts as none, as its specification has it. */
-	setenv("XDG_RUNTIME_DIR", "relative", 1);
-	assert_int_equal(control_folder(path, &err), -ENOENT);
+	assert_int_equal(control_folder(path, &err), 0);
+	assert_string_equal(path, expected);
+	/* What is no path from the root on is not looked at. */
+	setenv("XDG_RUNTIME_DIR", "here", 1);
+	assert_int_equal(control_folder(path, &err), 0);
+	assert_string_equal(path, expected);
+	setenv("XDG_RUNTIME_DIR", "", 1);
+	assert_int_equal(control_folder(path, &err), 0);
+	assert_string_equal(path, expected);
 }
 
 static void a_name_that_is_none_is_refused(void **state)
@@ -329,7 +337,7 @@ int main(void)
 		TEST(root_is_not_told_of_a_variable),
 		TEST(a_link_in_place_of_the_lock_is_refused),
 		TEST(a_path_that_fits_no_socket_is_refused),
-		TEST(no_folder_at_all_says_what_to_do),
+		TEST(a_user_without_a_session_has_a_folder_in_tmp),
 		TEST(a_name_that_is_none_is_refused),
 	};
 
