@@ -26,7 +26,8 @@ arch_settings() {
 		l1_suite=sid
 		kinds=(x86)
 		sizes=large
-		tools=(strace jq socat passt passt.avx2)
+		distribution_suite=bookworm
+		tools=(strace jq socat passt passt.avx2 mkfs.ext4 e2fsck)
 		;;
 	riscv)
 		debian_arch=riscv64
@@ -38,7 +39,8 @@ arch_settings() {
 		l1_suite=trixie
 		kinds=(riscv-plic riscv-aia)
 		sizes=small
-		tools=(strace jq socat dtc passt)
+		distribution_suite=trixie
+		tools=(strace jq socat dtc passt mkfs.ext4 e2fsck)
 		;;
 	*) die "--arch $1: this rig knows x86 and riscv" ;;
 	esac

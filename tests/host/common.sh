@@ -2,6 +2,7 @@
 # Shared by the parts of the rig that run on the build host (bash): places, messages, atomic steps.
 # shellcheck shell=bash
 
+PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=${BUILD:-$top/build}
@@ -24,7 +25,7 @@ die() {
 
 # need PROGRAM PACKAGE: a program of the build host, with the package that has it.
 need() {
-	PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 ||
+	command -v "$1" >/dev/null 2>&1 ||
 		die "$1 is missing (install the Debian package $2)"
 }
 

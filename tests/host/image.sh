@@ -98,7 +98,7 @@ add_foreign() {
 		for name; do
 			case $done in *" $name "*) continue ;; esac
 			done+="$name "
-			file=$(find "$tree/usr/bin" "$tree/usr/lib" -name "$name" -not -type d | head -n 1)
+			file=$(find "$tree/usr/bin" "$tree/usr/sbin" "$tree/usr/lib" -name "$name" -not -type d | head -n 1)
 			[ -n "$file" ] || die "$name is not in $tree"
 			case $name in
 			*.so*) cp -L "$file" "$folder/lib/$name" ;;
@@ -115,7 +115,7 @@ make_tools() {
 	local out=$1 program tree
 	mkdir "$out.d"
 	if [ -n "$cross" ]; then
-		tree=$("$here/fetch" --arch "$debian_arch" tree trixie strace jq socat device-tree-compiler passt)
+		tree=$("$here/fetch" --arch "$debian_arch" tree trixie strace jq socat device-tree-compiler passt e2fsprogs)
 		add_foreign "$out.d" "$tree" "${tools[@]}"
 	else for program in "${tools[@]}"; do
 		[ -z "$(command -v "$program")" ] || add_program "$out.d" "$(command -v "$program")"
@@ -182,6 +182,26 @@ prepare_guest() {
 		"$here"/programs/*.c)" make_guest "$kernel"
 	[ "$folder/vmlinuz" -ef "$kernel/vmlinuz" ] || ln -f "$kernel/vmlinuz" "$folder/vmlinuz" 2>/dev/null ||
 		cp "$kernel/vmlinuz" "$folder/vmlinuz"
+}
+
+# make_disk OUT SIZE [debian]: a raw ext4 file system for L1; in it, where asked for, debian.img.
+make_disk() {
+	local out=$1 size=$2
+	mkdir "$out.d"
+	[ -z "${3:-}" ] || zstd -dq "$distribution" -o "$out.d/debian.img"
+	truncate -s "$size" "$out"
+	mke2fs -q -t ext4 -m 0 -N 4096 -O ^has_journal -E root_owner=0:0 -d "$out.d" -F "$out"
+	rm -rf "$out.d"
+}
+
+# prepare_disk SIZE [debian]: sets L1_DISK, which is never written: QEMU keeps what L1 writes beside it.
+# shellcheck disable=SC2034 # the caller's
+prepare_disk() {
+	local distribution=
+	need mke2fs e2fsprogs
+	[ -z "${2:-}" ] || distribution=$("$here/distribution" "$arch" "$distribution_suite")
+	L1_DISK=$host_dir/disks/$1${2:+-$2}.img
+	once "$L1_DISK" "$(key_of "$*" "${distribution:+$distribution.key}" 1)" make_disk "$@"
 }
 
 # prepare_l1 SUITE FLAVOUR: sets L1_KERNEL and L1_INITRD.

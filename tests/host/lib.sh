@@ -3,12 +3,15 @@
 # shellcheck shell=dash
 #
 #   $EBB  the program    $W  the scenario's own folder (and its working directory)    $RIG  the rig's files
+#   $SCRATCH  a folder on the host's disk, where "# disk:" asks for one; $DISK/debian.img: a distribution's root file system
 #
 # A scenario ends by pass, fail WHY or skip WHY; the first verdict counts. Its head may say
 #   # timeout: SECONDS   # timeout-slow: SECONDS (with SLOW=1)   # cost: SECONDS (about; for sharing out)
 #   # archs: x86 (not others)   # only-riscv: KIND (what does not depend on the host's kind runs on one of them, but with SLOW=1)
 #   # guests: SUITE-FLAVOUR… (kernels it boots beside $DEFAULT_GUEST; "standard" is $STANDARD_GUEST)
 #   # hosts: sid bookworm (L1 kernels, instead of the usual one)   # slow: WHY (runs only with SLOW=1 or by name)
+#   # disk: 4G debian (the nested host has a disk of at least that size; in it debian.img)   # denied: WHY (that the host's kernel logs
+#   system calls of ebb's as denied by its filter is no failure)
 # and "# KEY-riscv: VALUE" in place of "# KEY: VALUE" for one architecture.
 
 PATH=$RIG/bin:$PATH
@@ -73,6 +76,30 @@ now_ms() {
 	read -r now_up _ </proc/uptime
 	now_frac=${now_up#*.}
 	echo "${now_up%.*}${now_frac}0"
+}
+
+# ratio A B: A/B with two places.
+ratio() {
+	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f\n", b ? a / b : 0 }'
+}
+
+# firmware FOLDER: runs the guest programs that "# pack: tests/guest/run …" has put into FOLDER. Sets passed, skipped (how many) and
+# failures (their names).
+firmware() {
+	passed=0
+	skipped=0
+	failures=
+	[ -s "$1/list" ] || skip "no guest programs were packed for this host"
+	while read -r program; do
+		EBB=$EBB sh "$1/one.sh" "$1" "$program" </dev/null
+		case $? in
+		0) passed=$((passed + 1)) ;;
+		2) skipped=$((skipped + 1)) ;;
+		*) failures="$failures $program" ;;
+		esac
+	done <"$1/list"
+	[ -z "$failures" ] || fail "guest programs:$failures"
+	[ $passed -gt 0 ] || fail "not one guest program ran"
 }
 
 # kernel_before MAJOR MINOR: this host's kernel is older than that.
@@ -160,6 +187,41 @@ guest_wait() {
 
 guest_type() {
 	printf '%s\n' "$1" >"$W/$GUEST.stdin"
+}
+
+# guest_console: the start of a guest's script that ends with serve_console, which does what guest_run asks for.
+guest_console() {
+	cat <<-'END'
+		serve_console() {
+			echo ready
+			while read -r count command; do
+				eval "$command" >"/out.$count" 2>&1
+				echo "ran $count $? $(tail -n 1 "/out.$count")"
+			done
+		}
+	END
+}
+
+# guest_run SECONDS COMMAND…: runs it in the guest (guest_console). ANSWER is the last line of what it said; false where its status
+# is not 0 or nothing comes.
+guest_run() {
+	run_limit=$1
+	shift
+	run_count=$((${run_count:-0} + 1))
+	guest_type "$run_count $*"
+	ANSWER="no answer"
+	guest_expect "^ran $run_count " "$run_limit" || return 1
+	ANSWER=$(guest_answer "ran $run_count")
+	run_status=${ANSWER%% *}
+	ANSWER=${ANSWER#"$run_status"}
+	ANSWER=${ANSWER# }
+	[ "$run_status" = 0 ]
+}
+
+# guest_must SECONDS COMMAND…: it must succeed in the guest.
+guest_must() {
+	guest_run "$@" || fail "in the guest: $*: $ANSWER"
+	note "$ANSWER"
 }
 
 # guest_stop: the hard way; for guests whose end is not the point.
@@ -286,6 +348,21 @@ trace_stop() {
 	kill -INT "$TRACER"
 	wait "$TRACER"
 	return 0
+}
+
+# syscalls_while COMMAND…: runs it with every thread of ebb's traced; SYSCALLS is how many there were, $W/calls a table of them.
+syscalls_while() {
+	strace -f -qq -c -o "$W/calls" -p "$PID" 2>"$W/calls.err" &
+	TRACER=$!
+	echo "$TRACER" >>"$W/pids"
+	within 10 traced "$PID" || fail "strace does not attach: $(cat "$W/calls.err")"
+	"$@"
+	syscalls_status=$?
+	trace_stop
+	# Seconds, share, microseconds, calls, errors or nothing, name.
+	# shellcheck disable=SC2034 # the scenarios'
+	SYSCALLS=$(awk '$NF ~ /^[a-z_0-9]+$/ && $NF != "total" && $4 ~ /^[0-9]+$/ { sum += $4 } END { print sum + 0 }' "$W/calls")
+	return $syscalls_status
 }
 
 # count_release_calls FILE: those that can give memory back; ebb's own new mappings, which it looks at the guest with, cannot.

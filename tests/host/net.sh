@@ -82,6 +82,7 @@ net_dmesg() {
 # net_guest: the start of a guest's script that does what guest_run asks for. In it, `dhcp INTERFACE` gets an address; its
 # last line is "dhcp INTERFACE ADDRESS".
 net_guest() {
+	guest_console
 	cat <<-'END'
 		cat >/dhcp.sh <<-'INNER'
 			#!/bin/sh
@@ -99,13 +100,6 @@ net_guest() {
 			ip link set "$1" up
 			udhcpc -i "$1" -s /dhcp.sh -f -n -q -t 20 -T 1 2>/dev/null | grep "^dhcp"
 		}
-		serve_console() {
-			echo ready
-			while read -r count command; do
-				eval "$command" >"/out.$count" 2>&1
-				echo "ran $count $? $(tail -n 1 "/out.$count")"
-			done
-		}
 		dmesg >/dmesg.start
 		complaints() {
 			! dmesg | tail -n +$(($(wc -l </dmesg.start) + 1)) | grep -E 'BUG:|Oops|WARNING:|Call Trace|bad page|NETDEV WATCHDOG|virtio_net.*(fail|error|bad|wrong)|vsock.*(fail|error)'
@@ -113,36 +107,14 @@ net_guest() {
 	END
 }
 
-# guest_run SECONDS COMMAND…: runs it in the guest, whose script is net_guest and ends with serve_console. ANSWER is the last line
-# of what it said; false where its status is not 0 or nothing comes.
-guest_run() {
-	run_limit=$1
-	shift
-	run_count=$((${run_count:-0} + 1))
-	guest_type "$run_count $*"
-	ANSWER="no answer"
-	guest_expect "^ran $run_count " "$run_limit" || return 1
-	ANSWER=$(guest_answer "ran $run_count")
-	run_status=${ANSWER%% *}
-	ANSWER=${ANSWER#"$run_status"}
-	ANSWER=${ANSWER# }
-	[ "$run_status" = 0 ]
-}
-
 # net_must SECONDS COMMAND…: it must succeed in the guest.
 net_must() {
-	guest_run "$@" || fail "in the guest: $*: $ANSWER"
-	note "$ANSWER"
+	guest_must "$@"
 }
 
 # stream_rate ANSWER: MiB/s of a line of netstream's.
 stream_rate() {
 	echo "$1" | sed -n 's/.* \([0-9]*\) bytes \([0-9]*\) ns.*/\1 \2/p' | awk '{ printf "%.0f\n", $1 / 1048576 / ($2 / 1e9) }'
-}
-
-# ratio A B: A/B with two places.
-ratio() {
-	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f\n", b ? a / b : 0 }'
 }
 
 # exits [JQ-FILTER]: how often vCPUs came to ebb, of all reasons or of those that the filter leaves of an object of them.
@@ -162,18 +134,4 @@ fds() {
 # open_fds: what ebb's descriptors are, in order.
 open_fds() {
 	find "/proc/$PID/fd" -type l -exec readlink {} \; | sort
-}
-
-# syscalls_while COMMAND…: runs it with every thread of ebb's traced; SYSCALLS is how many there were, $W/calls a table of them.
-syscalls_while() {
-	strace -f -qq -c -o "$W/calls" -p "$PID" 2>"$W/calls.err" &
-	TRACER=$!
-	echo "$TRACER" >>"$W/pids"
-	within 10 traced "$PID" || fail "strace does not attach: $(cat "$W/calls.err")"
-	"$@"
-	syscalls_status=$?
-	trace_stop
-	# Seconds, share, microseconds, calls, errors or nothing, name.
-	SYSCALLS=$(awk '$NF ~ /^[a-z_0-9]+$/ && $NF != "total" && $4 ~ /^[0-9]+$/ { sum += $4 } END { print sum + 0 }' "$W/calls")
-	return $syscalls_status
 }
