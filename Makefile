@@ -83,6 +83,17 @@ $(BUILD_DIR)/selftest.S: $(SELFTEST_ELF) Makefile
 $(BUILD_DIR)/selftest.o: $(BUILD_DIR)/selftest.S
 	$(Q)$(CC) -c -o $@ $<
 
+# The first program of a guest whose root is a folder, as two symbols of include/ebb/root_init.h.
+$(BUILD_DIR)/root_init.S: $(FIRMWARE_INIT) Makefile
+	@mkdir -p $(@D)
+	$(Q)printf '%s\n' '.section .rodata' '.balign 8' \
+		'.globl root_init_image' 'root_init_image: .incbin "$<"' '1:' '.balign 8' \
+		'.globl root_init_image_bytes' 'root_init_image_bytes: .quad 1b - root_init_image' \
+		'.section .note.GNU-stack,"",@progbits' > $@
+
+$(BUILD_DIR)/root_init.o: $(BUILD_DIR)/root_init.S
+	$(Q)$(CC) -c -o $@ $<
+
 # ---- Flavours: plain (what ships), san (unit tests), tsan, fuzz -----------------------------------------------------
 
 # $(call flavour,DIR,COMPILER,FLAGS)
@@ -92,7 +103,7 @@ $(1)/obj/%.o: %.c Makefile | $(addsuffix /complete,$(SYSROOT))
 	@$$(if $$(Q),echo "  CC    $$@")
 	$$(Q)$(2) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $(3) -c -o $$@ $$<
 
-$(1)/libebb.a: $(call objects,$(1),$(LIBRARY_SOURCES)) $(BUILD_DIR)/selftest.o $(ARCH_OBJECTS)
+$(1)/libebb.a: $(call objects,$(1),$(LIBRARY_SOURCES)) $(BUILD_DIR)/selftest.o $(BUILD_DIR)/root_init.o $(ARCH_OBJECTS)
 	@rm -f $$@
 	$$(Q)ar rcs $$@ $$^
 endef

@@ -35,6 +35,11 @@ FIRMWARE_TESTS := $(patsubst %.c,$(FIRMWARE_BUILD)/tests/%.elf,$(notdir $(FIRMWA
 FIRMWARE_BARE_TESTS := $(patsubst %.c,$(FIRMWARE_BUILD)/tests/%.elf,$(notdir $(FIRMWARE_BARE_SOURCES)))
 FIRMWARE_SELFTEST := $(FIRMWARE_BUILD)/selftest.elf
 
+# The first program of a guest whose root is a folder: no firmware, a program for Linux, static and without a C library.
+FIRMWARE_INIT := $(FIRMWARE_BUILD)/root-init.elf
+FIRMWARE_INIT_OBJECTS := $(patsubst $(FIRMWARE_DIR)/%,$(FIRMWARE_BUILD)/%.o,$(wildcard $(FIRMWARE_DIR)/init/*.c) \
+	$(FIRMWARE_ARCH_DIR)/user/start.S $(FIRMWARE_DIR)/lib/string.c $(filter %/memory_ops.c %/memory_ops.S,$(FIRMWARE_ARCH_SOURCES)))
+
 .PHONY: firmware firmware-tests
 firmware: firmware-tests
 firmware-tests: $(FIRMWARE_TESTS) $(FIRMWARE_BARE_TESTS) $(FIRMWARE_SELFTEST)
@@ -68,6 +73,13 @@ $(FIRMWARE_SELFTEST): $(FIRMWARE_SELFTEST_OBJECTS) $(FIRMWARE_BOOT_OBJECTS) $(FI
 	@$(if $(FIRMWARE_Q),echo "  LD    $@")
 	$(FIRMWARE_Q)$(FIRMWARE_CC) $(FIRMWARE_LDFLAGS) -s -o $@ $(filter %.o,$^)
 
+$(FIRMWARE_INIT): $(FIRMWARE_INIT_OBJECTS)
+	@mkdir -p $(@D)
+	@$(if $(FIRMWARE_Q),echo "  LD    $@")
+	$(FIRMWARE_Q)$(FIRMWARE_CC) -nostdlib -static -no-pie -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack \
+		-Wl,-z,max-page-size=4096 $(FIRMWARE_ARCH_LDFLAGS) -s -o $@ $^
+
+-include $(FIRMWARE_INIT_OBJECTS:.o=.d)
 -include $(FIRMWARE_LIB_OBJECTS:.o=.d) $(FIRMWARE_BOOT_OBJECTS:.o=.d) $(FIRMWARE_BARE_BOOT_OBJECTS:.o=.d)
 -include $(FIRMWARE_SELFTEST_OBJECTS:.o=.d)
 -include $(patsubst $(FIRMWARE_DIR)/%,$(FIRMWARE_BUILD)/%.d,$(FIRMWARE_TEST_SOURCES) $(FIRMWARE_BARE_SOURCES))

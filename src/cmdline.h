@@ -59,7 +59,7 @@ void cmdline_print_overview(FILE *stream, const struct cmdline_command *const *c
 
 /* `ebb run`: its rows, whose target is a vm_config (vm_config_init first, vm_config_complete
  * after). */
-#define CMDLINE_RUN_OPTION_COUNT 17
+#define CMDLINE_RUN_OPTION_COUNT 18
 extern const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT];
 EBB_MUST_CHECK int cmdline_run_positional(void *target, size_t index, const char *value,
                                           struct error *err);
@@ -72,6 +72,11 @@ EBB_MUST_CHECK int cmdline_parse_memory(void *target, const struct cmdline_optio
 /* --- cmdline_numa.c: the row of --numa; target is a vm_config --- */
 
 EBB_MUST_CHECK int cmdline_parse_numa(void *target, const struct cmdline_option *option,
+                                      const char *value, struct error *err);
+
+/* --- cmdline_root.c: the row of --root; target is a vm_config --- */
+
+EBB_MUST_CHECK int cmdline_parse_root(void *target, const struct cmdline_option *option,
                                       const char *value, struct error *err);
 
 /* --- cmdline_values.c --- */

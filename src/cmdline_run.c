@@ -221,6 +221,13 @@ const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT] = {
 	{ 'p', "params", "STRING", "kernel command line, behind the console's defaults",
 	  parse_params },
 	{ 0, "params-only", NULL, "leave out those defaults", parse_params_only },
+	{ 0, "root", "DIR[,rw][,modules=DIR]",
+	  "boot into a folder: what the guest changes is in its memory, DIR stays as it is;\n"
+	  "          a shell, or what -p init=PROGRAM names; without --kernel, the host's own\n"
+	  "          rw                        changes go to DIR (default off)\n"
+	  "          modules=DIR               lib/modules/RELEASE in it has the kernel's\n"
+	  "                                    (default the root's)",
+	  cmdline_parse_root },
 	{ 'm', "mem", "SIZE[,KEY[=VALUE],...]",
 	  "guest RAM (default 512M; a bare number is MiB)\n"
 	  "          backing=anon|memfd|hugetlb|file  what is behind it (default anon)\n"

@@ -174,6 +174,9 @@ int vm_config_complete(struct vm_config *config, unsigned int pid, struct error 
 
 	if (ret)
 		return ret;
+	ret = config_complete_root(config, err);
+	if (ret)
+		return ret;
 	if (config->initrd_count && !config->kernel_path)
 		return error_set(err, -EINVAL,
 		                 "--initrd %s: the built-in selftest takes none (give --kernel)",
@@ -194,7 +197,7 @@ const char *vm_config_default_params(const struct vm_config *config)
 {
 	if (config->params_only)
 		return "";
-	if (!config->kernel_path)
+	if (!config->kernel_path && !config->root_path)
 		return config->memory.backing.lock ? "memory-locked" : "";
 	switch (config->console) {
 	case CONSOLE_SERIAL:

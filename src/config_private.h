@@ -11,6 +11,9 @@ EBB_MUST_CHECK int config_complete_numa(struct vm_config *config, struct error *
 /* config_network.c: what goes together in one network interface, and in two. Once all have ids. */
 EBB_MUST_CHECK int config_check_networks(const struct vm_config *config, struct error *err);
 
+/* config_root.c: what goes with --root, and the device that it means. Before the devices. */
+EBB_MUST_CHECK int config_complete_root(struct vm_config *config, struct error *err);
+
 /* config_devices.c: ids, and what memory devices ask for. After the nodes are known. */
 EBB_MUST_CHECK int config_complete_devices(struct vm_config *config, struct error *err);
 

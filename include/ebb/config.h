@@ -69,11 +69,15 @@ enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
 
 struct vm_config {
 	char name[VM_NAME_MAX];
-	const char *kernel_path; /* NULL: the built-in selftest guest */
+	const char *kernel_path; /* NULL: the built-in selftest guest; with root_path the kernel
+	                            that the host runs */
 	const char *initrd_paths[VM_INITRDS_MAX];
 	size_t initrd_count;
-	const char *params; /* user's kernel command line, "" when none */
-	bool params_only;   /* leave out the defaults that make the console work */
+	const char *params;            /* user's kernel command line, "" when none */
+	bool params_only;              /* leave out the defaults that make the console work */
+	const char *root_path;         /* the folder that is the guest's root, or NULL */
+	bool root_writable;            /* what the guest changes changes there, not in its memory */
+	const char *root_modules_path; /* its lib/modules has the kernel's, or NULL: root_path's */
 	struct memory_config memory;
 	struct numa_config numa;
 	unsigned int cpu_count; /* 1 to VM_CPUS_MAX */

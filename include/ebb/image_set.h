@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The images that a configuration names: the kernel, or the selftest guest where it names none, and
- * the initrds. Opened once and kept open, so that a reset loads again what the first start loaded.
+ * The images that a configuration names: the kernel, or the selftest guest where it names none
+ * (with --root the host's own kernel), and the initrds: with --root the one that ebb makes. Opened
+ * once and kept open, so that a reset loads again what the first start loaded.
  *
  * Main thread.
  */
@@ -16,6 +17,8 @@ struct image_set { /* zeroed by its owner */
 	struct image *kernel;
 	struct image *initrds[VM_INITRDS_MAX];
 	size_t initrd_count;
+	uint8_t *root_bytes;    /* of the initrd that ebb made, which is one of initrds */
+	char *host_kernel_path; /* what kernel borrows, where ebb found it by itself */
 };
 
 /* Opens what is not open yet. Errors: image_open's; close what was opened. */

@@ -53,11 +53,38 @@ static void test_missing(void **state)
 	image_set_close(&set);
 }
 
+static void test_root(void **state)
+{
+	struct vm_config config = { .kernel_path = "/proc/self/exe", .root_path = "/tmp" };
+	struct image_set set = { 0 };
+	const uint8_t *bytes, *head;
+	size_t head_bytes;
+
+	(void)state;
+	assert_int_equal(image_set_open(&set, &config, NULL), 0);
+	assert_int_equal(set.initrd_count, 1);
+	head = image_head(set.initrds[0], &head_bytes);
+	assert_memory_equal(head, "070701", 6);
+	/* Once, also for a reset. */
+	bytes = set.root_bytes;
+	assert_non_null(bytes);
+	assert_int_equal(image_set_open(&set, &config, NULL), 0);
+	assert_ptr_equal(set.root_bytes, bytes);
+	assert_int_equal(set.initrd_count, 1);
+	image_set_close(&set);
+	assert_null(set.root_bytes);
+	config.root_path = "/nowhere/root";
+	assert_int_equal(image_set_open(&set, &config, NULL), -EINVAL);
+	assert_int_equal(set.initrd_count, 0);
+	image_set_close(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_selftest),
 		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

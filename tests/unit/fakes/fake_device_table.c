@@ -148,6 +148,24 @@ static const struct device_class disk_class = {
 	.destroy = destroy,
 };
 
+static const struct device_option share_options[] = {
+	{ .key = "path", .help = "folder", .type = DEVICE_OPTION_STRING, .value_text = "DIR" },
+	{ .key = "tag", .help = "name", .type = DEVICE_OPTION_STRING },
+	{ .key = "readonly", .help = "no writes", .type = DEVICE_OPTION_BOOL },
+};
+
+static const struct device_class share_class = {
+	.name = "virtio-9p",
+	.help = "folder",
+	.option = "share",
+	.positional = "path",
+	.id_prefix = "share",
+	.options = share_options,
+	.option_count = ARRAY_SIZE(share_options),
+	.create = create,
+	.destroy = destroy,
+};
+
 static const struct device_option vsock_options[] = {
 	{ .key = "cid",
 	  .help = "address",
@@ -171,7 +189,8 @@ static const struct device_class vsock_class = {
 static const struct device_class *const classes[] = { &platform_class, &console_class,
 	                                              &rng_class,      &balloon_class,
 	                                              &memory_class,   &network_class,
-	                                              &disk_class,     &vsock_class };
+	                                              &disk_class,     &share_class,
+	                                              &vsock_class };
 
 const struct device_class *const *device_classes(size_t *ret_count)
 {
