@@ -73,6 +73,24 @@ static void test_merged(void)
 	CHECK_EQUAL("merging: twelve buffers", net.header.num_buffers, 12);
 }
 
+/* Whether the ping that was sent last is answered when one behind it is. */
+static bool answered_before_next(void)
+{
+	uint16_t first = number, answered;
+	unsigned int tries;
+
+	CHECK("checksum by the host: another", net_send_ping(&net, 1, ++number, 100, false));
+	for (tries = 0; tries < 20; tries++) {
+		if (!net_is_pong(&net, net_receive(&net, 500), &answered))
+			continue;
+		if (answered == first)
+			return net_wait_pong(&net, number, 100);
+		if (answered == number)
+			return false;
+	}
+	return false;
+}
+
 static void test_checksums(void)
 {
 	if (!net_start(&net, BASIC | F(CSUM) | F(GUEST_CSUM), NET_BUFFER_BYTES) ||
@@ -83,7 +101,7 @@ static void test_checksums(void)
 	net_find_host(&net);
 	CHECK("checksum by the host: sent", net_send_ping(&net, 1, ++number, 100, true));
 	/* Over vhost it is the kernel's answer: that of 6.12 on RISC-V was never seen to come. */
-	if (net_wait_pong(&net, number, 100))
+	if (option_present("own") ? net_wait_pong(&net, number, 100) : answered_before_next())
 		report_pass("checksum by the host: answered");
 	else if (option_present("own"))
 		report_fail("checksum by the host: answered", "no answer");
