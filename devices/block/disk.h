@@ -29,6 +29,9 @@ struct disk_setup {
 	bool readonly;    /* opened so, and locked shared */
 	bool direct;      /* O_DIRECT; what is not aligned for it goes through a buffer of ours */
 	struct event_loop *loop;
+	/* After some were done, with disk_open's ctx: the place to tell a driver of all of them at
+	 * once. May be NULL. */
+	void (*settled)(void *ctx);
 };
 
 struct disk_geometry {
@@ -76,6 +79,10 @@ void disk_start(struct disk *disk);
 
 /* Returns when everything submitted is done (done was called for each). */
 void disk_drain(struct disk *disk);
+
+/* 0: by io_uring. -errno: why the host does not let us, or no longer: every operation is a system
+ * call then, which its loop waits for. */
+int disk_why_no_ring(const struct disk *disk);
 
 /* System calls so far, for `ebb stat` and figures. */
 uint64_t disk_system_calls(const struct disk *disk);

@@ -106,6 +106,8 @@ static unsigned int finish_started(struct disk *disk, unsigned int count, bool n
 		finish(disk, container_of(node, struct disk_request, node));
 		finished++;
 	}
+	if (finished && disk->setup.settled)
+		disk->setup.settled(disk->ctx);
 	return finished;
 }
 
@@ -260,6 +262,12 @@ void disk_drain(struct disk *disk)
 		move_to_started(disk);
 		finish_started(disk, UINT32_MAX, false);
 	}
+}
+
+int disk_why_no_ring(const struct disk *disk)
+{
+	(void)disk;
+	return fake_disk.why_no_ring;
 }
 
 uint64_t disk_system_calls(const struct disk *disk)

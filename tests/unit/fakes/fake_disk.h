@@ -35,6 +35,7 @@ struct fake_disk {
 	/* What the next one that is opened is like: fake_disk_clear gives 1 MiB of zeroes that can
 	 * do all. */
 	int open_result; /* -errno: it cannot be */
+	int why_no_ring;
 	struct disk_geometry geometry;
 	/* How all of them behave. */
 	enum fake_disk_pace pace;
