@@ -6,7 +6,7 @@
 # a file in FOLDER. Prints one line of verdict and, where it failed, why. Status 0 passed, 1 failed, 2 skipped.
 # A guest program with "harness" on its command line talks to us (guest-firmware/lib/harness.h): a console line "harness: REQUEST;" is
 # answered with a line that has a number.
-# EBB is the program, VERBOSE=1 shows the console, TIMEOUT_FACTOR stretches time limits.
+# EBB is the program, LAYER what stands before a name in a verdict (guest), VERBOSE=1 shows the console, TIMEOUT_FACTOR stretches time limits.
 
 set -u
 folder=$1
@@ -21,7 +21,7 @@ limit=$((timeout * ${TIMEOUT_FACTOR:-1}))
 harness=$(grep -Ex '(.* )?harness( .*)?' "$folder/$name.arguments")
 
 verdict() {
-	echo "$1 guest/$name$2"
+	echo "$1 ${LAYER:-guest}/$name$2"
 	case $1 in PASS) exit 0 ;; FAIL) return ;; *) exit 2 ;; esac
 }
 
@@ -34,8 +34,16 @@ all_may_use_userfaultfd() {
 	[ "$(cat /proc/sys/vm/unprivileged_userfaultfd 2>/dev/null)" = 1 ]
 }
 
+may_use_userfaultfd() {
+	[ "$(id -u)" = 0 ] || [ -w /dev/userfaultfd ] || all_may_use_userfaultfd
+}
+
 # unprivileged COMMAND…: without userfaultfd. Root of a user namespace owns its files as before, but has no CAP_SYS_PTRACE.
 unprivileged() {
+	may_use_userfaultfd || {
+		"$@"
+		return
+	}
 	unshare -U -r -m sh -c '[ ! -e /dev/userfaultfd ] || mount -o bind /dev/null /dev/userfaultfd || exit; exec "$@"' sh "$@"
 }
 
@@ -71,18 +79,19 @@ missing_need() {
 		msi) [ "$(uname -m)" != riscv64 ] || grep -q _ssaia /proc/cpuinfo ||
 			{ echo "this host's KVM takes no messages (no AIA)" && return; } ;;
 		plic) ! grep -q _ssaia /proc/cpuinfo || { echo "this host's KVM has an AIA, and guests no PLIC" && return; } ;;
-		userfaultfd) [ "$(id -u)" = 0 ] || [ -w /dev/userfaultfd ] || all_may_use_userfaultfd ||
-			{ echo "no permission for userfaultfd" && return; } ;;
+		userfaultfd) may_use_userfaultfd || { echo "no permission for userfaultfd" && return; } ;;
 		memlock) [ "$(id -u)" = 0 ] || [ "$(ulimit -l)" = unlimited ] || { echo "a limit on locked memory (ulimit -l)" && return; } ;;
 		tap) { [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && command -v ip >/dev/null && unshare -n true 2>/dev/null; } ||
 			{ echo "no permission for a TAP interface in a network of its own" && return; } ;;
 		vhost) [ -w /dev/vhost-net ] || { echo "no /dev/vhost-net that may be opened" && return; } ;;
+		passt) command -v passt >/dev/null || { echo "no passt" && return; } ;;
 		hugetlb) ;; # below: it is a change, and this is a subshell
 		*) echo "unknown need $need" && return ;;
 		esac
 	done
 	[ -z "$harness" ] || command -v jq >/dev/null || { echo "no jq to answer the guest with" && return; }
 	[ -n "$without" ] || return
+	[ "$(id -u)" = 0 ] || ! [ -w /dev/userfaultfd ] || { echo "this user may use userfaultfd" && return; }
 	! all_may_use_userfaultfd || { echo "vm.unprivileged_userfaultfd is 1, so anyone may use it" && return; }
 	unprivileged true 2>/dev/null || echo "no user and mount namespace of one's own"
 }
