@@ -10,6 +10,7 @@
 #include "cmdline.h"
 #include "ebb/config.h"
 #include "ebb/machine.h"
+#include "ebb/share_server.h"
 #include "standard_fds.h"
 
 /* `ebb: message`, on one line whatever is in it. */
@@ -145,6 +146,19 @@ static int print_help(const struct cmdline_command *command, int argc, char **ar
 	return 0;
 }
 
+/* What ebb starts of itself; no help lists it. */
+static int serve_share(const struct cmdline_command *command, int argc, char **argv,
+                       struct error *err)
+{
+	(void)command;
+	return share_server_main(argc, argv, err);
+}
+
+static const struct cmdline_command share_server_command = {
+	.name = SHARE_SERVER_COMMAND,
+	.run = serve_share,
+};
+
 /* Options in place of a command, as every program has them. */
 static const char *command_word(const char *word)
 {
@@ -180,7 +194,10 @@ int main(int argc, char **argv)
 		cmdline_print_overview(stderr, commands, ARRAY_SIZE(commands));
 		return EXIT_STATUS_USAGE;
 	}
-	command = cmdline_find(commands, ARRAY_SIZE(commands), command_word(argv[1]), &err);
+	if (strcmp(argv[1], SHARE_SERVER_COMMAND) == 0)
+		command = &share_server_command;
+	else
+		command = cmdline_find(commands, ARRAY_SIZE(commands), command_word(argv[1]), &err);
 	status = command ? command->run(command, argc - 1, argv + 1, &err) : EXIT_STATUS_USAGE;
 	if (err.code)
 		print_error(&err);
