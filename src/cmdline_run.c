@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ebb/reclaim.h"
+
 static int parse_kernel(void *target, const struct cmdline_option *option, const char *value,
                         struct error *err)
 {
@@ -161,9 +163,20 @@ static int parse_expect(void *target, const struct cmdline_option *option, const
 static int parse_trace_reclaim(void *target, const struct cmdline_option *option, const char *value,
                                struct error *err)
 {
+	struct vm_config *config = target;
+	char *comma = strrchr((char *)(uintptr_t)value, ','); /* a file's name may have others */
+
+	if (comma && strncmp(comma + 1, "limit=", 6) == 0) {
+		if (cmdline_parse_size(comma + 7, MIB, &config->trace_reclaim_limit_bytes) ||
+		    config->trace_reclaim_limit_bytes < RECLAIM_TRACE_LIMIT_MIN_BYTES)
+			return error_set(err, -EINVAL,
+			                 "--%s limit=%s: not a size (give 64K or more, such as 1G)",
+			                 option->name, comma + 7);
+		*comma = '\0';
+	}
 	if (!*value)
 		return error_set(err, -EINVAL, "--%s: empty (give a file)", option->name);
-	((struct vm_config *)target)->trace_reclaim_path = value;
+	config->trace_reclaim_path = value;
 	return 0;
 }
 
@@ -256,8 +269,9 @@ const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT] = {
 	{ 0, "timeout", "SECONDS", "stop with status 124 when time is up", parse_timeout },
 	{ 0, "expect", "REGEX", "stop with status 0 as soon as the console matches", parse_expect },
 	{ 0, "no-reboot", NULL, "a guest that reboots ends ebb, with status 0", parse_no_reboot },
-	{ 0, "trace-reclaim", "FILE",
-	  "every released batch, as CSV, or JSON lines where FILE ends in .json or .jsonl",
+	{ 0, "trace-reclaim", "FILE[,limit=SIZE]",
+	  "every released batch, as CSV, or JSON lines where FILE ends in .json or .jsonl\n"
+	  "          limit=SIZE                how long the file becomes (default 1G)",
 	  parse_trace_reclaim },
 	{ 0, "test-devices", NULL, "x86: the devices of bare test kernels", parse_test_devices },
 	{ 'v', "verbose", NULL, "more log; twice: more still", parse_verbose },

@@ -702,6 +702,14 @@ int reclaim_trace_open(struct reclaim *reclaim, const char *path, bool overwrite
 	return error_set(err, -EBUSY, "a reclaim trace is being written (stop it first)");
 }
 
+void reclaim_trace_set_limit(struct reclaim *reclaim, uint64_t limit_bytes)
+{
+	pthread_mutex_lock(&reclaim->lock);
+	if (reclaim->trace)
+		reclaim_trace_limit(reclaim->trace, limit_bytes);
+	pthread_mutex_unlock(&reclaim->lock);
+}
+
 int reclaim_trace_close(struct reclaim *reclaim, struct error *err)
 {
 	struct reclaim_trace_stats stats;

@@ -18,6 +18,10 @@
  * cannot be written until the end is dropped, and the file ends with the last chunk that it holds
  * whole.
  *
+ * A file becomes no longer than its limit (1 GiB if nobody says another; a pipe has none). Before
+ * the first chunk that would pass it, with room for one row more, comes that last row; from then on
+ * batches are only counted, as dropped, and the thread sleeps until the end.
+ *
  * Four times a second the thread also asks the kernel what is resident (never a batch does), and
  * writes it in a row of its own where batches came or 1 MiB has come or gone, or 10 s have passed.
  *
@@ -62,6 +66,8 @@ struct reclaim_trace {
 	struct reclaim_trace_row merged[RECLAIM_SOURCE_COUNT]; /* batches 0: none */
 	bool waiting;                                          /* the thread, for the first row */
 	bool stopping, ended, abandoned;
+	bool full;            /* the file has its last row */
+	uint64_t limit_bytes; /* 0: none */
 	uint64_t rows, dropped, failed;
 	pthread_mutex_t log_lock;
 	struct log *log; /* borrowed; NULL: none, or gone */
@@ -108,6 +114,11 @@ void reclaim_trace_add(struct reclaim_trace *trace, const struct reclaim_trace_r
 	bool wake;
 
 	pthread_mutex_lock(&trace->lock);
+	if (trace->full) {
+		trace->dropped += row->batches;
+		pthread_mutex_unlock(&trace->lock);
+		return;
+	}
 	if (trace->count < RING_ROWS) {
 		trace->ring[(trace->first + trace->count++) % RING_ROWS] = *row;
 	} else {
@@ -128,6 +139,13 @@ void reclaim_trace_query(struct reclaim_trace *trace, struct reclaim_trace_stats
 		                                   .rows = trace->rows,
 		                                   .dropped = trace->dropped,
 		                                   .failed = trace->failed };
+	pthread_mutex_unlock(&trace->lock);
+}
+
+void reclaim_trace_limit(struct reclaim_trace *trace, uint64_t limit_bytes)
+{
+	pthread_mutex_lock(&trace->lock);
+	trace->limit_bytes = limit_bytes;
 	pthread_mutex_unlock(&trace->lock);
 }
 
@@ -234,6 +252,18 @@ static void tell(struct reclaim_trace *trace, int r)
 	pthread_mutex_unlock(&trace->log_lock);
 }
 
+/* No lock held. */
+static void tell_limit(struct reclaim_trace *trace)
+{
+	pthread_mutex_lock(&trace->log_lock);
+	if (trace->log)
+		log_warn(trace->log,
+		         "the reclaim trace is as long as it may be, %llu MiB: it ends here (give "
+		         "it more with --trace-reclaim FILE,limit=SIZE)",
+		         (unsigned long long)(trace->file.whole_bytes / MIB));
+	pthread_mutex_unlock(&trace->log_lock);
+}
+
 /* No lock held. 0 when the chunk is in the file. */
 static int write_chunk(struct reclaim_trace *trace)
 {
@@ -273,6 +303,39 @@ static bool pass_chunk(struct reclaim_trace *trace)
 	return true;
 }
 
+/* Lock held. Whether the chunk, none of which is written, and a last row are more than the file may
+ * have. */
+static bool reaches_limit(const struct reclaim_trace *trace)
+{
+	return trace->limit_bytes && trace->chunk.size_bytes && !trace->chunk.written_bytes &&
+	       trace->file.whole_bytes + trace->chunk.size_bytes + RECLAIM_TRACE_ROW_MAX_BYTES >
+	               trace->limit_bytes;
+}
+
+/* Lock held, given up while writing. The chunk's place is the last row's; then nothing happens. */
+static void end_at_limit(struct reclaim_trace *trace)
+{
+	struct reclaim_trace_row row = { .at_limit = true, .time_ns = monotonic_ns() };
+	struct chunk *chunk = &trace->chunk;
+
+	trace->full = true;
+	trace->dropped += chunk->batches;
+	for (; trace->count; trace->count--)
+		trace->dropped += trace->ring[trace->first++ % RING_ROWS].batches;
+	pthread_mutex_unlock(&trace->lock);
+	chunk->rows = chunk->batches = 0;
+	row.resident_bytes = trace->sampled_bytes;
+	chunk->size_bytes = reclaim_trace_file_format(&trace->file, &row, chunk->text);
+	tell_limit(trace);
+	/* A file that does not take it now ends without. */
+	if (write_chunk(trace) == 0)
+		chunk->written_bytes = 0;
+	chunk->size_bytes = 0;
+	pthread_mutex_lock(&trace->lock);
+	while (!trace->stopping)
+		pthread_cond_wait(&trace->wake, &trace->lock);
+}
+
 /* Lock held. Whether to go on without a pause. */
 static bool more_to_write(const struct reclaim_trace *trace, bool last)
 {
@@ -287,6 +350,10 @@ static void write_rows(struct reclaim_trace *trace)
 		do {
 			if (!trace->chunk.size_bytes)
 				fill_chunk(trace, last);
+			if (reaches_limit(trace)) {
+				end_at_limit(trace);
+				return;
+			}
 		} while (pass_chunk(trace) && more_to_write(trace, last));
 		if (last)
 			return;
@@ -364,6 +431,7 @@ int reclaim_trace_start(const struct reclaim_trace_file *file, struct log *log,
 	pthread_cond_init(&trace->ended_wake, &attributes);
 	pthread_condattr_destroy(&attributes);
 	trace->file = *file;
+	trace->limit_bytes = file->regular ? RECLAIM_TRACE_LIMIT_BYTES : 0;
 	trace->log = log;
 	r = start_thread(trace);
 	if (r < 0) {

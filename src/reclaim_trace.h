@@ -21,6 +21,10 @@ EBB_MUST_CHECK int reclaim_trace_start(const struct reclaim_trace_file *file, st
  * while the thread is busy. */
 void reclaim_trace_add(struct reclaim_trace *trace, const struct reclaim_trace_row *row);
 
+/* The file becomes no longer than that: at 0, or of a pipe that nobody sets, it has no limit; a
+ * regular file has RECLAIM_TRACE_LIMIT_BYTES (ebb/reclaim.h) from the start. Any thread. */
+void reclaim_trace_limit(struct reclaim_trace *trace, uint64_t limit_bytes);
+
 /* Any thread. */
 void reclaim_trace_query(struct reclaim_trace *trace, struct reclaim_trace_stats *ret_stats);
 

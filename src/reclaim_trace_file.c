@@ -5,7 +5,8 @@
  * DOC: a row is one line, of numbers in plain digits. Columns are only ever added at the end. A row
  * of batches tells what one batch did, or several that had to share it; a row called "sample" tells
  * what the process had resident at that time, by the kernel's word, and is 0 in all else, so that
- * sums over all rows are sums over batches.
+ * sums over all rows are sums over batches. A row called "limit" is the last one of a file that may
+ * become no longer; it tells what was resident as well.
  *
  * Regular files and pipes take a trace. Opening one is given 2 s, on a thread of its own, because
  * the user's request comes in on the main loop and the file may be on a network that is gone.
@@ -188,7 +189,8 @@ size_t reclaim_trace_file_format(const struct reclaim_trace_file *file,
 		row->errors,           row->batches,
 		row->resident_bytes,   outcome->bytes_lazy,
 	};
-	const char *source = row->batches ? reclaim_source_name(row->source) : "sample";
+	const char *kind = row->at_limit ? "limit" : "sample";
+	const char *source = row->batches ? reclaim_source_name(row->source) : kind;
 	size_t length = 0;
 
 	append(line, &length,

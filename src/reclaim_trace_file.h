@@ -15,6 +15,7 @@ struct reclaim_trace_row {
 	int64_t time_ns; /* CLOCK_MONOTONIC, at the batch's beginning */
 	enum reclaim_source source;
 	uint64_t batches; /* that the row stands for; 0: none, it tells resident_bytes */
+	bool at_limit;    /* batches 0: the last row, as the file is as long as it may be */
 	uint64_t ranges_in, bytes_in;
 	struct reclaim_outcome outcome;
 	uint64_t errors;

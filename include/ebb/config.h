@@ -90,6 +90,7 @@ struct vm_config {
 	bool test_devices;
 	bool trace_exits; /* --debug: print every exit that reached userspace */
 	enum log_level log_level;
+	uint64_t trace_reclaim_limit_bytes; /* of that file; 0: the default */
 	struct device_config devices[VM_DEVICES_MAX];
 	size_t device_count;
 };

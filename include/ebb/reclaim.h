@@ -206,6 +206,15 @@ struct log;
 EBB_MUST_CHECK int reclaim_trace_open(struct reclaim *reclaim, const char *path, bool overwrite,
                                       struct log *log, struct error *err);
 
+/* How long a trace's file becomes unless reclaim_trace_set_limit says another, and the least that
+ * it may say. */
+#define RECLAIM_TRACE_LIMIT_BYTES     GIB
+#define RECLAIM_TRACE_LIMIT_MIN_BYTES (64 * KIB)
+
+/* Of the trace that is being written, if there is one. At its limit a file ends with a row called
+ * "limit", the log says so once, and batches are counted as dropped from then on. Any thread. */
+void reclaim_trace_set_limit(struct reclaim *reclaim, uint64_t limit_bytes);
+
 /* Ends the trace with the last batch in its file; takes 2 s at most. -ENOENT: there is none;
  * -ETIMEDOUT: the host hangs in a write. */
 int reclaim_trace_close(struct reclaim *reclaim, struct error *err);

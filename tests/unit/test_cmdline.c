@@ -121,6 +121,13 @@ static void every_option_is_taken(void **state)
 	assert_true(config.test_devices);
 	assert_int_equal(config.log_level, LOG_INFO);
 	assert_false(config.trace_exits);
+	/* A comma in a file's name is none of ours. */
+	assert_int_equal(config.trace_reclaim_limit_bytes, 0);
+	parse_ok(&line, "--trace-reclaim a,b.csv", &config);
+	assert_string_equal(config.trace_reclaim_path, "a,b.csv");
+	parse_ok(&line, "--trace-reclaim a,b.csv,limit=5M", &config);
+	assert_string_equal(config.trace_reclaim_path, "a,b.csv");
+	assert_int_equal(config.trace_reclaim_limit_bytes, 5 * MIB);
 }
 
 static void words_may_stand_in_any_order(void **state)
@@ -433,6 +440,11 @@ static void mistakes_name_option_value_and_limit(void **state)
 		{ "--expect= x", "--expect: empty (give a regular expression)" },
 		{ "--kernel=", "--kernel: empty (give a file)" },
 		{ "--trace-reclaim=", "--trace-reclaim: empty (give a file)" },
+		{ "--trace-reclaim=,limit=1G", "--trace-reclaim: empty (give a file)" },
+		{ "--trace-reclaim t.csv,limit=63K",
+	          "--trace-reclaim limit=63K: not a size (give 64K or more, such as 1G)" },
+		{ "--trace-reclaim t.csv,limit=",
+	          "--trace-reclaim limit=: not a size (give 64K or more, such as 1G)" },
 		{ "--expect x --console none", "--expect x: there is no console to watch with "
 		                               "--console none (leave one of them out)" },
 	};

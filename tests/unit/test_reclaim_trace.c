@@ -258,6 +258,69 @@ static void a_full_disk_is_told_of_once(void **state)
 	close(lines[0]);
 }
 
+static struct reclaim_trace_stats wait_for_stats(struct reclaim_trace *trace, uint64_t rows,
+                                                 uint64_t dropped)
+{
+	struct reclaim_trace_stats stats = { .rows = 0 };
+	int64_t end_ns = monotonic_ns() + 10 * NS_PER_S;
+
+	while ((stats.rows < rows || stats.dropped < dropped) && monotonic_ns() < end_ns) {
+		usleep(10000);
+		reclaim_trace_query(trace, &stats);
+	}
+	return stats;
+}
+
+/* As long as it may be: a last row says so, and what comes then is counted. */
+static void a_file_ends_at_its_limit(void **state)
+{
+	const uint64_t limit_bytes = 40 * ROW_BYTES + RECLAIM_TRACE_ROW_MAX_BYTES;
+	struct reclaim_trace_stats stats;
+	unsigned int writes;
+
+	reclaim_trace_limit(*state, limit_bytes);
+	add_many(*state, 10);
+	stats = wait_for_stats(*state, 10, 0);
+	assert_int_equal(stats.rows, 10);
+	add_many(*state, 100);
+	stats = wait_for_stats(*state, 10, 100);
+	assert_int_equal(stats.dropped, 100);
+	wait_for_writes(2);
+	usleep(50000);
+	writes = fake->writes;
+	add_many(*state, 2 * RECLAIM_TRACE_RING_ROWS);
+	usleep(600000); /* two ticks */
+	assert_int_equal(fake->writes, writes);
+	stats = stop(*state);
+	assert_int_equal(fake->writes, writes);
+	assert_int_equal(stats.rows, 10);
+	assert_int_equal(stats.dropped, 100 + 2 * RECLAIM_TRACE_RING_ROWS);
+	assert_int_equal(stats.failed, 0);
+	assert_true(fake->text_bytes <= limit_bytes);
+	assert_true(fake->rows[fake->row_count - 1].at_limit);
+	assert_int_equal(fake->rows[fake->row_count - 1].batches, 0);
+	assert_int_equal(fake->cuts, 0);
+	file_adds_up(10);
+}
+
+/* The last row itself finds no room: the file ends with a whole one before. */
+static void a_full_disk_at_the_limit(void **state)
+{
+	struct reclaim_trace_stats stats;
+
+	steer(10 * ROW_BYTES + ROW_BYTES / 2, false);
+	reclaim_trace_limit(*state, 10 * ROW_BYTES + RECLAIM_TRACE_ROW_MAX_BYTES);
+	add_many(*state, 5);
+	wait_for_stats(*state, 5, 0);
+	add_many(*state, 100);
+	stats = wait_for_stats(*state, 5, 100);
+	usleep(50000);
+	stats = stop(*state);
+	assert_int_equal(stats.rows + stats.dropped, 105);
+	assert_int_equal(fake->text_bytes % ROW_BYTES, 0);
+	file_adds_up(5);
+}
+
 /* A host that never comes back from a write: stopping takes its 2 s, the rest is the thread's. */
 static void a_write_that_hangs_is_left_behind(void **state)
 {
@@ -309,6 +372,8 @@ int main(void)
 		TEST(a_full_disk_that_is_emptied_loses_nothing),
 		TEST(a_full_disk_loses_rows_and_counts_them),
 		TEST(a_full_disk_is_told_of_once),
+		TEST(a_file_ends_at_its_limit),
+		TEST(a_full_disk_at_the_limit),
 		TEST(a_write_that_hangs_is_left_behind),
 		TEST(resident_memory_is_sampled),
 	};

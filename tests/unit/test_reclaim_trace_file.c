@@ -137,9 +137,26 @@ static void the_longest_row_fits(void **state)
 	memset(&row, 0xff, sizeof(row));
 	row.source = RECLAIM_INFLATE;
 	row.time_ns = INT64_MIN;
+	row.at_limit = false;
 	assert_true(reclaim_trace_file_format(&file, &row, line) < sizeof(line));
 	row.batches = 0;
 	assert_true(reclaim_trace_file_format(&file, &row, line) < sizeof(line));
+}
+
+static void the_last_row_of_a_file_at_its_limit(void **state)
+{
+	const struct reclaim_trace_row row = { .time_ns = 13,
+		                               .resident_bytes = 14,
+		                               .at_limit = true };
+	struct reclaim_trace_file file = { .json = false };
+	char line[RECLAIM_TRACE_ROW_MAX_BYTES];
+
+	(void)state;
+	reclaim_trace_file_format(&file, &row, line);
+	assert_string_equal(line, "13,limit,0,0,0,0,0,0,0,0,0,0,14,0,0,0,0,0,0,0,0,0\n");
+	file.json = true;
+	reclaim_trace_file_format(&file, &row, line);
+	assert_memory_equal(line, "{\"time_ns\": 13, \"source\": \"limit\", ", 35);
 }
 
 static void a_file_that_is_there_is_emptied_only_when_asked(void **state)
@@ -269,6 +286,7 @@ int main(void)
 		TEST(csv),
 		TEST(json_lines),
 		TEST(the_longest_row_fits),
+		TEST(the_last_row_of_a_file_at_its_limit),
 		TEST(a_file_that_is_there_is_emptied_only_when_asked),
 		TEST(a_link_is_no_new_file),
 		TEST(what_cannot_be_written_is_told_at_once),
