@@ -147,6 +147,7 @@ static int open_disk(struct virtio_blk *blk, struct vm *vm, const struct device_
 		.readonly = blk->readonly,
 		.direct = device_config_bool(config, "direct"),
 		.loop = vm->io_loop,
+		.settled = blk_requests_settled,
 	};
 
 	if (!setup.path || !setup.path[0])

@@ -131,7 +131,7 @@ struct virtio_blk {
 	unsigned int queue_count, queues_in_use, next_queue;
 	struct blk_queue queues[BLK_QUEUES_MAX];
 	struct event_work turn;
-	bool in_turn;   /* what ends now is published without another */
+	bool in_turn;   /* and publishes itself */
 	bool submitted; /* to the disk, which was not started since */
 	struct gmem_late_writer writer;
 	struct blk_slot *slots; /* BLK_SLOTS */
@@ -151,7 +151,9 @@ void blk_queues_start(struct virtio_blk *blk);
 void blk_queues_stop(struct virtio_blk *blk);
 void blk_queue_notify(struct virtio_blk *blk, unsigned int queue_index);
 void blk_queue_stop(struct virtio_blk *blk, unsigned int queue_index); /* likewise */
-void blk_request_done(void *ctx, struct disk_request *request);        /* the disk's */
+/* The disk's: of each request, and after some of them. */
+void blk_request_done(void *ctx, struct disk_request *request);
+void blk_requests_settled(void *ctx);
 
 /* Whether what is written has to be on the medium before it is answered (5.2.6.2). */
 bool blk_writes_through(struct virtio_blk *blk);

@@ -7,7 +7,7 @@
  *
  *	kick -> wanted -> turn: pop -> parse -> slot -> disk_submit ... disk_start
  *	                          `- refused: answered at once                 |
- *	        turn: flush, interrupt <- pushed <- status byte <- done <------'
+ *	     settled: flush, interrupt <- pushed <- status byte <- done <------'
  *
  * Slots. A popped chain's segments live until the next pop, so a request takes along what it needs
  * of them, in one of BLK_SLOTS slots that are made with the device: the guest's wish makes none.
@@ -349,8 +349,6 @@ void blk_request_done(void *ctx, struct disk_request *request)
 		answer(slot, status_of(slot), !request->result);
 		gmem_unlock_shared(memory);
 	}
-	if (!blk->in_turn)
-		event_work_post(&blk->turn);
 }
 
 /* --- turns --- */
@@ -438,6 +436,17 @@ static bool has_more(const struct virtio_blk *blk)
 	for (unsigned int i = 0; i < blk->queues_in_use; i++)
 		wanted = wanted || blk->queues[i].wanted;
 	return blk->submitted || (wanted && blk->free_count);
+}
+
+void blk_requests_settled(void *ctx)
+{
+	struct virtio_blk *blk = ctx;
+
+	if (blk->in_turn)
+		return;
+	publish(blk);
+	if (has_more(blk))
+		event_work_post(&blk->turn);
 }
 
 static void run_turn(void *ctx)

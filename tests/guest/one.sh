@@ -83,6 +83,7 @@ missing_need() {
 		memlock) [ "$(id -u)" = 0 ] || [ "$(ulimit -l)" = unlimited ] || { echo "a limit on locked memory (ulimit -l)" && return; } ;;
 		tap) { [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && command -v ip >/dev/null && unshare -n true 2>/dev/null; } ||
 			{ echo "no permission for a TAP interface in a network of its own" && return; } ;;
+		direct) dd if=/dev/zero of="$work/direct" bs=4096 count=1 oflag=direct 2>/dev/null || { echo "no O_DIRECT in $work" && return; } ;;
 		vhost) [ -w /dev/vhost-net ] || { echo "no /dev/vhost-net that may be opened" && return; } ;;
 		passt) command -v passt >/dev/null || { echo "no passt" && return; } ;;
 		hugetlb) ;; # below: it is a change, and this is a subshell
@@ -178,23 +179,73 @@ input() {
 	if [ -n "$harness" ]; then converse; else type_input; fi
 }
 
+# expand WORD: an argument of ebb's, in $word; files that it names are made.
+expand() {
+	word=$1
+	case $word in
+	@/*) word=$folder/${word#@/} ;;
+	@disk | @disk,*) word=$work/${word#@} && truncate -s 8M "$work/disk" ;;
+	@disk2 | @disk2,*) word=$work/${word#@} && truncate -s 4M "$work/disk2" ;;
+	*path=@used) word=${word%@used}$work/used && head -c 67108864 /dev/zero | tr '\000' '\377' >"$work/used" ;;
+	*path=@ram) word=${word%@ram}$work/ram && truncate -s 64M "$work/ram" ;;
+	esac
+}
+
+# lost TAG: which sector of the disk has not its number, though the guest said that it is kept; nothing if all have.
+lost() {
+	kept=$(awk '/^kept [0-9]+\r$/ { kept = $2 + 1 } END { print kept + 0 }' "$work/console") # a line that is cut off does not count
+	total=$((total + kept))
+	od -An -v -tu4 -N $((kept * 512)) "$work/disk" |
+		awk -v tag="$1" '{ sector = int((NR - 1) / 32) } $1 != sector || $3 != sector || $2 != tag || $4 != tag { print "sector " sector; exit }'
+}
+
+# Runs the program, kills ebb in the middle, and looks at its disk, so many times; why it failed, or nothing.
+kill_often() {
+	round=0
+	total=0
+	while [ $round -lt "$kills" ]; do
+		round=$((round + 1))
+		set -- run --timeout "$limit"
+		while IFS= read -r line; do
+			expand "$line"
+			case $word in *tag=@round*) word="${word%@round*}$round${word#*@round}" ;; esac
+			set -- "$@" "$word"
+		done <"$folder/$name.arguments"
+		: >"$work/console"
+		"${EBB:-ebb}" "$@" </dev/null >"$work/console" 2>"$work/errors" &
+		killed=$!
+		until [ "$(grep -c ^kept "$work/console")" -gt $((round % 8)) ] || [ ! -d /proc/$killed ]; do sleep 0.01; done
+		sleep 0.00$((round % 10))
+		kill -9 $killed 2>/dev/null || { why="ebb ended by itself" && return; }
+		wait $killed 2>/dev/null
+		why=$(lost $round)
+		[ -z "$why" ] || { why="$why was said to be kept, and is not, after kill $round" && return; }
+		lost $round >/dev/null # adds to the total, which a subshell cannot
+	done
+	[ "$total" -gt "$kills" ] || why="only $total sectors were written in $kills rounds"
+}
+
 why=$(missing_need)
 [ -z "$why" ] || verdict SKIP ": $why"
 case " $needs " in *" hugetlb "*) huge_pages 32 || verdict SKIP ": no pool of 32 huge pages of 2 MiB, and no leave to make one" ;; esac
 set -- run --timeout "$limit"
 [ -z "$qmp$harness" ] || set -- "$@" --name "guest-$$"
 while IFS= read -r word; do
-	case $word in
-	@/*) word=$folder/${word#@/} ;;
-	*path=@used) word=${word%@used}$work/used && head -c 67108864 /dev/zero | tr '\000' '\377' >"$work/used" ;;
-	*path=@ram) word=${word%@ram}$work/ram && truncate -s 64M "$work/ram" ;;
-	esac
+	expand "$word"
 	set -- "$@" "$word"
 done <"$folder/$name.arguments"
 
 case " $needs " in *" tap "*) networked=networked ;; *) networked= ;; esac
 
 begun=$(now_ms)
+if [ -n "$kills" ]; then
+	kill_often
+	taken=$(($(now_ms) - begun))
+	[ -n "$why" ] || verdict PASS " ($((taken / 1000)).$((taken / 100 % 10)) s; $total sectors kept)"
+	verdict FAIL ": $why"
+	tail -n 3 "$work/console" "$work/errors" | sed 's/^/    /'
+	exit 1
+fi
 asker=
 if [ -n "$qmp" ]; then
 	ask &
@@ -221,6 +272,7 @@ why=
 for regex in "$expect" "$also"; do
 	[ -n "$why" ] || [ -z "$regex" ] || grep -Eq -e "$regex" "$work/text" || why="no console line matches $regex"
 done
+[ -n "$why" ] || [ -z "$allocated" ] || [ "$(du -k "$work/disk" | cut -f 1)" -le "$allocated" ] || why="the disk takes $(du -k "$work/disk" | cut -f 1) KiB, more than $allocated"
 [ -n "$why" ] || [ -z "$says" ] || [ "$(grep -Ec -e "$says" "$work/errors")" = 1 ] || why="no line or many say $says"
 if [ -z "$why" ]; then
 	[ "${VERBOSE:-0}" = 0 ] || sed 's/^/    /' "$work/text"

@@ -329,6 +329,20 @@ static void test_config_space_is_read_only(void **state)
 
 /* --- life --- */
 
+/* What disks have in flight points into areas of memory: they go first (virtio_blk_queue.c). */
+static void test_memory_devices_come_first(void **state)
+{
+	size_t count, mem = 0, blk = 0;
+	const struct device_class *const *classes = device_classes(&count);
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		mem = classes[i]->is_memory ? i : mem;
+		blk = classes[i] == &virtio_blk_class ? i : blk;
+	}
+	assert_true(mem < blk);
+}
+
 static void test_reset_and_again(void **state)
 {
 	(void)state;
@@ -359,6 +373,7 @@ int main(void)
 		TEST(test_the_driver_changes_the_cache),
 		TEST(test_no_cache_without_flush),
 		TEST(test_config_space_is_read_only),
+		TEST(test_memory_devices_come_first),
 		TEST(test_reset_and_again),
 	};
 
