@@ -235,11 +235,11 @@ const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT] = {
 	  parse_params },
 	{ 0, "params-only", NULL, "leave out those defaults", parse_params_only },
 	{ 0, "root", "DIR[,rw][,modules=DIR]",
-	  "boot into a folder: what the guest changes is in its memory, DIR stays as it is;\n"
-	  "          a shell, or what -p init=PROGRAM names; without --kernel, the host's own\n"
-	  "          rw                        changes go to DIR (default off)\n"
-	  "          modules=DIR               lib/modules/RELEASE in it has the kernel's\n"
-	  "                                    (default the root's)",
+	  "a folder as the guest's root: a shell in it, or -p init=PROGRAM;\n"
+	  "          without --kernel, under the host's own\n"
+	  "          rw                        changes go to DIR (default off: to guest memory)\n"
+	  "          modules=DIR               it has lib/modules/RELEASE of the kernel\n"
+	  "                                    (default the root has it)",
 	  cmdline_parse_root },
 	{ 'm', "mem", "SIZE[,KEY[=VALUE],...]",
 	  "guest RAM (default 512M; a bare number is MiB)\n"

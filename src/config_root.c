@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A folder as the guest's root in a configuration: one 9P device with a tag of its own. Pure. */
 #include <errno.h>
+#include <string.h>
 
 #include "config_private.h"
 #include "ebb/device.h"
@@ -26,6 +27,7 @@ int config_complete_root(struct vm_config *config, struct error *err)
 	if (!device)
 		return error_set(err, -EINVAL, "--root %s: too many devices (the limit is %d)",
 		                 config->root_path, VM_DEVICES_MAX);
+	strcpy(device->id, ROOT_TAG); /* messages of what it cannot do begin with that */
 	device_config_set_string(device, "path", config->root_path);
 	device_config_set_string(device, "tag", ROOT_TAG);
 	device_config_set_number(device, "readonly", !config->root_writable);

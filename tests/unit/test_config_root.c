@@ -89,6 +89,7 @@ static void it_is_one_device(void **state)
 	assert_non_null(share);
 	assert_string_equal(device_config_string(share, "path"), "/srv");
 	assert_string_equal(device_config_string(share, "tag"), "root");
+	assert_string_equal(share->id, "root");
 	assert_true(device_config_bool(share, "readonly"));
 	assert_int_equal(parse(&config, "/srv,rw", NULL), 0);
 	assert_int_equal(vm_config_complete(&config, 1, NULL), 0);
