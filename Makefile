@@ -185,7 +185,7 @@ $(eval $(call flavour,$(UNIT_DIR),$(CC),$(UNIT_FLAGS)))
 $(foreach test,$(TESTS),$(eval $(call unit_test,$(UNIT_DIR),$(test),$(UNIT_FLAGS))))
 endif
 
-.PHONY: release-table unit unit-build tsan replay fuzz-build fuzz guest figures host kernel-riscv lint check run
+.PHONY: release-table disk-table unit unit-build tsan replay fuzz-build fuzz guest figures host kernel-riscv lint check run
 unit-build: $(addprefix $(UNIT_DIR)/,$(TESTS))
 unit: unit-build
 	@ARCH=$(ARCH) RUNNER="$(UNIT_RUNNER)" tests/unit/run $(UNIT_DIR) $(TESTS)
@@ -207,11 +207,14 @@ guest: all firmware
 figures: all static firmware
 	@BUILD=$(BUILD) ARCH=$(ARCH) tests/guest/figures
 
-$(BUILD_DIR)/release_table: $(BUILD_DIR)/obj/tests/bench/release_table.o $(BUILD_DIR)/libebb.a
+$(BUILD_DIR)/release_table $(BUILD_DIR)/disk_table: $(BUILD_DIR)/%: $(BUILD_DIR)/obj/tests/bench/%.o $(BUILD_DIR)/libebb.a
 	@$(if $(Q),echo "  LD    $@")
 	$(Q)$(CC) -pie -pthread $(LDFLAGS_HARD) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 release-table: $(BUILD_DIR)/release_table
+	@$<
+
+disk-table: $(BUILD_DIR)/disk_table
 	@$<
 
 host: all static firmware
@@ -279,6 +282,7 @@ help:
 	'make fuzz          fuzz each target FUZZ_SECONDS=600 seconds (FUZZERS="fuzz_a" for some)' \
 	'make guest         firmware tests on /dev/kvm' \
 	'make release-table what the memory-return engine really frees, on each backing' \
+	'make disk-table    system calls and time of a disk with 32 requests in flight, beside plain reads and writes' \
 	'make figures       what a start costs: system calls, memory, sizes' \
 	'make host          Debian guests under a real KVM: native, or nested in an emulator' \
 	'make kernel-riscv  a riscv64 guest kernel with virtio-mem, out of Debian linux-source (a quarter of an hour, once)' \

@@ -18,10 +18,11 @@
  *
  * Few calls. What is over at once, as reading what the page cache has, comes out of the call that
  * handed it in. Else two calls a turn: one takes completions, one hands in what follows from them.
- * With many in flight each first completion would wake the loop for one or two; so that call waits
- * for half of what is in flight, 200 us at the most. Where that gains nothing, on a disk that is
- * slower than that, it is not tried for the next few turns, then for twice as many, up to 64.
- * A turn has ROUNDS_MAX exchanges, then the loop's other work gets its turn.
+ * With many in flight each first completion would wake the loop for one or two; so from 8 on that
+ * call waits for half of what is in flight, a millisecond at the most: what else the loop serves
+ * waits as long, which is why it does so only for a gain. Where fewer than 4 came, on a disk that
+ * is slower than that, it is not tried for the next turn, then for three, up to 63. A turn has
+ * ROUNDS_MAX exchanges, then the loop's other work gets its turn.
  *
  * Chains (IOSQE_IO_LINK) with one completion for many were tried, for buffered writes that go
  * through worker threads one after the other: with DEFER_TASKRUN each link comes back to this
@@ -50,9 +51,10 @@
 
 #define WORKERS_MAX 8
 #define ROUNDS_MAX  4
-#define WAIT_FROM   4 /* in flight */
-#define WAIT_NS     (200 * NS_PER_US)
-#define SKIP_MAX    64
+#define WAIT_FROM   8 /* in flight */
+#define WAIT_NS     NS_PER_MS
+#define WAIT_GAINS  4
+#define SKIP_MAX    63
 
 struct async_queue {
 	struct io_uring ring;
@@ -325,9 +327,9 @@ static void set_signals(struct async_queue *queue, bool on)
 }
 
 /* Whether waiting for so many more was worth it. */
-static void learn(struct async_queue *queue, unsigned int wanted, unsigned int came)
+static void learn(struct async_queue *queue, unsigned int came)
 {
-	if (came > wanted / 2) {
+	if (came >= WAIT_GAINS) {
 		queue->skip_next = 0;
 		return;
 	}
@@ -347,7 +349,7 @@ static void take_turn(struct async_queue *queue, unsigned int wanted)
 	for (unsigned int i = 0; i < ROUNDS_MAX; i++) {
 		came = exchange(queue, wanted, &timeout);
 		if (wanted)
-			learn(queue, wanted, came);
+			learn(queue, came);
 		wanted = 0;
 		deliver(queue);
 		if (!has_next(queue))

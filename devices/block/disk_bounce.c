@@ -2,7 +2,7 @@
 /*
  * What O_DIRECT does not take as it is, through a buffer that it does.
  *
- * Syscalls: io: pread64 pwrite64
+ * Syscalls: io: pread pwrite
  *
  * DOC: a request whose memory is not aligned, or that has parts of blocks, goes through one buffer
  * of 256 KiB, piece by piece, and one request at a time: it is seldom, as drivers align to the
