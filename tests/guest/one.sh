@@ -179,6 +179,12 @@ input() {
 	if [ -n "$harness" ]; then converse; else type_input; fi
 }
 
+# A folder to be shared, with ways out of it (guest-firmware/tests/virtio_9p.c).
+make_folder() {
+	mkdir -p "$1/sub" && mkfifo "$1/fifo" && ln -s /etc/passwd "$1/out" && ln -s .. "$1/up" &&
+		echo "hello from the host" >"$1/hello" && echo file >"$1/sub/file"
+}
+
 # expand WORD: an argument of ebb's, in $word; files that it names are made.
 expand() {
 	word=$1
@@ -186,6 +192,7 @@ expand() {
 	@/*) word=$folder/${word#@/} ;;
 	@disk | @disk,*) word=$work/${word#@} && truncate -s 8M "$work/disk" ;;
 	@disk2 | @disk2,*) word=$work/${word#@} && truncate -s 4M "$work/disk2" ;;
+	@folder | @folder,*) word=$work/${word#@} && make_folder "$work/folder" ;;
 	*path=@used) word=${word%@used}$work/used && head -c 67108864 /dev/zero | tr '\000' '\377' >"$work/used" ;;
 	*path=@ram) word=${word%@ram}$work/ram && truncate -s 64M "$work/ram" ;;
 	esac
