@@ -50,15 +50,16 @@ CPPFLAGS_ALL = -D_GNU_SOURCE -DEBB_VERSION='"$(VERSION)"' -Iinclude
 CFLAGS_ALL   = -std=gnu11 -O2 -g $(WARNINGS) -MMD -MP -pthread $(CFLAGS)
 LDFLAGS_HARD := -Wl,-z,relro,-z,now -Wl,--as-needed
 
-# liburing's archive: a shared library would be found, opened and mapped at each start, network or not.
-LIBS := -ljansson -l:liburing.a $(if $(filter riscv,$(ARCH)),-lfdt)
+# Archives: a shared library would be found, opened and mapped at each start, with some ten system calls.
+LIBS := -l:libjansson.a -l:liburing.a -l:libcap-ng.a $(if $(filter riscv,$(ARCH)),-lfdt)
 
 # Objects of one source list for one flavour: $(call objects,FLAVOUR_DIR,SOURCES)
 objects = $(patsubst %,$(1)/obj/%.o,$(basename $(2)))
 
 # ---- Sources -----------------------------------------------------------------------------------------------------
 
-SOURCES := $(sort $(wildcard src/*.c arch/$(ARCH)/*.c devices/*.c devices/*/*.c))
+SANDBOX_COMPILER := src/sandbox_compile.c
+SOURCES := $(filter-out $(SANDBOX_COMPILER),$(sort $(wildcard src/*.c arch/$(ARCH)/*.c devices/*.c devices/*/*.c)))
 LIBRARY_SOURCES := $(filter-out src/main.c,$(SOURCES))
 # Tests and fuzzers of another architecture's rooms say so in their names: test_x86_acpi, fuzz_riscv_plic.
 OTHER_ARCH := $(if $(filter x86,$(ARCH)),riscv,x86)
@@ -94,6 +95,21 @@ $(BUILD_DIR)/root_init.S: $(FIRMWARE_INIT) Makefile
 $(BUILD_DIR)/root_init.o: $(BUILD_DIR)/root_init.S
 	$(Q)$(CC) -c -o $@ $<
 
+# The sandbox's filters, from the sources' Syscalls lines; compiled for ARCH by a program of the build host.
+HOSTCC ?= gcc
+SANDBOX_TOOL := $(BUILD)/tools/sandbox_compile
+$(SANDBOX_TOOL): $(SANDBOX_COMPILER) src/sandbox_pid.h Makefile
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) -std=gnu11 -D_GNU_SOURCE -O1 $(WARNINGS) -o $@ $< -lseccomp
+
+$(BUILD_DIR)/sandbox_filters.c: $(SOURCES) src/sandbox_lists $(SANDBOX_TOOL)
+	@mkdir -p $(@D)
+	$(Q)src/sandbox_lists $(SOURCES) > $@.lists
+	$(Q)$(SANDBOX_TOOL) $(ARCH) < $@.lists > $@
+
+$(BUILD_DIR)/sandbox_filters.o: $(BUILD_DIR)/sandbox_filters.c include/ebb/sandbox.h | $(addsuffix /complete,$(SYSROOT))
+	$(Q)$(CC) $(CPPFLAGS_ALL) -std=gnu11 -O2 $(WARNINGS) $(HARDENING) -c -o $@ $<
+
 # ---- Flavours: plain (what ships), san (unit tests), tsan, fuzz -----------------------------------------------------
 
 # $(call flavour,DIR,COMPILER,FLAGS)
@@ -103,7 +119,7 @@ $(1)/obj/%.o: %.c Makefile | $(addsuffix /complete,$(SYSROOT))
 	@$$(if $$(Q),echo "  CC    $$@")
 	$$(Q)$(2) $$(CPPFLAGS_ALL) $$(CFLAGS_ALL) $(3) -c -o $$@ $$<
 
-$(1)/libebb.a: $(call objects,$(1),$(LIBRARY_SOURCES)) $(BUILD_DIR)/selftest.o $(BUILD_DIR)/root_init.o $(ARCH_OBJECTS)
+$(1)/libebb.a: $(call objects,$(1),$(LIBRARY_SOURCES)) $(BUILD_DIR)/selftest.o $(BUILD_DIR)/sandbox_filters.o $(BUILD_DIR)/root_init.o $(ARCH_OBJECTS)
 	@rm -f $$@
 	$$(Q)ar rcs $$@ $$^
 endef
@@ -130,7 +146,7 @@ endif
 
 # ---- The program ---------------------------------------------------------------------------------------------------
 
-.PHONY: all static firmware
+.PHONY: all static firmware probe
 all: $(BUILD_DIR)/ebb $(if $(NATIVE),ebb) compile_commands.json
 
 $(BUILD_DIR)/ebb: $(BUILD_DIR)/obj/src/main.o $(BUILD_DIR)/libebb.a
@@ -144,6 +160,12 @@ static: $(BUILD_DIR)/ebb-static
 $(BUILD_DIR)/ebb-static: $(BUILD_DIR)/obj/src/main.o $(BUILD_DIR)/libebb.a
 	@$(if $(Q),echo "  LD    $@")
 	$(Q)$(STATIC_CC) -pthread $(LDFLAGS_HARD) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# The same program, whose threads try what the sandbox has to refuse, and tell.
+probe: $(BUILD_DIR)/ebb-probe
+$(BUILD_DIR)/ebb-probe: $(BUILD_DIR)/obj/src/main.o $(BUILD_DIR)/obj/tests/guest/sandbox_probe.o $(BUILD_DIR)/libebb.a
+	@$(if $(Q),echo "  LD    $@")
+	$(Q)$(CC) -pie -pthread $(LDFLAGS_HARD) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 firmware: firmware-tests
 

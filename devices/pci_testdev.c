@@ -21,6 +21,8 @@
  * with neither.
  *
  * QEMU, docs/specs/pci-testdev.
+ *
+ * Syscalls: vcpu,io: read write
  */
 #include <errno.h>
 #include <linux/pci_regs.h>

@@ -188,12 +188,62 @@ static int decode_hours(const struct rtc *rtc, uint8_t value)
 	return decode(rtc, value & ~HOURS_PM) % 12 + (value & HOURS_PM ? 12 : 0);
 }
 
+/*
+ * The calendar, by hand: the C library's reads the host's time zone from a file first. Years count
+ * from March here, so that the day that some have more is their last: 365 days, one more each 4th
+ * year, none each 100th, one each 400th; months of 153 days in five, from March on.
+ */
+#define DAY_S         (INT64_C(24) * 60 * 60)
+#define DAYS_TO_EPOCH 719468 /* from 0000-03-01 to 1970-01-01, a Thursday */
+#define ERA_DAYS      146097 /* 400 years */
+
+static int64_t floor_div(int64_t value, int64_t by)
+{
+	return value / by - (value % by < 0);
+}
+
+/* The years that end at the latest this many days into an era of 400. */
+static int64_t whole_years(int64_t era_day)
+{
+	return (era_day - era_day / 1460 + era_day / 36524 - era_day / 146096) / 365;
+}
+
+static void split_time(int64_t seconds, struct tm *tm)
+{
+	const int64_t unix_day = floor_div(seconds, DAY_S);
+	const int64_t day = unix_day + DAYS_TO_EPOCH;
+	const int64_t era = floor_div(day, ERA_DAYS), era_day = day - era * ERA_DAYS;
+	const int64_t year = whole_years(era_day), second = seconds - unix_day * DAY_S;
+	const int64_t year_day = era_day - (365 * year + year / 4 - year / 100);
+	const int64_t month = (5 * year_day + 2) / 153; /* 0: March */
+
+	*tm = (struct tm){
+		.tm_sec = (int)(second % 60),
+		.tm_min = (int)(second / 60 % 60),
+		.tm_hour = (int)(second / 3600),
+		.tm_wday = (int)(unix_day + 4 - floor_div(unix_day + 4, 7) * 7),
+		.tm_mday = (int)(year_day - (153 * month + 2) / 5 + 1),
+		.tm_mon = (int)(month < 10 ? month + 2 : month - 10),
+		.tm_year = (int)(era * 400 + year + (month >= 10) - 1900),
+	};
+}
+
+static int64_t join_time(const struct tm *tm)
+{
+	const int64_t months = tm->tm_year * INT64_C(12) + 1900 * 12 + tm->tm_mon - 2;
+	const int64_t year = floor_div(months, 12), month = months - year * 12;
+	const int64_t era = floor_div(year, 400), era_year = year - era * 400;
+	const int64_t day = era * ERA_DAYS + era_year * 365 + era_year / 4 - era_year / 100 +
+	                    (153 * month + 2) / 5 + tm->tm_mday - 1 - DAYS_TO_EPOCH;
+
+	return ((day * 24 + tm->tm_hour) * 60 + tm->tm_min) * 60 + tm->tm_sec;
+}
+
 static void registers_from_time(struct rtc *rtc, int64_t seconds)
 {
-	time_t when = seconds;
 	struct tm tm;
 
-	gmtime_r(&when, &tm);
+	split_time(seconds, &tm);
 	rtc->cmos[RTC_SECONDS] = encode(rtc, tm.tm_sec);
 	rtc->cmos[RTC_MINUTES] = encode(rtc, tm.tm_min);
 	rtc->cmos[RTC_HOURS] = encode_hours(rtc, tm.tm_hour);
@@ -204,7 +254,7 @@ static void registers_from_time(struct rtc *rtc, int64_t seconds)
 	rtc->cmos[RTC_CENTURY] = encode(rtc, (tm.tm_year + 1900) / 100);
 }
 
-/* Any bytes at all: the fields are small, and timegm carries what is out of range. */
+/* Any bytes at all: the fields are small, and what is out of range is carried. */
 static int64_t time_from_registers(const struct rtc *rtc)
 {
 	struct tm tm = {
@@ -217,7 +267,7 @@ static int64_t time_from_registers(const struct rtc *rtc)
 		           decode(rtc, rtc->cmos[RTC_YEAR]) - 1900,
 	};
 
-	return timegm(&tm);
+	return join_time(&tm);
 }
 
 static void refresh_registers(struct rtc *rtc)

@@ -23,6 +23,8 @@
  *
  * It deliberately does nothing in the background, and registers neither buffers nor files: guest
  * memory comes and goes, and registering pins it.
+ *
+ * Syscalls: io: io_uring_enter io_uring_register readv writev
  */
 #include "ebb/async_io.h"
 

@@ -14,6 +14,8 @@
  * Its end is told by a pidfd on the loop. Nobody else reaps it (there is no SIGCHLD handler and no
  * wait for any child), so that its number stays its own until it is waited for here; where SIGCHLD
  * is ignored the kernel reaps it, and its status is not known.
+ *
+ * Syscalls: main: kill poll waitpid
  */
 #include <assert.h>
 #include <errno.h>

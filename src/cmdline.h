@@ -59,7 +59,7 @@ void cmdline_print_overview(FILE *stream, const struct cmdline_command *const *c
 
 /* `ebb run`: its rows, whose target is a vm_config (vm_config_init first, vm_config_complete
  * after). */
-#define CMDLINE_RUN_OPTION_COUNT 18
+#define CMDLINE_RUN_OPTION_COUNT 20
 extern const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT];
 EBB_MUST_CHECK int cmdline_run_positional(void *target, size_t index, const char *value,
                                           struct error *err);

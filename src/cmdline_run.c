@@ -200,6 +200,26 @@ static int parse_no_reboot(void *target, const struct cmdline_option *option, co
 	return 0;
 }
 
+static int parse_user(void *target, const struct cmdline_option *option, const char *value,
+                      struct error *err)
+{
+	if (!*value)
+		return error_set(err, -EINVAL, "--%s: empty (give a user's name or number)",
+		                 option->name);
+	((struct vm_config *)target)->user_name = value;
+	return 0;
+}
+
+static int parse_no_sandbox(void *target, const struct cmdline_option *option, const char *value,
+                            struct error *err)
+{
+	(void)option;
+	(void)value;
+	(void)err;
+	((struct vm_config *)target)->sandbox = false;
+	return 0;
+}
+
 static int parse_verbose(void *target, const struct cmdline_option *option, const char *value,
                          struct error *err)
 {
@@ -274,6 +294,10 @@ const struct cmdline_option cmdline_run_options[CMDLINE_RUN_OPTION_COUNT] = {
 	  "          limit=SIZE                how long the file becomes (default 1G)",
 	  parse_trace_reclaim },
 	{ 0, "test-devices", NULL, "x86: the devices of bare test kernels", parse_test_devices },
+	{ 0, "user", "NAME", "as root: become this user once all is set up", parse_user },
+	{ 0, "no-sandbox", NULL,
+	  "keep capabilities, files and system calls that are not needed; for debugging",
+	  parse_no_sandbox },
 	{ 'v', "verbose", NULL, "more log; twice: more still", parse_verbose },
 	{ 0, "debug", NULL, "print every exit that reached userspace", parse_debug },
 };

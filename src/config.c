@@ -76,6 +76,7 @@ void vm_config_init(struct vm_config *config)
 		.params = "",
 		.memory = { .size_bytes = MEMORY_DEFAULT_BYTES, .backing = { .thp = true } },
 		.cpu_count = 1,
+		.sandbox = true,
 		.transport = TRANSPORT_PCI,
 		.console = CONSOLE_SERIAL,
 		.log_level = LOG_WARN,
@@ -177,6 +178,10 @@ int vm_config_complete(struct vm_config *config, unsigned int pid, struct error 
 	ret = config_complete_root(config, err);
 	if (ret)
 		return ret;
+	if (config->user_name && !config->sandbox)
+		return error_set(err, -EINVAL,
+		                 "--user %s: not with --no-sandbox (leave one of them out)",
+		                 config->user_name);
 	if (config->initrd_count && !config->kernel_path)
 		return error_set(err, -EINVAL,
 		                 "--initrd %s: the built-in selftest takes none (give --kernel)",

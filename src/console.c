@@ -13,6 +13,9 @@
  * has been full for a second, further input is read for its keys and dropped. What epoll does not
  * take (files, /dev/null) is read as the guest has room. In a terminal's background a timer looks
  * each second whether that is over.
+ *
+ * Syscalls: main,io: poll read
+ * Syscalls: main: ioctl:terminal
  */
 #include <errno.h>
 #include <poll.h>

@@ -17,6 +17,8 @@
  *
  * Order of locks: write_lock, lock. Nothing of the event loop, the log or a device is called under
  * `lock`.
+ *
+ * Syscalls: main,io,vcpu: poll write
  */
 #include "console_output.h"
 

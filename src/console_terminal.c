@@ -9,6 +9,8 @@
  * Signals that kill a process which went wrong (a failed assertion, a fault) end raw mode first.
  * Their handler has no state to look into, as nothing here is global: it does not restore what was
  * there, it undoes what raw mode takes away from any usual terminal.
+ *
+ * Syscalls: main: ioctl:terminal sigaction
  */
 #include "console_terminal.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The QMP commands: their table, and those about the machine's life and its balloon. */
+/* Syscalls: main: uname */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

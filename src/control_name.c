@@ -17,6 +17,8 @@
  * into it; inside it paths are used as they are. That is so in /tmp too, where a user has it who
  * has no folder of the session's (a container, a job of a build machine): another user who makes it
  * first only gets ebb refused.
+ *
+ * Syscalls: main: unlink
  */
 #include "ebb/control.h"
 
@@ -46,6 +48,7 @@ struct control_name {
 	char name[VM_NAME_MAX];
 	char lock_path[CONTROL_PATH_MAX];
 	char socket_path[CONTROL_PATH_MAX];
+	int folder_fd;
 	int lock_fd;
 };
 
@@ -119,7 +122,7 @@ static const char *or_another_folder(void)
 	return geteuid() ? ", or set XDG_RUNTIME_DIR to a folder of your own" : "";
 }
 
-int control_check_folder(const char *folder, struct error *err)
+int control_open_folder(const char *folder, struct error *err)
 {
 	struct stat status;
 	int fd = open_folder(folder), ret = 0;
@@ -146,8 +149,19 @@ int control_check_folder(const char *folder, struct error *err)
 	else if (status.st_mode & 077)
 		ret = error_set(err, -EPERM, "%s: mode %04o lets others in (chmod 700 it)", folder,
 		                (unsigned int)status.st_mode & 07777);
+	if (ret)
+		close(fd);
+	return ret ? ret : fd;
+}
+
+int control_check_folder(const char *folder, struct error *err)
+{
+	int fd = control_open_folder(folder, err);
+
+	if (fd < 0)
+		return fd;
 	close(fd);
-	return ret;
+	return 0;
 }
 
 /* Whether the path still leads to what fd locks. */
@@ -193,7 +207,9 @@ static int fill_paths(struct control_name *name, struct error *err)
 		ret = join_path(name->lock_path, folder, name->name, ".lock", err);
 	if (!ret)
 		ret = join_path(name->socket_path, folder, name->name, ".sock", err);
-	return ret ? ret : control_check_folder(folder, err);
+	if (!ret)
+		ret = name->folder_fd = control_open_folder(folder, err);
+	return ret < 0 ? ret : 0;
 }
 
 static int take_name(const char *name, unsigned int held_attempts, struct control_name **ret_name,
@@ -208,6 +224,7 @@ static int take_name(const char *name, unsigned int held_attempts, struct contro
 	if (!taken)
 		return error_set_errno(err, -ENOMEM, "the name %s", name);
 	strcpy(taken->name, name);
+	taken->folder_fd = -1;
 	ret = fill_paths(taken, err);
 	if (ret)
 		goto free_taken;
@@ -228,6 +245,8 @@ static int take_name(const char *name, unsigned int held_attempts, struct contro
 	return 0;
 
 free_taken:
+	if (taken->folder_fd >= 0)
+		close(taken->folder_fd);
 	free(taken);
 	return ret;
 }
@@ -250,6 +269,11 @@ const char *control_name_socket_path(const struct control_name *name)
 	return name->socket_path;
 }
 
+int control_name_folder_fd(const struct control_name *name)
+{
+	return name->folder_fd;
+}
+
 void control_name_release(struct control_name *name)
 {
 	if (!name)
@@ -257,5 +281,6 @@ void control_name_release(struct control_name *name)
 	unlink(name->socket_path);
 	unlink(name->lock_path);
 	close(name->lock_fd);
+	close(name->folder_fd);
 	free(name);
 }

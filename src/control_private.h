@@ -16,6 +16,7 @@ struct json_t;
 
 /* Creates the folder if it is missing; -EPERM when it is not the user's own alone. */
 EBB_MUST_CHECK int control_check_folder(const char *folder, struct error *err);
+EBB_MUST_CHECK int control_open_folder(const char *folder, struct error *err); /* a descriptor */
 const char *control_name_socket_path(const struct control_name *name);
 
 /* --- control_framer.c: a stream of bytes to JSON texts --- */

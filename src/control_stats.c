@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a VM knows about itself, as JSON: `ebb stat`, the accounting, KVM's binary statistics. */
+/* Syscalls: main: pread */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>

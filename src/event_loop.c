@@ -20,11 +20,16 @@
  * each other. Work and calls for a loop without a thread of its own run while event_loop_run does.
  *
  * A loop with a thread costs nothing until it is needed: descriptors and thread are made with the
- * first source, timer or work.
+ * first source, timer or work. One that is held has no thread yet, whatever is needed: calls run on
+ * the caller's, the rest waits. Once it is let go its thread is there, and sleeps without
+ * descriptors until something needs it.
  *
  * A thread that cannot be started: sources and timers are refused; posted work waits for the next
  * attempt; a call runs at once on the caller's thread, which stands in for the loop's: one caller
  * at a time, and a thread that can be had after all waits for the last of them.
+ *
+ * Syscalls: all: epoll_create1 epoll_ctl epoll_wait eventfd write
+ * Syscalls: main,io,reclaim: pthread_create
  */
 #include <errno.h>
 #include <pthread.h>
@@ -67,6 +72,9 @@ struct event_loop {
 	int epoll_fd, wake_fd;
 	char thread_name[THREAD_NAME_MAX]; /* "": no thread of its own */
 	bool has_thread;                   /* thread is the loop's own and runs */
+	bool is_held;                      /* no thread may be started */
+	event_work_fn first;               /* what the thread does first, or NULL */
+	void *first_ctx;
 	bool stopping;
 	bool sleeping;
 	int64_t wakes_at_ns; /* while sleeping */
@@ -267,10 +275,21 @@ static void run_until_stopped(struct event_loop *loop)
 
 /* --- the thread --- */
 
+static void wait_until_needed(struct event_loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	while (loop->epoll_fd < 0 && !loop->stopping)
+		pthread_cond_wait(&loop->changed, &loop->lock);
+	pthread_mutex_unlock(&loop->lock);
+}
+
 static void *thread_main(void *ctx)
 {
 	struct event_loop *loop = ctx;
 
+	if (loop->first)
+		loop->first(loop->first_ctx);
+	wait_until_needed(loop);
 	pthread_setname_np(pthread_self(), loop->thread_name);
 	pthread_mutex_lock(&loop->stand_in_lock);
 	pthread_mutex_unlock(&loop->stand_in_lock);
@@ -309,18 +328,13 @@ close_epoll_fd:
 	return result;
 }
 
-/* Lock held. 0 when the loop has whom it needs. */
-static int start_thread(struct event_loop *loop)
+/* Lock held. */
+static int make_thread(struct event_loop *loop)
 {
 	pthread_attr_t attributes;
 	sigset_t all;
 	int result;
 
-	if (loop->has_thread || !loop->thread_name[0])
-		return 0;
-	result = open_descriptors(loop);
-	if (result)
-		return result;
 	result = pthread_attr_init(&attributes);
 	if (result)
 		return -result;
@@ -340,6 +354,42 @@ static int start_thread(struct event_loop *loop)
 	pthread_attr_destroy(&attributes);
 	loop->has_thread = !result;
 	return -result;
+}
+
+/* Lock held. 0 when the loop has whom it needs, or will. */
+static int start_thread(struct event_loop *loop)
+{
+	int result;
+
+	if (!loop->thread_name[0])
+		return 0;
+	if (loop->epoll_fd < 0) {
+		result = open_descriptors(loop);
+		if (result)
+			return result;
+		pthread_cond_broadcast(&loop->changed);
+	}
+	return loop->has_thread || loop->is_held ? 0 : make_thread(loop);
+}
+
+void event_loop_hold(struct event_loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->is_held = true;
+	pthread_mutex_unlock(&loop->lock);
+}
+
+int event_loop_let_go(struct event_loop *loop, event_work_fn first, void *ctx)
+{
+	int result;
+
+	pthread_mutex_lock(&loop->lock);
+	loop->is_held = false;
+	loop->first = first;
+	loop->first_ctx = ctx;
+	result = make_thread(loop);
+	pthread_mutex_unlock(&loop->lock);
+	return result;
 }
 
 int event_loop_create(const char *thread_name, struct event_loop **ret_loop, struct error *err)
@@ -416,6 +466,7 @@ void event_loop_stop(struct event_loop *loop)
 	pthread_mutex_lock(&loop->lock);
 	loop->stopping = true;
 	wake(loop);
+	pthread_cond_broadcast(&loop->changed);
 	pthread_mutex_unlock(&loop->lock);
 }
 
@@ -658,7 +709,7 @@ void event_loop_call(struct event_loop *loop, event_work_fn fn, void *ctx)
 
 	pthread_mutex_lock(&loop->lock);
 	is_here = on_loop_thread(loop);
-	has_thread = is_here || !start_thread(loop);
+	has_thread = is_here || (!loop->is_held && !start_thread(loop));
 	pthread_mutex_unlock(&loop->lock);
 	if (is_here) {
 		fn(ctx);

@@ -266,6 +266,9 @@ uint64_t gmem_run(struct guest_memory *memory, gpa_t gpa, uint64_t size_bytes, b
 }
 
 /*
+ * For test devices alone: their vCPUs' list has a call that no other has.
+ * Syscalls: test: mprotect:exec
+ *
  * Any change of a mapping's protection makes the kernel tell the MMU notifiers, and KVM drops what
  * it mapped. The detour is over more rights, never fewer: with fewer, a vCPU or a device of ours
  * that touched the page meanwhile would fault for good.

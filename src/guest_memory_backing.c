@@ -20,6 +20,8 @@
  * there at once, for a guest that faults when the pool is empty would be killed. A block that is
  * unplugged is mapped anew, without rights, when its pages are gone: so mappings that are alike
  * join again, and their number follows the runs of plugged blocks whatever the guest did before.
+ *
+ * Syscalls: main,reclaim: fallocate fstat madvise mlock2
  */
 #include "guest_memory_backing.h"
 

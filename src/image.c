@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels and initrds as files or memory blocks, with every read bounded by their size. */
+/* Syscalls: main: fstat pread */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

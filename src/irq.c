@@ -18,6 +18,8 @@
  *
  * Locks: the router's lock (lines, routes, connections), then a vector's fd_lock (eventfd,
  * pending). A trigger takes fd_lock alone: it never waits for a table that is being committed.
+ *
+ * Syscalls: all: eventfd poll read write
  */
 #include <errno.h>
 #include <poll.h>

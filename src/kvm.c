@@ -7,6 +7,8 @@
  * descriptors that KVM hands out are close-on-exec already (Linux sets O_CLOEXEC for VM, vCPU and
  * statistics descriptors), so there is nothing to set. Extensions are asked for one by one by who
  * needs them; nothing is probed ahead. KVM API: Documentation/virt/kvm/api.rst.
+ *
+ * Syscalls: all: ioctl:kvm
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -8,6 +8,14 @@
  * This is the only file that knows src/, arch/ and devices/ at once.
  *
  * The process's first thread runs it all: set-up, then the main loop in vm_run, then teardown.
+ *
+ * Until the step "sandbox" it is the only one: the loops are held, and what they are called for
+ * runs here. That step gives up all that is not needed any more, and then lets them go; each thread
+ * enters its own list of system calls first of all (sandbox.c). This one does so in vm_run, behind
+ * the vCPUs' threads; teardown runs inside. So whatever a step opens that is used later is opened
+ * before "sandbox".
+ *
+ * Syscalls: main: close epoll_ctl munmap read rt_sigprocmask
  */
 #include <errno.h>
 #include <pthread.h>
@@ -30,6 +38,7 @@
 #include "ebb/memslot.h"
 #include "ebb/numa.h"
 #include "ebb/reclaim.h"
+#include "ebb/sandbox.h"
 #include "ebb/vm.h"
 #include "host_limits.h"
 
@@ -39,6 +48,7 @@
 struct machine {
 	struct vm vm;
 	const struct vm_config *config;
+	struct sandbox_user user; /* with config->user_name */
 	struct control_name *name;
 	struct control *control;
 	int signal_fd;
@@ -130,6 +140,10 @@ static int build_loops(struct machine *machine, struct error *err)
 		ret = event_loop_create("io", &vm->io_loop, err);
 	if (!ret)
 		ret = event_loop_create("reclaim", &vm->reclaim_loop, err);
+	if (!ret && machine->config->sandbox) {
+		event_loop_hold(vm->io_loop);
+		event_loop_hold(vm->reclaim_loop);
+	}
 	return ret;
 }
 
@@ -204,8 +218,7 @@ static int build_reclaim(struct machine *machine, struct error *err)
 
 	if (ret || !machine->config->trace_reclaim_path)
 		return ret;
-	ret = reclaim_trace_open(vm->reclaim, machine->config->trace_reclaim_path, true, vm->log,
-	                         err);
+	ret = reclaim_trace_prepare(vm->reclaim, machine->config->trace_reclaim_path, err);
 	if (ret < 0) {
 		error_prefix(err, "--trace-reclaim");
 		return -EINVAL; /* the user's to mend: another path, another mode */
@@ -455,7 +468,100 @@ static void unbuild_events(struct machine *machine)
 	event_loop_remove(machine->signal_source);
 }
 
+static void enter_sandbox(struct vm *vm, enum sandbox_thread kind)
+{
+	struct error err = ERROR_INIT;
+
+	if (sandbox_enter(kind, &err) >= 0)
+		return;
+	log_error(vm->log, "%s", err.message);
+	vm_request_end(vm, VM_END_HOST_FAILURE, 0);
+}
+
+static void io_begins(void *ctx)
+{
+	enter_sandbox(ctx, SANDBOX_IO);
+}
+
+static void reclaim_begins(void *ctx)
+{
+	enter_sandbox(ctx, SANDBOX_RECLAIM);
+}
+
+/* Whom the user named, for the steps that make processes; before anything is made. */
+static int build_user(struct machine *machine, struct error *err)
+{
+	const char *name = machine->config->user_name;
+	int ret;
+
+	if (!name)
+		return 0;
+	if (geteuid() != 0)
+		return error_set(err, -EPERM,
+		                 "--user %s: only root can become another user (run ebb as that "
+		                 "user)",
+		                 name);
+	ret = sandbox_find_user(name, &machine->user, err);
+	if (ret < 0) {
+		error_prefix(err, "--user");
+		return -EINVAL;
+	}
+	machine->vm.user = &machine->user;
+	return 0;
+}
+
+static int build_sandbox(struct machine *machine, struct error *err)
+{
+	struct vm *vm = &machine->vm;
+	const struct sandbox_needs needs = {
+		.user = vm->user,
+		.files = SANDBOX_FILES_REMOVE, /* the name's, at the end */
+		.folder_fd = control_name_folder_fd(machine->name),
+		.log = vm->log,
+	};
+	int ret;
+
+	if (!machine->config->sandbox) {
+		log_warn(vm->log, "--no-sandbox: a guest that breaks out of ebb has all that this "
+		                  "user has");
+		return 0;
+	}
+	reclaim_open_files(vm->reclaim);
+	ret = sandbox_give_up(&needs, err);
+	if (ret)
+		return ret;
+	vm->sandboxed = true;
+	ret = event_loop_let_go(vm->io_loop, io_begins, vm);
+	if (!ret)
+		ret = event_loop_let_go(vm->reclaim_loop, reclaim_begins, vm);
+	return ret ? error_set_errno(err, ret, "threads") : 0;
+}
+
+struct trace_start {
+	struct vm *vm;
+	struct error *err;
+	int ret;
+};
+
+static void start_trace(void *ctx)
+{
+	struct trace_start *start = ctx;
+
+	start->ret = reclaim_trace_start_prepared(start->vm->reclaim, start->vm->log, start->err);
+}
+
+/* On a thread of the right kind: the trace's inherits its list of system calls. */
+static int build_trace(struct machine *machine, struct error *err)
+{
+	struct trace_start start = { .vm = &machine->vm, .err = err };
+
+	if (machine->config->trace_reclaim_path)
+		event_loop_call(machine->vm.reclaim_loop, start_trace, &start);
+	return start.ret;
+}
+
 static const struct machine_step steps[] = {
+	{ "user", build_user, NULL },
 	{ "name", build_name, unbuild_name },
 	{ "log", build_log, unbuild_log },
 	{ "limits", build_limits, NULL },
@@ -476,6 +582,8 @@ static const struct machine_step steps[] = {
 	{ "images", build_images, NULL },
 	{ "control", build_control, unbuild_control },
 	{ "events", build_events, unbuild_events },
+	{ "sandbox", build_sandbox, NULL },
+	{ "trace", build_trace, NULL },
 };
 
 static int build(struct machine *machine, size_t step_count, size_t *ret_built, struct error *err)

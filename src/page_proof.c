@@ -39,6 +39,8 @@
  * writes to a huge page under a dirty log, and 7.0 misses writes to huge pages.
  *
  * Limits: a bit a page for the log and one for the watcher while a proof runs.
+ *
+ * Syscalls: main,reclaim: mincore
  */
 #include "ebb/page_proof.h"
 

@@ -6,6 +6,8 @@
  * condition, and EPOLLPRI says that it holds. A window of whole 2 s is open to every user (Linux
  * 6.5); shorter ones need CAP_SYS_RESOURCE, and older kernels need it for any. An error on the
  * descriptor is the end of the watch, not of anything else.
+ *
+ * Syscalls: reclaim: fcntl write
  */
 #include "ebb/pressure.h"
 
@@ -37,7 +39,14 @@ static void pressure_rose(void *ctx, uint32_t epoll_events)
 		watch->fn(watch->ctx);
 }
 
-int pressure_watch_create(struct event_loop *loop, event_work_fn fn, void *ctx,
+int pressure_open(void)
+{
+	int fd = open(PRESSURE_FILE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	return fd < 0 ? -EOPNOTSUPP : fd;
+}
+
+int pressure_watch_create(struct event_loop *loop, int fd, event_work_fn fn, void *ctx,
                           struct pressure_watch **ret_watch)
 {
 	struct pressure_watch *watch = calloc(1, sizeof(*watch));
@@ -47,7 +56,7 @@ int pressure_watch_create(struct event_loop *loop, event_work_fn fn, void *ctx,
 		return -ENOMEM;
 	watch->fn = fn;
 	watch->ctx = ctx;
-	watch->fd = open(PRESSURE_FILE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	watch->fd = fd == -1 ? pressure_open() : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (watch->fd < 0)
 		goto free_watch;
 	if (write(watch->fd, TRIGGER, strlen(TRIGGER) + 1) < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a part of a file whole, whatever pread returns at once. */
+/* Syscalls: main: pread */
 #include "read_file.h"
 
 #include <errno.h>

@@ -35,6 +35,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ebb/event_loop.h"
 #include "reclaim_batch.h"
@@ -111,6 +112,7 @@ int reclaim_create(struct guest_memory *memory, struct reclaim **ret_reclaim, st
 	if (!reclaim)
 		return error_set_errno(err, -ENOMEM, "cannot set up memory return");
 	reclaim->memory = memory;
+	reclaim->status_fd = reclaim->prepared_trace.fd = -1;
 	pthread_mutex_init(&reclaim->lock, NULL);
 	reclaim_pieces_init(&reclaim->pieces);
 	reclaim->listener.region_added = on_region_added;
@@ -133,6 +135,12 @@ void reclaim_destroy(struct reclaim *reclaim)
 	reclaim_regions_drop(&reclaim->regions);
 	reclaim_pieces_fini(&reclaim->pieces);
 	(void)reclaim_trace_stop(reclaim->trace, &reclaim->trace_stats);
+	if (reclaim->prepared_trace.fd >= 0)
+		reclaim_trace_file_close(&reclaim->prepared_trace);
+	if (reclaim->status_fd >= 0)
+		close(reclaim->status_fd);
+	if (reclaim->refill_is_opened && reclaim->refill_opened.fd >= 0)
+		close(reclaim->refill_opened.fd);
 	pthread_mutex_destroy(&reclaim->lock);
 	free(reclaim);
 }
@@ -635,6 +643,19 @@ static bool can_refill_something(const struct reclaim *reclaim)
 	return reclaim->regions.count == 0;
 }
 
+/* Lock held. */
+static int create_refill(struct reclaim *reclaim, struct error *err)
+{
+	struct refill_opened opened = reclaim->refill_opened;
+
+	if (!reclaim->refill_is_opened)
+		return refill_create(&reclaim->pieces.refill, err);
+	/* What failed for good stays so; a descriptor can be used once. */
+	if (opened.fd >= 0)
+		reclaim->refill_opened = (struct refill_opened){ .fd = -EPERM };
+	return refill_create_opened(opened, &reclaim->pieces.refill, err);
+}
+
 int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_value, struct error *err)
 {
 	int r = 0;
@@ -646,9 +667,20 @@ int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_value, struct er
 		              "memory of huge page pools and files cannot be filled again when the "
 		              "guest uses it (run the guest with backing=anon or backing=memfd)");
 	else if (poison_value && !reclaim->pieces.refill)
-		r = refill_create(&reclaim->pieces.refill, err);
+		r = create_refill(reclaim, err);
 	pthread_mutex_unlock(&reclaim->lock);
 	return r;
+}
+
+void reclaim_open_files(struct reclaim *reclaim)
+{
+	pthread_mutex_lock(&reclaim->lock);
+	residency_open(&reclaim->pieces.residency);
+	reclaim_call_open(&reclaim->pieces.call);
+	reclaim->status_fd = reclaim_host_status_open();
+	reclaim->refill_opened = refill_open();
+	reclaim->refill_is_opened = true;
+	pthread_mutex_unlock(&reclaim->lock);
 }
 
 void reclaim_inhibit(struct reclaim *reclaim)
@@ -681,25 +713,62 @@ static bool hang_in(struct reclaim *reclaim, struct reclaim_trace *trace)
 	return is_free;
 }
 
+static int refuse_second(struct error *err)
+{
+	return error_set(err, -EBUSY, "a reclaim trace is being written (stop it first)");
+}
+
+static int start_trace(struct reclaim *reclaim, const struct reclaim_trace_file *file,
+                       struct log *log, struct error *err)
+{
+	struct reclaim_trace_stats unused;
+	struct reclaim_trace *trace;
+	int r = reclaim_trace_start(file, reclaim->status_fd, log, &trace, err);
+
+	if (r < 0 || hang_in(reclaim, trace))
+		return r;
+	(void)reclaim_trace_stop(trace, &unused);
+	return refuse_second(err);
+}
+
 int reclaim_trace_open(struct reclaim *reclaim, const char *path, bool overwrite, struct log *log,
                        struct error *err)
 {
 	struct reclaim_trace_file file;
-	struct reclaim_trace_stats unused;
-	struct reclaim_trace *trace;
 	int r;
 
 	/* Looked at first, so that a refusal leaves no file behind. */
 	if (!hang_in(reclaim, NULL))
-		return error_set(err, -EBUSY, "a reclaim trace is being written (stop it first)");
+		return refuse_second(err);
 	r = reclaim_trace_file_open(path, overwrite, &file, err);
-	if (r < 0)
-		return r;
-	r = reclaim_trace_start(&file, log, &trace, err);
-	if (r < 0 || hang_in(reclaim, trace))
-		return r;
-	(void)reclaim_trace_stop(trace, &unused);
-	return error_set(err, -EBUSY, "a reclaim trace is being written (stop it first)");
+	return r < 0 ? r : start_trace(reclaim, &file, log, err);
+}
+
+int reclaim_trace_open_fd(struct reclaim *reclaim, int fd, bool json, struct log *log,
+                          struct error *err)
+{
+	struct reclaim_trace_file file;
+	int r;
+
+	if (!hang_in(reclaim, NULL))
+		return refuse_second(err);
+	r = reclaim_trace_file_take(fd, json, &file, err);
+	return r < 0 ? r : start_trace(reclaim, &file, log, err);
+}
+
+int reclaim_trace_prepare(struct reclaim *reclaim, const char *path, struct error *err)
+{
+	return reclaim_trace_file_open(path, true, &reclaim->prepared_trace, err);
+}
+
+int reclaim_trace_start_prepared(struct reclaim *reclaim, struct log *log, struct error *err)
+{
+	struct reclaim_trace_file file = reclaim->prepared_trace;
+
+	if (file.fd < 0)
+		return 0;
+	reclaim->prepared_trace.fd = -1;
+	return start_trace(reclaim, &file, log, err);
 }
 
 void reclaim_trace_set_limit(struct reclaim *reclaim, uint64_t limit_bytes)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls of memory return, one function each. */
+/* Syscalls: main,reclaim: fallocate ioctl:pagemap madvise mincore munlock */
+/* Syscalls: main,reclaim: pread process_madvise */
 #include "reclaim_host.h"
 
 #include <errno.h>
@@ -118,17 +120,25 @@ static uint64_t status_kib(const char *status, const char *key)
 	return line ? strtoull(line + strlen(key), NULL, 10) : 0;
 }
 
+int reclaim_host_status_open(void)
+{
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
 /* VmRSS leaves out what comes from a pool of huge pages (Documentation/filesystems/proc.rst). */
-int reclaim_host_resident_bytes(uint64_t *ret_bytes)
+int reclaim_host_resident_bytes(int status_fd, uint64_t *ret_bytes)
 {
 	char status[4096];
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	int fd = status_fd < 0 ? reclaim_host_status_open() : status_fd;
 	ssize_t size_bytes;
 
 	if (fd < 0)
-		return -errno;
-	size_bytes = read(fd, status, sizeof(status) - 1);
-	close(fd);
+		return fd;
+	size_bytes = pread(fd, status, sizeof(status) - 1, 0);
+	if (status_fd < 0)
+		close(fd);
 	if (size_bytes <= 0)
 		return -EIO;
 	status[size_bytes] = '\0';

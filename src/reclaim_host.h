@@ -66,6 +66,9 @@ EBB_MUST_CHECK int reclaim_host_pagemap_holds_huge(int pagemap_fd, uintptr_t sta
 EBB_MUST_CHECK int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency);
 
 /* What of this process is resident, its huge pages too. 0 or -errno. */
-EBB_MUST_CHECK int reclaim_host_resident_bytes(uint64_t *ret_bytes);
+EBB_MUST_CHECK int reclaim_host_resident_bytes(int status_fd, uint64_t *ret_bytes);
+
+/* What that is read from; for who may not open it later. A descriptor or -errno. */
+EBB_MUST_CHECK int reclaim_host_status_open(void);
 
 #endif

@@ -23,6 +23,10 @@ struct reclaim {
 	struct reclaim_trace *trace;   /* NULL: none */
 	struct reclaim_trace_stats trace_stats; /* of the last one */
 	struct reclaim_pieces pieces;
+	int status_fd;                      /* see reclaim_host_status_open; -1: opened each time */
+	bool refill_is_opened;              /* see reclaim_open_files */
+	struct refill_opened refill_opened; /* then, until it is used */
+	struct reclaim_trace_file prepared_trace; /* fd -1: none */
 };
 
 /* The shared lock of guest memory, and then the batch lock. */

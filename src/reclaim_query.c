@@ -68,11 +68,13 @@ static uint64_t look_around(struct reclaim *reclaim, struct reclaim_look *ret_lo
 }
 
 /* Where not all could be looked at: the kernel's word on the process, a MiB or two too much. */
-static uint64_t resident_of(const struct reclaim_look *look, uint64_t total_bytes)
+static uint64_t resident_of(const struct reclaim *reclaim, const struct reclaim_look *look,
+                            uint64_t total_bytes)
 {
 	uint64_t process_bytes;
 
-	if (look->looked_bytes >= total_bytes || reclaim_host_resident_bytes(&process_bytes) < 0)
+	if (look->looked_bytes >= total_bytes ||
+	    reclaim_host_resident_bytes(reclaim->status_fd, &process_bytes) < 0)
 		return reclaim_look_extrapolate(look->resident_bytes, look->looked_bytes,
 		                                total_bytes);
 	return min_u64(process_bytes, total_bytes);
@@ -85,7 +87,7 @@ void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats)
 	uint64_t total_bytes = look_around(reclaim, &look);
 
 	*ret_stats = (struct reclaim_stats){
-		.resident_bytes = resident_of(&look, total_bytes),
+		.resident_bytes = resident_of(reclaim, &look, total_bytes),
 		.looked_bytes = look.looked_bytes,
 		.total_bytes = total_bytes,
 		.look_ns = (uint64_t)(monotonic_ns() - start_ns),
@@ -118,5 +120,5 @@ uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
 	struct reclaim_look look;
 	uint64_t total_bytes = look_around(reclaim, &look);
 
-	return resident_of(&look, total_bytes);
+	return resident_of(reclaim, &look, total_bytes);
 }

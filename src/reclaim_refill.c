@@ -39,6 +39,8 @@
  *
  * The descriptor is a high one: when the process is killed, the kernel closes high descriptors
  * first, and KVM's end may wait for a fault of its own that only the end of this one lets go.
+ *
+ * Syscalls: main,reclaim: eventfd fcntl madvise nanosleep poll pthread_create
  */
 #include "reclaim_refill.h"
 
@@ -502,13 +504,34 @@ static int explain(int reason, struct error *err)
 
 /* The device first: who may open it may use it. A user without it may still have the system call.
  */
-static int open_descriptor(struct refill *refill, struct error *err)
+struct refill_opened refill_open(void)
 {
-	int fd = refill_host_open_device(), high_fd, r;
+	struct refill_opened opened = { .fd = refill_host_open_device() };
+
+	opened.is_device = opened.fd >= 0;
+	if (!opened.is_device)
+		opened.fd = refill_host_open_syscall();
+	return opened;
+}
+
+/* The userfaultfd, or -errno. */
+static int take_opened(struct refill_opened opened)
+{
+	int fd;
+
+	if (!opened.is_device)
+		return opened.fd;
+	fd = refill_host_new(opened.fd);
+	close(opened.fd);
+	/* Who may open it may use it; it is something else that lies there, then. */
+	return fd == -ENOTTY ? -EPERM : fd;
+}
+
+static int set_descriptor(struct refill *refill, struct refill_opened opened, struct error *err)
+{
+	int fd = take_opened(opened), high_fd, r;
 	uint64_t features = 0;
 
-	if (fd < 0)
-		fd = refill_host_open_syscall();
 	if (fd < 0)
 		return explain(fd, err);
 	high_fd = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
@@ -543,13 +566,21 @@ static int start_thread(struct refill *refill)
 
 int refill_create(struct refill **ret_refill, struct error *err)
 {
+	return refill_create_opened(refill_open(), ret_refill, err);
+}
+
+int refill_create_opened(struct refill_opened opened, struct refill **ret_refill, struct error *err)
+{
 	struct refill *refill = calloc(1, sizeof(*refill));
 	int r;
 
-	if (!refill)
+	if (!refill) {
+		if (opened.fd >= 0)
+			close(opened.fd);
 		return error_set_errno(err, -ENOMEM, "refilling memory");
+	}
 	pthread_mutex_init(&refill->lock, NULL);
-	r = open_descriptor(refill, err);
+	r = set_descriptor(refill, opened, err);
 	if (r < 0)
 		goto free_refill;
 	r = stock_init(&refill->stock);

@@ -25,6 +25,16 @@ struct refill_memory { /* a region of guest memory */
  * -ENOMEM, -EMFILE, -EAGAIN. */
 EBB_MUST_CHECK int refill_create(struct refill **ret_refill, struct error *err);
 
+/* The same in two: what the host has for it, which is taken, and the errors explained, then. */
+struct refill_opened {
+	int fd; /* or -errno */
+	bool is_device;
+};
+
+struct refill_opened refill_open(void);
+EBB_MUST_CHECK int refill_create_opened(struct refill_opened opened, struct refill **ret_refill,
+                                        struct error *err);
+
 /* No access to guarded memory may be under way or come. NULL is fine. */
 void refill_destroy(struct refill *refill);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls of refilling, one function each. */
+/* Syscalls: main,reclaim: ioctl:userfaultfd read */
 #include "reclaim_refill_host.h"
 
 #include <errno.h>
@@ -25,16 +26,16 @@ struct move {
 
 int refill_host_open_device(void)
 {
-	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	int fd;
+	int fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 
-	if (device < 0)
-		return -errno;
-	fd = ioctl(device, NEW_REQUEST, FLAGS);
-	if (fd < 0)
-		fd = -errno;
-	close(device);
-	return fd;
+	return fd < 0 ? -errno : fd;
+}
+
+int refill_host_new(int device_fd)
+{
+	int fd = ioctl(device_fd, NEW_REQUEST, FLAGS);
+
+	return fd < 0 ? -errno : fd;
 }
 
 int refill_host_open_syscall(void)

@@ -15,9 +15,10 @@
 #define REFILL_HOST_SHARED (UINT64_C(1) << 5)
 #define REFILL_HOST_MOVE   (UINT64_C(1) << 16)
 
-/* A descriptor that sees the kernel's own faults too (KVM's, vhost's), by /dev/userfaultfd or by
- * the system call; or -errno. */
+/* A descriptor that sees the kernel's own faults too (KVM's, vhost's): of /dev/userfaultfd, which
+ * is opened first, or by the system call; or -errno. */
 EBB_MUST_CHECK int refill_host_open_device(void);
+EBB_MUST_CHECK int refill_host_new(int device_fd);
 EBB_MUST_CHECK int refill_host_open_syscall(void);
 
 /* The handshake that comes first. 0 or -errno. */

@@ -49,6 +49,12 @@ static void probe(struct residency *residency)
 	residency->pagemap_fd = fd < 0 ? -1 : fd;
 }
 
+void residency_open(struct residency *residency)
+{
+	if (residency->method == RESIDENCY_UNPROBED)
+		probe(residency);
+}
+
 static bool is_resident(const struct reclaim_host_run *run)
 {
 	return (run->categories & (RECLAIM_HOST_PRESENT | RECLAIM_HOST_ZERO_PAGE)) ==

@@ -20,6 +20,9 @@ struct residency {
 void residency_init(struct residency *residency);
 void residency_fini(struct residency *residency);
 
+/* Opens now what the first scan would, where it has not. */
+void residency_open(struct residency *residency);
+
 /*
  * A run that holds something: resident says that it counts in RSS; if not, it is swapped out or the
  * shared zero page. Runs come in ascending order and do not overlap.

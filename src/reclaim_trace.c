@@ -30,14 +30,18 @@
  *
  * Locks: `lock` for everything the batches share with the thread; `log_lock`, taken alone, so that
  * nobody who releases memory waits for the log.
+ *
+ * Syscalls: main,reclaim: fcntl
  */
 #include "reclaim_trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ebb/event_loop.h"
 #include "reclaim_batch.h"
@@ -74,6 +78,7 @@ struct reclaim_trace {
 	pthread_t thread;
 	/* The thread's own: */
 	struct reclaim_trace_file file;
+	int status_fd; /* see reclaim_host_status_open; -1: opened each time */
 	struct chunk chunk;
 	bool refusing; /* the last write failed */
 	bool told;
@@ -203,7 +208,7 @@ static void put_sample(struct reclaim_trace *trace, bool last)
 	struct reclaim_trace_row row = { .time_ns = monotonic_ns() };
 	uint64_t change_bytes;
 
-	if (reclaim_host_resident_bytes(&row.resident_bytes) < 0)
+	if (reclaim_host_resident_bytes(trace->status_fd, &row.resident_bytes) < 0)
 		return;
 	change_bytes = max_u64(row.resident_bytes, trace->sampled_bytes) -
 	               min_u64(row.resident_bytes, trace->sampled_bytes);
@@ -364,6 +369,8 @@ static void write_rows(struct reclaim_trace *trace)
 static void free_trace(struct reclaim_trace *trace)
 {
 	reclaim_trace_file_close(&trace->file);
+	if (trace->status_fd >= 0)
+		close(trace->status_fd);
 	pthread_cond_destroy(&trace->wake);
 	pthread_cond_destroy(&trace->ended_wake);
 	pthread_mutex_destroy(&trace->lock);
@@ -411,7 +418,7 @@ static int start_thread(struct reclaim_trace *trace)
 	return -r;
 }
 
-int reclaim_trace_start(const struct reclaim_trace_file *file, struct log *log,
+int reclaim_trace_start(const struct reclaim_trace_file *file, int status_fd, struct log *log,
                         struct reclaim_trace **ret_trace, struct error *err)
 {
 	struct reclaim_trace *trace = calloc(1, sizeof(*trace));
@@ -433,6 +440,8 @@ int reclaim_trace_start(const struct reclaim_trace_file *file, struct log *log,
 	trace->file = *file;
 	trace->limit_bytes = file->regular ? RECLAIM_TRACE_LIMIT_BYTES : 0;
 	trace->log = log;
+	/* A copy: the thread may be left behind. */
+	trace->status_fd = status_fd < 0 ? -1 : fcntl(status_fd, F_DUPFD_CLOEXEC, 0);
 	r = start_thread(trace);
 	if (r < 0) {
 		free_trace(trace);

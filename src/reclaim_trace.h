@@ -14,8 +14,9 @@
 struct reclaim_trace;
 
 /* Takes the file, also on failure (closes it then). log is borrowed. -errno with a message. */
-EBB_MUST_CHECK int reclaim_trace_start(const struct reclaim_trace_file *file, struct log *log,
-                                       struct reclaim_trace **ret_trace, struct error *err);
+EBB_MUST_CHECK int reclaim_trace_start(const struct reclaim_trace_file *file, int status_fd,
+                                       struct log *log, struct reclaim_trace **ret_trace,
+                                       struct error *err);
 
 /* Of one batch. Any thread, one at a time; waits for no write. At most one system call, and none
  * while the thread is busy. */

@@ -10,6 +10,8 @@
  *
  * Regular files and pipes take a trace. Opening one is given 2 s, on a thread of its own, because
  * the user's request comes in on the main loop and the file may be on a network that is gone.
+ *
+ * Syscalls: main,reclaim: fcntl fstat ftruncate lseek write
  */
 #include "reclaim_trace_file.h"
 
@@ -168,6 +170,41 @@ int reclaim_trace_file_open(const char *path, bool overwrite, struct reclaim_tra
 		*ret_file = opening->file;
 	free(opening);
 	return r < 0 ? explain(r, path, err) : 0;
+}
+
+/* A file that can be written to its end, from its beginning, without waiting. */
+static int empty_file(struct reclaim_trace_file *file)
+{
+	struct stat status;
+	int flags = fcntl(file->fd, F_GETFL);
+
+	if (flags < 0 || fstat(file->fd, &status) < 0 || !takes_a_trace(&status) ||
+	    (flags & O_ACCMODE) == O_RDONLY)
+		return -EINVAL;
+	file->regular = S_ISREG(status.st_mode);
+	if (fcntl(file->fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    (file->regular && (ftruncate(file->fd, 0) < 0 || lseek(file->fd, 0, SEEK_SET) < 0)))
+		return -errno;
+	return write_head(file);
+}
+
+int reclaim_trace_file_take(int fd, bool json, struct reclaim_trace_file *ret_file,
+                            struct error *err)
+{
+	struct reclaim_trace_file file = { .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .json = json };
+	int r = file.fd < 0 ? -errno : empty_file(&file);
+
+	if (!r) {
+		*ret_file = file;
+		return 0;
+	}
+	if (file.fd >= 0)
+		close(file.fd);
+	if (r == -EINVAL)
+		return error_set(err, r,
+		                 "reclaim trace: the descriptor is of neither a file nor a pipe "
+		                 "that may be written");
+	return error_set_errno(err, r, "cannot write reclaim trace");
 }
 
 void reclaim_trace_file_close(struct reclaim_trace_file *file)

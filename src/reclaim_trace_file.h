@@ -39,6 +39,11 @@ EBB_MUST_CHECK int reclaim_trace_file_open(const char *path, bool overwrite,
                                            struct reclaim_trace_file *ret_file, struct error *err);
 void reclaim_trace_file_close(struct reclaim_trace_file *file);
 
+/* A copy of fd, emptied where it is a regular file, with the head written; as JSON lines or not.
+ * fd stays the caller's. -errno with a message. */
+EBB_MUST_CHECK int reclaim_trace_file_take(int fd, bool json, struct reclaim_trace_file *ret_file,
+                                           struct error *err);
+
 /* One line. Its length. */
 size_t reclaim_trace_file_format(const struct reclaim_trace_file *file,
                                  const struct reclaim_trace_row *row,

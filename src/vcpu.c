@@ -39,6 +39,8 @@
  * flags have the lock; immediate_exit is one byte, stored atomically under it.
  *
  * Spec: Documentation/virt/kvm/api.rst, 5 "The kvm_run structure", immediate_exit.
+ *
+ * Syscalls: main: getpid pthread_kill
  */
 #include <errno.h>
 #include <pthread.h>
@@ -54,6 +56,7 @@
 #include "ebb/kvm.h"
 #include "ebb/log.h"
 #include "ebb/memslot.h"
+#include "ebb/sandbox.h"
 #include "ebb/vcpu.h"
 #include "ebb/vm.h"
 
@@ -332,6 +335,17 @@ static bool run_once(struct vcpu *vcpu)
 	return true;
 }
 
+/* A thread that cannot do without ends the machine, before it has run any of the guest. */
+static void enter_sandbox(struct vcpu *vcpu)
+{
+	struct error err = ERROR_INIT;
+
+	if (sandbox_enter(vcpu->vm->config->test_devices ? SANDBOX_TEST : SANDBOX_VCPU, &err) >= 0)
+		return;
+	log_error(vcpu->vm->log, "vcpu %u: %s", vcpu->index, err.message);
+	vm_request_end(vcpu->vm, VM_END_HOST_FAILURE, 0);
+}
+
 static void *thread_main(void *ctx)
 {
 	struct vcpu *vcpu = ctx;
@@ -339,6 +353,8 @@ static void *thread_main(void *ctx)
 
 	snprintf(name, sizeof(name), "vcpu/%u", vcpu->index);
 	pthread_setname_np(pthread_self(), name);
+	if (vcpu->vm->sandboxed)
+		enter_sandbox(vcpu);
 	while (obey_requests(vcpu))
 		while (!run_once(vcpu))
 			;

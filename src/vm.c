@@ -38,6 +38,7 @@
 #include "ebb/log.h"
 #include "ebb/pci.h"
 #include "ebb/reclaim.h"
+#include "ebb/sandbox.h"
 #include "ebb/vcpu.h"
 #include "ebb/vm.h"
 #include "host_limits.h"
@@ -457,6 +458,7 @@ void vm_quiet_cancel(struct vm_quiet *quiet)
 	event_work_cancel(&quiet->work);
 }
 
+/* The vCPUs' threads, and then this one, which would have them in its own list of system calls. */
 static int start_vcpus(struct vm *vm, struct error *err)
 {
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
@@ -468,7 +470,9 @@ static int start_vcpus(struct vm *vm, struct error *err)
 	/* All of them as at power-on before the first one runs and starts the others. */
 	if (vm->vcpu_count > 1)
 		wait_vcpus(vm);
-	return 0;
+	if (!vm->sandboxed)
+		return 0;
+	return sandbox_enter(SANDBOX_MAIN, err) < 0 ? err->code : 0;
 }
 
 int vm_run(struct vm *vm)

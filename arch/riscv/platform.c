@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The machine around the harts: interrupt controller, serial port, PCI host, the images it boots,
  * and their description for the guest. */
+/* Syscalls: main: getrandom */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -24,6 +24,8 @@
  * this file on the device's loop; epoll takes a descriptor once, so it is a second one.
  *
  * Threads: as in net_backend.h; passt's end and its lines are told on main.
+ *
+ * Syscalls: main,io: fcntl poll read shutdown
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -10,6 +10,8 @@
  * recv that did not fill the buffer has emptied the socket, so that no second one asks. What is
  * left in the buffer is not seen by who watches the socket: a receive that used all its room is to
  * be followed by another (net_backend.h).
+ *
+ * Syscalls: io: recvfrom recvmsg sendmsg
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -20,6 +20,8 @@
  * is gone, so nobody may watch it.
  *
  * Frames: tap_frames.c. Linux: Documentation/networking/tuntap.rst; VIRTIO 1.2, 5.1.6.
+ *
+ * Syscalls: main,io: fcntl ioctl:tun
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -33,6 +33,8 @@
  *
  * Threads: header. The lock guards spans, the table, and which back ends are attached; set_backend
  * runs under it. It is taken behind guest memory's, and only a device's lock behind it.
+ *
+ * Syscalls: main,io,reclaim: eventfd ioctl:vhost read write
  */
 #include "vhost.h"
 

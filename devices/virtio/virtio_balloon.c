@@ -19,6 +19,7 @@
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../device_table.h"
 #include "ebb/vm.h"
@@ -394,6 +395,8 @@ static void balloon_destroy(struct device *device)
 	balloon_run_fini(balloon);
 	pressure_watch_destroy(balloon->pressure);
 	balloon->pressure = NULL;
+	if (balloon->pressure_fd >= 0)
+		close(balloon->pressure_fd);
 	virtio_device_fini(&balloon->vdev);
 	balloon_hint_fini(balloon);
 	event_timer_destroy(balloon->stats_timer);
@@ -457,6 +460,7 @@ static int balloon_create(struct vm *vm, const struct device_config *config,
 	r = virtio_device_init(&balloon->vdev, vm, config, &setup, err);
 	if (r < 0)
 		goto free_balloon;
+	balloon->pressure_fd = vm->config->sandbox ? pressure_open() : -1;
 	config_store(balloon, BALLOON_CONFIG_OFFSET(num_pages), balloon->target_pages);
 	balloon->vdev.device.reset = balloon_reset;
 	balloon->listener.event = balloon_memory_changed;

@@ -211,8 +211,9 @@ void balloon_start_deferring(struct balloon *balloon)
 		return;
 	}
 	/* Once: the kernel takes some 100 ms to end a watch, and drivers come and go. */
-	if (!balloon->pressure_tried && pressure_watch_create(vdev->loop, balloon_release_deferred,
-	                                                      balloon, &balloon->pressure) < 0)
+	if (!balloon->pressure_tried &&
+	    pressure_watch_create(vdev->loop, balloon->pressure_fd, balloon_release_deferred,
+	                          balloon, &balloon->pressure) < 0)
 		balloon->pressure = NULL;
 	balloon->pressure_tried = true;
 }

@@ -91,6 +91,7 @@ struct balloon {
 	bool complete_released;             /* what waits are parts */
 	struct pressure_watch *pressure;    /* from the first driver that may wait; NULL: none */
 	bool pressure_tried;
+	int pressure_fd; /* see pressure_open; -1: opened when it is needed */
 	struct report_bucket report_bucket;
 	struct event_work interval_changed, another_turn, release_changed;
 	unsigned int another_turn_queues; /* a bit a queue */

@@ -15,6 +15,8 @@
  *
  * Threads: start, stop, take and return on the device's loop; signals and moves on vCPU threads.
  * The device lock guards the descriptors.
+ *
+ * Syscalls: all: eventfd read write
  */
 #include "virtio_kick.h"
 

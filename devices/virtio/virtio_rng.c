@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-rng (VIRTIO 1.2, 5.4): the host's random bytes. */
+/* Syscalls: io: getrandom */
 #include <errno.h>
 #include <linux/virtio_ids.h>
 #include <stdlib.h>

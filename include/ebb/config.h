@@ -86,6 +86,8 @@ struct vm_config {
 	uint64_t timeout_ns;            /* 0: none */
 	const char *expect_pattern;     /* POSIX extended regular expression, or NULL */
 	const char *trace_reclaim_path; /* every batch of the reclaim engine, or NULL */
+	bool sandbox;          /* privileges are given up after set-up; false in plain zeroes */
+	const char *user_name; /* whom to become, by name or number, or NULL; with sandbox */
 	bool no_reboot;
 	bool test_devices;
 	bool trace_exits; /* --debug: print every exit that reached userspace */

@@ -45,6 +45,9 @@ EBB_MUST_CHECK int control_socket_path(const char *name, char path[CONTROL_PATH_
 EBB_MUST_CHECK int control_name_acquire(const char *name, struct control_name **ret_name,
                                         struct error *err);
 
+/* The folder of both, open; not the caller's. */
+int control_name_folder_fd(const struct control_name *name);
+
 /* Removes socket and lock file and gives the name back. */
 void control_name_release(struct control_name *name);
 

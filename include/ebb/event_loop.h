@@ -27,6 +27,15 @@ typedef void (*event_work_fn)(void *ctx);
 EBB_MUST_CHECK int event_loop_create(const char *thread_name, struct event_loop **ret_loop,
                                      struct error *err);
 
+/*
+ * Set-up, for a loop that has no thread yet: holds it back, although it is needed, until it is let
+ * go; meanwhile calls run on the caller's thread, and work, timers and sources wait. Then its
+ * thread is started at once and does first(ctx) before anything else. -errno: it cannot be started,
+ * now.
+ */
+void event_loop_hold(struct event_loop *loop);
+EBB_MUST_CHECK int event_loop_let_go(struct event_loop *loop, event_work_fn first, void *ctx);
+
 /* Stops and joins the thread. Sources, timers and queued work must be gone. Not on a thread that
  * the loop made. */
 void event_loop_destroy(struct event_loop *loop);

@@ -190,6 +190,10 @@ EBB_MUST_CHECK int reclaim_set_poison(struct reclaim *reclaim, uint32_t poison_v
 void reclaim_inhibit(struct reclaim *reclaim);
 void reclaim_allow(struct reclaim *reclaim);
 
+/* Set-up, once: opens now what would be opened once it is needed, for a process that soon may open
+ * nothing. */
+void reclaim_open_files(struct reclaim *reclaim);
+
 /* Any thread. Looks at residency, which takes some system calls and 50 ms at most. */
 void reclaim_query(struct reclaim *reclaim, struct reclaim_stats *ret_stats);
 
@@ -205,6 +209,19 @@ uint64_t reclaim_resident_bytes(struct reclaim *reclaim);
 struct log;
 EBB_MUST_CHECK int reclaim_trace_open(struct reclaim *reclaim, const char *path, bool overwrite,
                                       struct log *log, struct error *err);
+
+/* The two halves of that, for set-up: the file, which is emptied; then its thread, made by the
+ * caller's. Without the first, the second does nothing. */
+EBB_MUST_CHECK int reclaim_trace_prepare(struct reclaim *reclaim, const char *path,
+                                         struct error *err);
+EBB_MUST_CHECK int reclaim_trace_start_prepared(struct reclaim *reclaim, struct log *log,
+                                                struct error *err);
+
+/* As reclaim_trace_open, into a file that the caller opened, for writing: a regular file, which is
+ * emptied, or a pipe; as JSON lines if so wished. fd stays the caller's. -EINVAL: not such a file.
+ */
+EBB_MUST_CHECK int reclaim_trace_open_fd(struct reclaim *reclaim, int fd, bool json,
+                                         struct log *log, struct error *err);
 
 /* How long a trace's file becomes unless reclaim_trace_set_limit says another, and the least that
  * it may say. */

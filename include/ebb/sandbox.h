@@ -10,8 +10,8 @@
  *
  * The lists come from the sources: a line ` * Syscalls: KIND[,KIND…]: name name …` in a comment of
  * the file that makes the calls, as C names them, after set-up (KIND as below, or `all`); see
- * src/sandbox/lists. Some have groups instead of a name: ioctl:kvm ioctl:vhost ioctl:tun
- * ioctl:terminal ioctl:userfaultfd ioctl:pagemap ioctl:block; see src/sandbox/compile.c.
+ * src/sandbox_lists. Some have groups instead of a name: ioctl:kvm ioctl:vhost ioctl:tun
+ * ioctl:terminal ioctl:userfaultfd ioctl:pagemap ioctl:block; see src/sandbox_compile.c.
  */
 #ifndef EBB_SANDBOX_H
 #define EBB_SANDBOX_H
@@ -26,6 +26,7 @@ enum sandbox_thread {
 	SANDBOX_RECLAIM, /* "reclaim": that loop, and the threads of traces and refills */
 	SANDBOX_VCPU,    /* "vcpu" */
 	SANDBOX_SHARE,   /* "share": a process of its own, that serves one folder */
+	SANDBOX_TEST,    /* "test": a vCPU's of a machine with --test-devices: vcpu and that */
 	SANDBOX_THREAD_COUNT
 };
 
@@ -33,8 +34,8 @@ struct sandbox_user {
 	uint32_t uid, gid;
 };
 
-/* name: of /etc/passwd, or a number, which is the group's too if nobody has it. -ENOENT: nobody;
- * -EINVAL: root, who is no other user. */
+/* name: of /etc/passwd, or its number there. -ENOENT: nobody's; -EINVAL: root, who is no other user
+ * than the one that may become another; -errno of the file. */
 EBB_MUST_CHECK int sandbox_find_user(const char *name, struct sandbox_user *ret_user,
                                      struct error *err);
 
@@ -43,15 +44,15 @@ enum sandbox_files {
 	SANDBOX_FILES_NONE,
 	SANDBOX_FILES_REMOVE, /* removed only: what is not a folder */
 	SANDBOX_FILES_READ,   /* read and listed */
-	SANDBOX_FILES_WRITE,  /* and changed, made, removed, moved within; no devices made */
+	SANDBOX_FILES_WRITE,  /* and changed, made, removed, moved; devices are not made */
 };
 
 struct sandbox_needs {
 	const struct sandbox_user *user; /* to become; NULL: as before. Only for root */
-	uint64_t capabilities;           /* kept, a bit each (1 << CAP_…); ebb itself: 0 */
+	uint64_t capabilities; /* kept where they are there: 1 << CAP_…; only without a user */
 	enum sandbox_files files;
-	const char *folder; /* for files; may be NULL with SANDBOX_FILES_NONE */
-	struct log *log;    /* what the host lacks is told there; may be NULL */
+	int folder_fd;   /* for files: any descriptor of the folder; -1 with SANDBOX_FILES_NONE */
+	struct log *log; /* what the host lacks is told there; may be NULL */
 };
 
 /*

@@ -41,6 +41,7 @@ struct kvm_vm;
 struct memslots;
 struct pci_host;
 struct reclaim;
+struct sandbox_user;
 struct vcpu;
 struct vm_life;
 struct virtio_mmio_layout;
@@ -48,6 +49,8 @@ struct virtio_mmio_layout;
 struct vm {
 	const struct vm_config *config; /* borrowed */
 	struct log *log;
+	const struct sandbox_user *user; /* whom the machine's processes are to become, or NULL */
+	bool sandboxed;                  /* threads made from now on enter the sandbox */
 	struct event_loop *main_loop;    /* the process's first thread */
 	struct event_loop *io_loop;      /* devices' data paths */
 	struct event_loop *reclaim_loop; /* memory return */

@@ -25,7 +25,8 @@ static void a_watch_comes_and_goes(void **state)
 	(void)state;
 	assert_int_equal(event_loop_create("pressure", &loop, NULL), 0);
 	for (int i = 0; i < 50; i++) {
-		int r = pressure_watch_create(loop, nothing, &calls, &watch);
+		int opened = i % 2 ? pressure_open() : -1;
+		int r = pressure_watch_create(loop, opened, nothing, &calls, &watch);
 
 		assert_true(r == 0 || r == -EOPNOTSUPP);
 		assert_true((r == 0) == (watch != NULL));

@@ -27,7 +27,7 @@ static int set_up(void **state)
 
 	fake_reclaim_trace_file_reset();
 	fake_reclaim_host_reset();
-	assert_int_equal(reclaim_trace_start(&file, NULL, &trace, NULL), 0);
+	assert_int_equal(reclaim_trace_start(&file, -1, NULL, &trace, NULL), 0);
 	*state = trace;
 	return 0;
 }
@@ -245,7 +245,7 @@ static void a_full_disk_is_told_of_once(void **state)
 	assert_int_equal(pipe(lines), 0);
 	assert_int_equal(log_create(lines[1], LOG_INFO, &log), 0);
 	steer(0, false);
-	assert_int_equal(reclaim_trace_start(&file, log, &trace, NULL), 0);
+	assert_int_equal(reclaim_trace_start(&file, -1, log, &trace, NULL), 0);
 	add(trace, 1);
 	wait_for_writes(3);
 	stats = stop(trace);
@@ -350,7 +350,7 @@ static void resident_memory_is_sampled(void **state)
 	stop(*state);
 	fake_reclaim_trace_file_reset();
 	fake_reclaim_host.resident_bytes = 5 * MIB;
-	assert_int_equal(reclaim_trace_start(&file, NULL, &trace, NULL), 0);
+	assert_int_equal(reclaim_trace_start(&file, -1, NULL, &trace, NULL), 0);
 	wait_for_writes(1);
 	add(trace, 1);
 	stop(trace);

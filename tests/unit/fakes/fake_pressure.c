@@ -18,9 +18,15 @@ void fake_pressure_rise(void)
 		event_loop_call(fake_pressure.loop, fake_pressure.fn, fake_pressure.ctx);
 }
 
-int pressure_watch_create(struct event_loop *loop, event_work_fn fn, void *ctx,
+int pressure_open(void)
+{
+	return -EOPNOTSUPP;
+}
+
+int pressure_watch_create(struct event_loop *loop, int fd, event_work_fn fn, void *ctx,
                           struct pressure_watch **ret_watch)
 {
+	(void)fd;
 	if (fake_pressure.is_not_told)
 		return -EOPNOTSUPP;
 	assert(!fake_pressure.fn);

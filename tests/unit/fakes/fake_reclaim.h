@@ -11,6 +11,8 @@ struct reclaim {
 	bool no_refill;             /* poison values are refused */
 	char trace_path[64];        /* of the last trace */
 	bool trace_overwrites;
+	int trace_fd; /* of the last one into a descriptor */
+	bool trace_is_json;
 };
 
 #endif

@@ -171,8 +171,14 @@ int reclaim_host_mincore(void *hva, size_t size_bytes, uint8_t *residency)
 	return mincore(hva, size_bytes, residency) ? -errno : 0;
 }
 
-int reclaim_host_resident_bytes(uint64_t *ret_bytes)
+int reclaim_host_status_open(void)
 {
+	return -ENOENT;
+}
+
+int reclaim_host_resident_bytes(int status_fd, uint64_t *ret_bytes)
+{
+	(void)status_fd;
 	*ret_bytes = fake_reclaim_host.resident_bytes;
 	return fake_reclaim_host.resident_bytes ? 0 : -ENOENT;
 }

@@ -7,6 +7,7 @@
 
 /* The real ones, under other names. */
 #define refill_host_open_device  real_open_device
+#define refill_host_new          real_new
 #define refill_host_open_syscall real_open_syscall
 #define refill_host_handshake    real_handshake
 #define refill_host_register     real_register
@@ -20,6 +21,7 @@
 #include "../../../src/reclaim_refill_host.c"
 #pragma GCC diagnostic pop
 #undef refill_host_open_device
+#undef refill_host_new
 #undef refill_host_open_syscall
 #undef refill_host_handshake
 #undef refill_host_register
@@ -55,6 +57,11 @@ int refill_host_open_device(void)
 	int r = verdict(FAKE_OPEN_DEVICE);
 
 	return r ? r : real_open_device();
+}
+
+int refill_host_new(int device_fd)
+{
+	return real_new(device_fd);
 }
 
 int refill_host_open_syscall(void)
