@@ -277,6 +277,20 @@ static int init_device(struct virtio_blk *blk, struct vm *vm, const struct devic
 	return 0;
 }
 
+static void say_what_it_is(const struct virtio_blk *blk, const struct device_config *config)
+{
+	struct log *log = blk->vdev.device.vm->log;
+	const int why = disk_why_no_ring(blk->disk);
+
+	log_info(log, "%s: %s, %llu bytes%s, %u queue(s)", config->id,
+	         device_config_string(config, "path"),
+	         (unsigned long long)disk_geometry(blk->disk)->size_bytes,
+	         blk->readonly ? ", read-only" : "", blk->queue_count);
+	if (why)
+		log_info(log, "%s: a system call a request, which others wait for: no io_uring: %s",
+		         config->id, strerrordesc_np(-why));
+}
+
 static int blk_create(struct vm *vm, const struct device_config *config, struct device **ret_device,
                       struct error *err)
 {
@@ -305,6 +319,7 @@ static int blk_create(struct vm *vm, const struct device_config *config, struct 
 		blk_destroy(&blk->vdev.device);
 		return ret;
 	}
+	say_what_it_is(blk, config);
 	*ret_device = &blk->vdev.device;
 	return 0;
 }
