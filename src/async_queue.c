@@ -2,7 +2,7 @@
 /*
  * Operations on files that stay in flight, by io_uring.
  *
- * Syscalls: io: io_uring_enter io_uring_register preadv pwritev2 fdatasync fallocate munmap close
+ * Syscalls: io: io_uring_enter io_uring_register preadv pwritev fdatasync fallocate
  *
  * DOC: one io_uring_enter hands in all that was submitted and takes out all that is over. The ring
  * is made for DEFER_TASKRUN (6.1), as async_io's: completions come within io_uring_enter and at no
@@ -89,15 +89,25 @@ static void finish(struct async_queue *queue, struct async_task *task, int64_t r
 
 /* --- A system call an operation --- */
 
-static int64_t call_host(const struct async_task *task)
+static int64_t write_here(struct async_queue *queue, const struct async_task *task)
+{
+	ssize_t written = pwritev(task->fd, task->segments, (int)task->segment_count,
+	                          (off_t)task->offset_bytes);
+
+	if (written < 0 || !task->durable)
+		return written;
+	queue->system_calls++;
+	return fdatasync(task->fd) ? -1 : written;
+}
+
+static int64_t call_host(struct async_queue *queue, const struct async_task *task)
 {
 	switch (task->kind) {
 	case ASYNC_TASK_READ:
 		return preadv(task->fd, task->segments, (int)task->segment_count,
 		              (off_t)task->offset_bytes);
 	case ASYNC_TASK_WRITE:
-		return pwritev2(task->fd, task->segments, (int)task->segment_count,
-		                (off_t)task->offset_bytes, task->durable ? RWF_DSYNC : 0);
+		return write_here(queue, task);
 	case ASYNC_TASK_SYNC:
 		return fdatasync(task->fd);
 	case ASYNC_TASK_ALLOCATE:
@@ -115,7 +125,7 @@ static void run_here(struct async_queue *queue)
 		int64_t result;
 
 		do {
-			result = call_host(task);
+			result = call_host(queue, task);
 			queue->system_calls++;
 		} while (result < 0 && errno == EINTR);
 		finish(queue, task, result < 0 ? -errno : result);

@@ -59,8 +59,8 @@ static int explain_open(int code, const struct disk_setup *setup, struct error *
 		                 "on a read-only file system (add readonly to the option)");
 	case -EBUSY:
 		return error_set(err, -EINVAL,
-		                 "in use by the host, mounted for example (unmount it, or add "
-		                 "readonly to the option)");
+		                 "in use, mounted or another VM's (unmount it or end that one, or "
+		                 "add readonly to the option)");
 	case -EINVAL:
 		if (setup->direct)
 			return error_set(err, -EINVAL,
@@ -223,16 +223,19 @@ static int find_direct(struct disk *disk, struct error *err)
 	if (disk->is_block_device)
 		memory_bytes = offset_bytes = disk->geometry.logical_block_bytes;
 #ifdef STATX_DIOALIGN
+	/* Zeroes are those of one that takes O_DIRECT and does without. */
 	if (!statx(disk->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) &&
-	    (status.stx_mask & STATX_DIOALIGN)) {
+	    (status.stx_mask & STATX_DIOALIGN) && status.stx_dio_mem_align &&
+	    status.stx_dio_offset_align) {
 		memory_bytes = status.stx_dio_mem_align;
 		offset_bytes = status.stx_dio_offset_align;
 	}
 #endif
 	if (!is_power_of_two(memory_bytes) || !is_power_of_two(offset_bytes) ||
-	    memory_bytes > DISK_BLOCK_BYTES_MAX || offset_bytes > DISK_BLOCK_BYTES_MAX)
+	    memory_bytes > PAGE_4K_BYTES || offset_bytes > DISK_BLOCK_BYTES_MAX)
 		return error_set(err, -EINVAL,
-		                 "its file system has no direct I/O for it (leave out direct)");
+		                 "direct I/O asks for blocks of %u bytes there (leave out direct)",
+		                 offset_bytes);
 	if (!is_aligned(disk->geometry.size_bytes, offset_bytes))
 		return error_set(
 			err, -EINVAL,

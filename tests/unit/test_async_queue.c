@@ -5,7 +5,7 @@
 /* wraps: io_uring_queue_init_params io_uring_register_eventfd io_uring_enable_rings */
 /* wraps: io_uring_submit_and_get_events io_uring_submit_and_wait */
 /* wraps: io_uring_submit_and_wait_timeout */
-/* wraps: preadv pwritev2 fdatasync fallocate __io_uring_get_cqe */
+/* wraps: preadv pwritev fdatasync fallocate __io_uring_get_cqe */
 /*
  * Operations in flight: by io_uring where this host has it, and by a call an operation where it has
  * not or a test says so; what is in flight when a ring fails.
@@ -74,8 +74,8 @@ int __wrap___io_uring_get_cqe(struct io_uring *ring, struct io_uring_cqe **cqe, 
                               unsigned int wanted, sigset_t *signals);
 ssize_t __real_preadv(int fd, const struct iovec *segments, int count, off_t offset);
 ssize_t __wrap_preadv(int fd, const struct iovec *segments, int count, off_t offset);
-ssize_t __real_pwritev2(int fd, const struct iovec *segments, int count, off_t offset, int flags);
-ssize_t __wrap_pwritev2(int fd, const struct iovec *segments, int count, off_t offset, int flags);
+ssize_t __real_pwritev(int fd, const struct iovec *segments, int count, off_t offset);
+ssize_t __wrap_pwritev(int fd, const struct iovec *segments, int count, off_t offset);
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __real_fallocate(int fd, int mode, off_t offset, off_t size);
@@ -153,10 +153,10 @@ ssize_t __wrap_preadv(int fd, const struct iovec *segments, int count, off_t off
 	return __real_preadv(fd, segments, count, offset);
 }
 
-ssize_t __wrap_pwritev2(int fd, const struct iovec *segments, int count, off_t offset, int flags)
+ssize_t __wrap_pwritev(int fd, const struct iovec *segments, int count, off_t offset)
 {
 	t.plain_calls++;
-	return __real_pwritev2(fd, segments, count, offset, flags);
+	return __real_pwritev(fd, segments, count, offset);
 }
 
 int __wrap_fdatasync(int fd)

@@ -2,13 +2,14 @@
 /* fakes: failures */
 /* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
 /* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
-/* wraps: io_uring_queue_init_params preadv pwritev2 fdatasync fallocate */
+/* wraps: io_uring_queue_init_params preadv pwritev fdatasync fallocate stat fstat ioctl */
 /*
  * A disk on files of this host: by io_uring where it has it, and by plain system calls, which the
  * test can make short or fail.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -42,6 +43,8 @@ static struct {
 	struct disk *disk;
 	bool plain; /* no io_uring */
 	bool direct, readonly;
+	bool block_device; /* the file passes for one, with blocks of 4096 */
+	int ioctl_code;    /* errno of its ioctls; 0: they work */
 	struct disk_request requests[REQUESTS];
 	struct iovec segments[REQUESTS][3];
 	struct disk_request *done[REQUESTS]; /* by order */
@@ -51,8 +54,9 @@ static struct {
 	size_t most_bytes; /* of one; 0: any */
 	int fail_code;     /* the next one's errno; 0: none */
 	unsigned int fail_count;
-	unsigned int reads, writes, durable_writes, syncs, allocates;
-	int allocate_modes[8];
+	unsigned int reads, writes, syncs, allocates;
+	int allocate_mode; /* the last one's */
+	off_t allocate_offset, allocate_size;
 	int sync_code;    /* every fdatasync's errno; 0: none */
 	int refused_mode; /* of fallocate: any with one of these flags has EOPNOTSUPP */
 } t;
@@ -63,12 +67,52 @@ int __wrap_io_uring_queue_init_params(unsigned int entries, struct io_uring *rin
                                       struct io_uring_params *params);
 ssize_t __real_preadv(int fd, const struct iovec *segments, int count, off_t offset);
 ssize_t __wrap_preadv(int fd, const struct iovec *segments, int count, off_t offset);
-ssize_t __real_pwritev2(int fd, const struct iovec *segments, int count, off_t offset, int flags);
-ssize_t __wrap_pwritev2(int fd, const struct iovec *segments, int count, off_t offset, int flags);
+ssize_t __real_pwritev(int fd, const struct iovec *segments, int count, off_t offset);
+ssize_t __wrap_pwritev(int fd, const struct iovec *segments, int count, off_t offset);
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __real_fallocate(int fd, int mode, off_t offset, off_t size);
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t size);
+
+int __real_stat(const char *path, struct stat *status);
+int __wrap_stat(const char *path, struct stat *status);
+int __real_fstat(int fd, struct stat *status);
+int __wrap_fstat(int fd, struct stat *status);
+int __wrap_ioctl(int fd, unsigned long request, void *answer);
+
+static int disguise(int result, struct stat *status)
+{
+	if (t.block_device)
+		status->st_mode = S_IFBLK | 0600;
+	return result;
+}
+
+int __wrap_stat(const char *path, struct stat *status)
+{
+	return disguise(__real_stat(path, status), status);
+}
+
+int __wrap_fstat(int fd, struct stat *status)
+{
+	return disguise(__real_fstat(fd, status), status);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, void *answer)
+{
+	(void)fd;
+	errno = t.ioctl_code;
+	if (t.ioctl_code)
+		return -1;
+	if (request == BLKGETSIZE64)
+		*(uint64_t *)answer = IMAGE_BYTES;
+	else if (request == BLKSSZGET)
+		*(int *)answer = 4096;
+	else if (request == BLKPBSZGET)
+		*(unsigned int *)answer = 8192;
+	else
+		fail_msg("an ioctl that is not one of a disk's");
+	return 0;
+}
 
 int __wrap_io_uring_queue_init_params(unsigned int entries, struct io_uring *ring,
                                       struct io_uring_params *params)
@@ -112,17 +156,16 @@ ssize_t __wrap_preadv(int fd, const struct iovec *segments, int count, off_t off
 	return __real_preadv(fd, less, cut(segments, count, less), offset);
 }
 
-ssize_t __wrap_pwritev2(int fd, const struct iovec *segments, int count, off_t offset, int flags)
+ssize_t __wrap_pwritev(int fd, const struct iovec *segments, int count, off_t offset)
 {
 	struct iovec less[3];
 
 	t.writes++;
-	t.durable_writes += (flags & RWF_DSYNC) != 0;
 	if (fails())
 		return -1;
 	if (!t.most_bytes)
-		return __real_pwritev2(fd, segments, count, offset, flags);
-	return __real_pwritev2(fd, less, cut(segments, count, less), offset, flags);
+		return __real_pwritev(fd, segments, count, offset);
+	return __real_pwritev(fd, less, cut(segments, count, less), offset);
 }
 
 int __wrap_fdatasync(int fd)
@@ -134,7 +177,10 @@ int __wrap_fdatasync(int fd)
 
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t size)
 {
-	t.allocate_modes[t.allocates++ % 8] = mode;
+	t.allocates++;
+	t.allocate_mode = mode;
+	t.allocate_offset = offset;
+	t.allocate_size = size;
 	if (mode & t.refused_mode) {
 		errno = EOPNOTSUPP;
 		return -1;
@@ -326,7 +372,7 @@ static void what_is_written_is_read(void **state)
 	finish();
 	assert_memory_equal(got, written, sizeof(file));
 	assert_in_range(t.settled_count, 1, t.expected);
-	if (t.plain)
+	if (disk_why_no_ring(t.disk))
 		assert_int_equal(disk_system_calls(t.disk), t.expected);
 	else
 		assert_in_range(disk_system_calls(t.disk), 1, t.expected / 2);
@@ -538,14 +584,14 @@ static void durable_is_synced_before_it_is_told(void **state)
 	(void)state;
 	open_it();
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
-		t.syncs = t.durable_writes = 0;
+		t.syncs = 0;
 		make(0, ops[i], bytes, 4096, 512)->durable = true;
 		submit(&t.requests[0]);
 		finish();
 		assert_int_equal(t.requests[0].result, 0);
-		assert_int_equal(t.syncs + t.durable_writes, 1);
+		assert_int_equal(t.syncs, 1);
 	}
-	t.syncs = t.durable_writes = 0;
+	t.syncs = 0;
 	for (unsigned int i = 0; i < 20; i++) {
 		make(i, DISK_WRITE, bytes[i], 512 * i, 512)->durable = true;
 		submit(&t.requests[i]);
@@ -742,6 +788,54 @@ static void direct_memory_that_goes_away(void **state)
 	munmap(memory, 8192);
 }
 
+/* --- a block device --- */
+
+static void a_block_device_has_whole_blocks(void **state)
+{
+	static uint8_t bytes[16384], got[16384];
+
+	(void)state;
+	t.block_device = true;
+	open_it();
+	assert_int_equal(disk_geometry(t.disk)->size_bytes, IMAGE_BYTES);
+	assert_int_equal(disk_geometry(t.disk)->logical_block_bytes, 4096);
+	assert_int_equal(disk_geometry(t.disk)->physical_block_bytes, 8192);
+	assert_true(disk_geometry(t.disk)->can_discard);
+	assert_int_equal(t.allocates, 0); /* nothing is tried on it */
+	/* A discard may be less than was asked for. */
+	assert_int_equal(run(DISK_DISCARD, NULL, 512, 4096), 0);
+	assert_int_equal(t.allocates, 0);
+	assert_int_equal(run(DISK_DISCARD, NULL, 512, 8192), 0);
+	assert_int_equal(t.allocates, 1);
+	assert_int_equal(t.allocate_offset, 4096);
+	assert_int_equal(t.allocate_size, 4096);
+	/* Zeroes may not: parts of blocks are written. */
+	fill(bytes, sizeof(bytes), 1);
+	assert_int_equal(run(DISK_WRITE, bytes, 0, sizeof(bytes)), 0);
+	assert_int_equal(run(DISK_WRITE_ZEROES, NULL, 512, 8192), 0);
+	assert_int_equal(t.allocates, 1);
+	assert_int_equal(t.writes, 2);
+	assert_int_equal(run(DISK_WRITE_ZEROES, NULL, 12288, 4096), 0);
+	assert_int_equal(t.allocates, 2);
+	assert_int_equal(t.allocate_mode, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+	memset(bytes + 512, 0, 8192);
+	memset(bytes + 12288, 0, 4096);
+	assert_int_equal(run(DISK_READ, got, 0, sizeof(got)), 0);
+	assert_memory_equal(got, bytes, sizeof(got));
+}
+
+static void a_block_device_that_does_not_answer(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct disk *disk;
+
+	(void)state;
+	t.block_device = true;
+	t.ioctl_code = EIO;
+	assert_int_equal(open_disk(&disk, &err), -EIO);
+	assert_non_null(strstr(err.message, "its size"));
+}
+
 /* --- opening --- */
 
 static void what_is_no_disk_is_refused(void **state)
@@ -899,6 +993,8 @@ int main(void)
 		BOTH(direct_takes_anything),
 		BOTH(direct_parts_do_not_lose_each_other),
 		BOTH(direct_memory_that_goes_away),
+		PLAIN(a_block_device_has_whole_blocks),
+		PLAIN(a_block_device_that_does_not_answer),
 		BOTH(what_is_no_disk_is_refused),
 		BOTH(formats_are_refused),
 		BOTH(one_writer_or_many_readers),
