@@ -16,7 +16,8 @@ static void make_requests(struct blk *blk)
 		return;
 	blk->requests = memory_alloc(BLK_REQUESTS * sizeof(*blk->requests), 64);
 	for (i = 0; i < BLK_REQUESTS; i++)
-		blk->requests[i].data = memory_alloc(BLK_DATA_BYTES, PAGE_SIZE);
+		blk->requests[i].data =
+			(uint8_t *)(uintptr_t)memory_reserve(BLK_DATA_BYTES, PAGE_SIZE);
 }
 
 bool blk_needs_reset(struct blk *blk)
