@@ -207,7 +207,7 @@ $(eval $(call flavour,$(UNIT_DIR),$(CC),$(UNIT_FLAGS)))
 $(foreach test,$(TESTS),$(eval $(call unit_test,$(UNIT_DIR),$(test),$(UNIT_FLAGS))))
 endif
 
-.PHONY: release-table disk-table unit unit-build tsan replay fuzz-build fuzz guest figures host kernel-riscv lint check run
+.PHONY: release-table disk-table unit unit-build tsan replay fuzz-build fuzz guest figures sandbox host kernel-riscv lint check run
 unit-build: $(addprefix $(UNIT_DIR)/,$(TESTS))
 unit: unit-build
 	@ARCH=$(ARCH) RUNNER="$(UNIT_RUNNER)" tests/unit/run $(UNIT_DIR) $(TESTS)
@@ -228,6 +228,9 @@ guest: all firmware
 
 figures: all static firmware
 	@BUILD=$(BUILD) ARCH=$(ARCH) tests/guest/figures
+
+sandbox: all probe firmware
+	@BUILD=$(BUILD) ARCH=$(ARCH) tests/guest/sandbox
 
 $(BUILD_DIR)/release_table $(BUILD_DIR)/disk_table: $(BUILD_DIR)/%: $(BUILD_DIR)/obj/tests/bench/%.o $(BUILD_DIR)/libebb.a
 	@$(if $(Q),echo "  LD    $@")
@@ -305,6 +308,7 @@ help:
 	'make guest         firmware tests on /dev/kvm' \
 	'make release-table what the memory-return engine really frees, on each backing' \
 	'make disk-table    system calls and time of a disk with 32 requests in flight, beside plain reads and writes' \
+	'make sandbox       what each thread of a running guest has left, and is refused (make probe: the build that tries)' \
 	'make figures       what a start costs: system calls, memory, sizes' \
 	'make host          Debian guests under a real KVM: native, or nested in an emulator' \
 	'make kernel-riscv  a riscv64 guest kernel with virtio-mem, out of Debian linux-source (a quarter of an hour, once)' \

@@ -103,8 +103,10 @@ int control_socket_path(const char *name, char path[CONTROL_PATH_MAX], struct er
 /* Opens the folder, created where it is missing. Returns the descriptor or -errno. */
 static int open_folder(const char *folder)
 {
-	int fd;
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
+	if (fd >= 0 || errno != ENOENT)
+		return fd < 0 ? -errno : fd;
 	if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
 		/* A machine just started may lack even /run. */
 		if (errno != ENOENT || strcmp(folder, ROOT_FOLDER) != 0)

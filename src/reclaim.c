@@ -676,7 +676,7 @@ void reclaim_open_files(struct reclaim *reclaim)
 {
 	pthread_mutex_lock(&reclaim->lock);
 	residency_open(&reclaim->pieces.residency);
-	reclaim_call_open(&reclaim->pieces.call);
+	reclaim_call_open_none(&reclaim->pieces.call);
 	reclaim->status_fd = reclaim_host_status_open();
 	reclaim->refill_opened = refill_open();
 	reclaim->refill_is_opened = true;

@@ -26,27 +26,11 @@ void reclaim_call_fini(struct reclaim_call *call)
 {
 	if (call->pidfd >= 0)
 		close(call->pidfd);
-	if (call->is_opened && call->opened_pidfd >= 0)
-		close(call->opened_pidfd);
 }
 
-void reclaim_call_open(struct reclaim_call *call)
+void reclaim_call_open_none(struct reclaim_call *call)
 {
-	const bool needed = reclaim_host_process_madvise(call->pidfd, call->elements, 0,
-	                                                 RECLAIM_HOST_DONTNEED) == -EBADF;
-
-	call->opened_pidfd = needed ? reclaim_host_pidfd_open() : -EBADF;
-	call->is_opened = true;
-}
-
-static int take_pidfd(struct reclaim_call *call)
-{
-	int fd = call->opened_pidfd;
-
-	if (!call->is_opened)
-		return reclaim_host_pidfd_open();
-	call->opened_pidfd = -EBADF;
-	return fd;
+	call->no_pidfd = true;
 }
 
 static int release_one(struct reclaim_call *call, enum reclaim_host_advice advice)
@@ -72,7 +56,7 @@ static ssize_t try_vector(struct reclaim_call *call, enum reclaim_host_advice ad
 	call->syscalls++;
 	if (done > 0 || call->vector != VECTOR_UNPROBED || call->pidfd >= 0)
 		return done;
-	fd = take_pidfd(call);
+	fd = call->no_pidfd ? -EPERM : reclaim_host_pidfd_open();
 	if (fd < 0)
 		return done;
 	call->pidfd = fd;

@@ -14,9 +14,8 @@
 
 struct reclaim_call {
 	enum { VECTOR_UNPROBED, VECTOR_WORKS, VECTOR_NONE } vector;
-	int pidfd;        /* RECLAIM_HOST_SELF, or a descriptor of ours */
-	bool is_opened;   /* see reclaim_call_open */
-	int opened_pidfd; /* then: a descriptor until it is used, or -errno */
+	int pidfd;     /* RECLAIM_HOST_SELF, or a descriptor of ours */
+	bool no_pidfd; /* see reclaim_call_open_none */
 	unsigned int syscalls;
 	struct iovec elements[CALL_ELEMENTS_MAX];
 };
@@ -24,8 +23,9 @@ struct reclaim_call {
 void reclaim_call_init(struct reclaim_call *call); /* zeroed before */
 void reclaim_call_fini(struct reclaim_call *call);
 
-/* Opens now the descriptor that it may turn out to need. Once. */
-void reclaim_call_open(struct reclaim_call *call);
+/* The host will not let us open a descriptor of our own. It would be needed on Linux 6.13 alone:
+ * before, the vector releases nothing, and behind it RECLAIM_HOST_SELF is known. */
+void reclaim_call_open_none(struct reclaim_call *call);
 
 /*
  * Releases elements[0..count), each in one mapping, or some of them from the first on. Returns how
