@@ -17,6 +17,7 @@
  * Syscalls: share: recvfrom sendto munmap brk exit_group
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,9 +28,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ebb/sandbox.h"
 #include "share_private.h"
 
 #define FAILED_STATUS 125
+#define CAP(name)     (UINT64_C(1) << CAP_##name)
 
 struct process {
 	int fd;
@@ -87,6 +90,24 @@ static bool can_set_owner(bool readonly)
 	       prctl(PR_SET_SECUREBITS, (unsigned long)bits | SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0;
 }
 
+/* From here on this process has its folder, its socket and nothing else. */
+static int confine(const struct share_server *server, struct error *err)
+{
+	const struct sandbox_needs needs = {
+		.capabilities = server->readonly ? CAP(DAC_READ_SEARCH)
+		                                 : CAP(DAC_READ_SEARCH) | CAP(DAC_OVERRIDE) |
+		                                           CAP(CHOWN) | CAP(FOWNER) | CAP(FSETID) |
+		                                           CAP(SETUID) | CAP(SETGID),
+		.files = server->readonly ? SANDBOX_FILES_READ : SANDBOX_FILES_WRITE,
+		.folder_fd = server->root_fd,
+	};
+	int ret = sandbox_give_up(&needs, err);
+
+	if (!ret)
+		ret = sandbox_enter(SANDBOX_SHARE, err);
+	return ret < 0 ? ret : 0;
+}
+
 static int set_up(struct process *process, struct error *err)
 {
 	struct share_setup_message setup;
@@ -105,7 +126,7 @@ static int set_up(struct process *process, struct error *err)
 		.fids_max = raise_descriptors(),
 	};
 	ret = share_server_create(&options, &process->server, err);
-	return ret;
+	return ret ? ret : confine(process->server, err);
 }
 
 static int send_packet(int fd, const void *bytes, size_t size_bytes)
