@@ -34,6 +34,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "async_ring.h"
+
 #define USER_DATA_CANCEL UINT64_MAX
 #define RESULT_PENDING   INT64_MIN
 
@@ -45,12 +47,37 @@ struct async_io {
 	bool nowait;  /* descriptors seen so far know RWF_NOWAIT */
 };
 
+static void close_ring(struct async_io *io)
+{
+	if (io->batched)
+		io_uring_queue_exit(&io->ring);
+	io->batched = false;
+}
+
+int async_ring_restrict(struct io_uring *ring, const uint8_t *operations, unsigned int count)
+{
+	struct io_uring_restriction all[8] = {
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
+		  .register_op = IORING_REGISTER_SYNC_CANCEL },
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
+		  .register_op = IORING_REGISTER_IOWQ_MAX_WORKERS },
+	};
+
+	assert(count <= ARRAY_SIZE(all) - 2);
+	for (unsigned int i = 0; i < count; i++)
+		all[2 + i] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP,
+			                                    .sqe_op = operations[i] };
+	return io_uring_register_restrictions(ring, all, 2 + count);
+}
+
 int async_io_create(unsigned int depth, struct async_io **ret_io, int *ret_why)
 {
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL |
 		         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
 	};
+	static const uint8_t operations[] = { IORING_OP_READV, IORING_OP_WRITEV,
+		                              IORING_OP_ASYNC_CANCEL };
 	struct async_io *io;
 	int r;
 
@@ -62,17 +89,14 @@ int async_io_create(unsigned int depth, struct async_io **ret_io, int *ret_why)
 	io->nowait = true;
 	r = io_uring_queue_init_params(depth + 1, &io->ring, &params);
 	io->batched = r == 0;
+	if (io->batched)
+		r = async_ring_restrict(&io->ring, operations, ARRAY_SIZE(operations));
+	if (r < 0)
+		close_ring(io);
 	if (ret_why)
 		*ret_why = r;
 	*ret_io = io;
 	return 0;
-}
-
-static void close_ring(struct async_io *io)
-{
-	if (io->batched)
-		io_uring_queue_exit(&io->ring);
-	io->batched = false;
 }
 
 void async_io_destroy(struct async_io *io)

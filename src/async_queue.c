@@ -49,6 +49,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "async_ring.h"
+
 #define WORKERS_MAX 8
 #define ROUNDS_MAX  4
 #define WAIT_FROM   8 /* in flight */
@@ -401,12 +403,16 @@ static void open_ring(struct async_queue *queue)
 		         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
 		         IORING_SETUP_TASKRUN_FLAG,
 	};
+	static const uint8_t operations[] = { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
+		                              IORING_OP_FALLOCATE };
 	int r;
 
 	queue->why_no_ring = io_uring_queue_init_params(queue->depth, &queue->ring, &params);
 	if (queue->why_no_ring)
 		return;
 	r = io_uring_register_eventfd(&queue->ring, queue->event_fd);
+	if (!r)
+		r = async_ring_restrict(&queue->ring, operations, ARRAY_SIZE(operations));
 	if (r < 0)
 		close_ring(queue, r);
 }

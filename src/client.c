@@ -3,6 +3,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -220,6 +221,49 @@ static json_t *make_request(const char *word, struct error *err)
 	return request;
 }
 
+/* One message with a descriptor. */
+static int send_fd(int socket_fd, const char *text, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec segment = { (void *)(uintptr_t)text, strlen(text) };
+	struct msghdr message = { .msg_iov = &segment,
+		                  .msg_iovlen = 1,
+		                  .msg_control = &control,
+		                  .msg_controllen = sizeof(control) };
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+	return sendmsg(socket_fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* A new file of the user's, for the request that follows: its fdname is "file". */
+static int pass_file(struct client_connection *connection, const char *path, struct error *err)
+{
+	static const char request[] =
+		"{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"file\"}}\n";
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOCTTY | O_CLOEXEC, 0644), ret;
+	json_t *reply, *result;
+
+	if (fd < 0)
+		return error_set_errno(err, -errno, "%s: cannot be made", path);
+	ret = send_fd(connection->fd, request, fd);
+	close(fd);
+	if (ret)
+		return error_set_errno(err, ret, "the control socket");
+	ret = client_wait_reply(connection, CLIENT_REPLY_TIMEOUT_MS, &reply, err);
+	if (!ret)
+		ret = client_take_result(reply, &result, err);
+	if (!ret)
+		json_decref(result);
+	return ret;
+}
+
 static int run_one_request(const struct client_arguments *arguments, struct error *err)
 {
 	struct client_connection connection;
@@ -233,7 +277,11 @@ static int run_one_request(const struct client_arguments *arguments, struct erro
 		json_decref(request);
 		return client_status(ret);
 	}
-	ret = client_request(&connection, request, &reply, err);
+	ret = arguments->value ? pass_file(&connection, arguments->value, err) : 0;
+	if (ret)
+		json_decref(request);
+	else
+		ret = client_request(&connection, request, &reply, err);
 	client_disconnect(&connection);
 	if (ret) {
 		error_prefix(err, "%s", arguments->name);
@@ -265,13 +313,14 @@ static int run_qmp(const struct cmdline_command *command, int argc, char **argv,
 
 const struct cmdline_command client_qmp_command = {
 	.name = "qmp",
-	.arguments = "NAME [JSON]",
+	.arguments = "NAME [JSON [FILE]]",
 	.help = "the raw control protocol: one command, or a session on stdin",
 	.details = "JSON is a request such as '{\"execute\": \"query-status\"}', or just a "
 		   "command's name; the\nanswer is printed, and an error reply is status 1. With "
-		   "none, stdin and stdout are the\nconnection, from the greeting on.\n",
+		   "none, stdin and stdout are the\nconnection, from the greeting on. FILE is "
+		   "made, and passed on before JSON (getfd) as\nthe descriptor named file.\n",
 	.positional_min = 1,
-	.positional_max = 2,
+	.positional_max = 3,
 	.positional = client_take_word,
 	.run = run_qmp,
 };

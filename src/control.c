@@ -22,7 +22,7 @@
  * A client that is lost in the middle of a handler (its own, or an event's) is only marked; its
  * memory goes from work that the loop does later. So no handler ever holds a client that is gone.
  *
- * Syscalls: main: accept4 geteuid getsockopt recv send
+ * Syscalls: main: accept4 geteuid getsockopt recvmsg send
  */
 #include <errno.h>
 #include <jansson.h>
@@ -40,6 +40,7 @@
 
 #define OUTPUT_PAUSE_BYTES (64 * KIB)
 #define READ_MAX_BYTES     (16 * KIB)
+#define PASSED_FDS_MAX     4 /* with one read */
 #define LISTEN_BACKLOG     16
 #define ACCEPT_PAUSE_NS    NS_PER_S
 
@@ -214,12 +215,41 @@ static void flush_output(struct control_client *client)
 	}
 }
 
+/* Descriptors that came along: the last one stays. */
+static void take_fds(struct control_client *client, struct msghdr *message)
+{
+	for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head;
+	     head = CMSG_NXTHDR(message, head)) {
+		if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= head->cmsg_len;
+		     at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, (const uint8_t *)head + at, sizeof(fd));
+			control_fds_pass(&client->session.fds, fd);
+		}
+	}
+}
+
 static void read_input(struct control_client *client)
 {
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(PASSED_FDS_MAX * sizeof(int))];
+	} control;
 	size_t room_bytes;
 	char *room = control_framer_space(&client->session.framer, &room_bytes);
-	ssize_t ret = recv(client->fd, room, min_u64(room_bytes, READ_MAX_BYTES), MSG_DONTWAIT);
+	struct iovec segment = { room, min_u64(room_bytes, READ_MAX_BYTES) };
+	struct msghdr message = { .msg_iov = &segment,
+		                  .msg_iovlen = 1,
+		                  .msg_control = &control,
+		                  .msg_controllen = sizeof(control) };
+	/* Those that there is no room for are closed by the kernel. */
+	ssize_t ret = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
+	if (ret >= 0)
+		take_fds(client, &message);
 	if (ret > 0) {
 		control_framer_added(&client->session.framer, (size_t)ret);
 		client->heard_ns = monotonic_ns();

@@ -383,13 +383,41 @@ static json_t *free_page_hint(struct control_session *session, const json_t *arg
 
 /* --- the trace --- */
 
+/* Into what the client opened. */
+static json_t *start_passed_trace(struct control_session *session, const json_t *arguments,
+                                  struct control_failure *failure)
+{
+	const char *name = json_string_value(json_object_get(arguments, "fdname"));
+	struct vm *vm = session->shared->vm;
+	int fd = control_fds_find(&session->fds, name);
+
+	if (fd < 0) {
+		error_set(&failure->error, -EINVAL,
+		          "x-ebb-trace: this session has no descriptor of that name (getfd)");
+		return NULL;
+	}
+	if (reclaim_trace_open_fd(vm->reclaim, fd, json_is_true(json_object_get(arguments, "json")),
+	                          vm->log, &failure->error))
+		return NULL;
+	return json_object();
+}
+
 /* The file is made by this process, in its folder and with its rights; one that is there is left
  * alone. */
 static json_t *start_trace(struct vm *vm, const char *path, struct control_failure *failure)
 {
+	if (path && vm->sandboxed) {
+		error_set(&failure->error, -EPERM,
+		          "x-ebb-trace: ebb opens no file once it runs (pass a descriptor with "
+		          "getfd and give its fdname, as ebb qmp NAME JSON FILE does; or run "
+		          "the guest with --no-sandbox)");
+		return NULL;
+	}
 	if (!path || path[0] != '/') {
-		error_set(&failure->error, -EINVAL,
-		          "x-ebb-trace: start needs the path of a new file, from the root on");
+		error_set(
+			&failure->error, -EINVAL,
+			"x-ebb-trace: start needs the fdname of a descriptor that came with "
+			"getfd, or, without the sandbox, the path of a new file from the root on");
 		return NULL;
 	}
 	if (reclaim_trace_open(vm->reclaim, path, false, vm->log, &failure->error))
@@ -404,11 +432,15 @@ static json_t *trace(struct control_session *session, const json_t *arguments,
 	const char *path = json_string_value(json_object_get(arguments, "path"));
 	struct vm *vm = session->shared->vm;
 
-	if (strcmp(action, "start") == 0)
+	bool is_passed = json_object_get(arguments, "fdname");
+
+	if (strcmp(action, "start") == 0 && is_passed && !path)
+		return start_passed_trace(session, arguments, failure);
+	if (strcmp(action, "start") == 0 && !is_passed)
 		return start_trace(vm, path, failure);
-	if (strcmp(action, "stop") != 0 || path) {
+	if (strcmp(action, "stop") != 0 || path || is_passed) {
 		error_set(&failure->error, -EINVAL,
-		          "x-ebb-trace: action '%s': give start with a path, or stop", action);
+		          "x-ebb-trace: action '%s': give start with an fdname, or stop", action);
 		return NULL;
 	}
 	if (reclaim_trace_close(vm->reclaim, &failure->error))
@@ -441,7 +473,9 @@ const struct control_command control_commands[] = {
 	{ "x-ebb-set-inflate", "page-by-page?b hold?i", control_set_inflate },
 	{ "x-ebb-query-stat", "", control_query_stat },
 	{ "x-ebb-free-page-hint", "action:s", free_page_hint },
-	{ "x-ebb-trace", "action:s path?s", trace },
+	{ "x-ebb-trace", "action:s path?s fdname?s json?b", trace },
+	{ "getfd", "fdname:s", control_getfd },
+	{ "closefd", "fdname:s", control_closefd },
 };
 
 const size_t control_command_count = ARRAY_SIZE(control_commands);

@@ -61,9 +61,32 @@ struct control_shared { /* by all sessions of a VM */
 	int *vcpu_stats_fds; /* one a vCPU, or the -errno of its opening; NULL: not opened */
 };
 
+/* --- control_fds.c: descriptors that a client passed --- */
+
+#define CONTROL_FDS_MAX     4
+#define CONTROL_FD_NAME_MAX 32
+
+struct control_fds {
+	int passed; /* came last, and has no name yet; -1: none */
+	struct control_named_fd {
+		char name[CONTROL_FD_NAME_MAX];
+		int fd; /* -1: free */
+	} named[CONTROL_FDS_MAX];
+};
+
+void control_fds_init(struct control_fds *fds);
+void control_fds_fini(struct control_fds *fds);
+
+/* Takes fd, in place of an earlier one. */
+void control_fds_pass(struct control_fds *fds, int fd);
+
+/* The session's own, or -ENOENT. */
+int control_fds_find(struct control_fds *fds, const char *name);
+
 struct control_session {
 	struct control_shared *shared;
 	struct control_framer framer;
+	struct control_fds fds;
 	bool negotiated; /* qmp_capabilities was given */
 	bool closing;    /* the stream is lost: send what there is and hang up */
 	bool waiting;    /* an answer comes later, and until then no further request is handled */
@@ -127,6 +150,11 @@ extern const size_t control_command_count;
 
 #define CONTROL_CPU_PATH_PREFIX   "/machine/cpu["
 #define CONTROL_PERIPHERAL_PREFIX "/machine/peripheral/"
+
+struct json_t *control_getfd(struct control_session *session, const struct json_t *arguments,
+                             struct control_failure *failure);
+struct json_t *control_closefd(struct control_session *session, const struct json_t *arguments,
+                               struct control_failure *failure);
 
 struct json_t *control_query_stats(struct control_session *session, const struct json_t *arguments,
                                    struct control_failure *failure);

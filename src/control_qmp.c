@@ -29,12 +29,14 @@
 int control_session_init(struct control_session *session, struct control_shared *shared)
 {
 	*session = (struct control_session){ .shared = shared };
+	control_fds_init(&session->fds);
 	return control_framer_init(&session->framer);
 }
 
 void control_session_fini(struct control_session *session)
 {
 	json_decref(session->waiting_id);
+	control_fds_fini(&session->fds);
 	control_framer_fini(&session->framer);
 }
 

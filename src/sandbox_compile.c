@@ -180,6 +180,12 @@ struct filter {
 
 /* --- one call --- */
 
+/* What rules take: the build host's number, whatever the architecture that they are for. */
+static int number_of(const char *call)
+{
+	return seccomp_syscall_resolve_name(call);
+}
+
 static int allow_with(struct filter *filter, int number, unsigned int argument, uint64_t mask,
                       uint64_t value)
 {
@@ -192,12 +198,12 @@ static int allow_with(struct filter *filter, int number, unsigned int argument, 
 /* 1: the architecture has it; 0: not; -errno. */
 static int allow_call(struct filter *filter, const char *call)
 {
-	int number = seccomp_syscall_resolve_name_arch(filter->arch, call), ret;
+	int number = number_of(call), ret;
 	bool is_limited = false;
 
 	if (number == __NR_SCMP_ERROR)
 		return -ENOENT;
-	if (number < 0)
+	if (seccomp_syscall_resolve_name_arch(filter->arch, call) < 0)
 		return 0;
 	if (is_among(call, never, ARRAY_SIZE(never)) ||
 	    (!filter->is_share && is_among(call, never_but_share, ARRAY_SIZE(never_but_share))))
@@ -221,7 +227,7 @@ static int allow_call(struct filter *filter, const char *call)
 
 static int allow_group(struct filter *filter, const char *name)
 {
-	int number = seccomp_syscall_resolve_name_arch(filter->arch, "ioctl"), ret = -ENOENT;
+	int number = number_of("ioctl"), ret = -ENOENT;
 
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		if (strcmp(name, groups[i].name))
@@ -239,9 +245,8 @@ static int allow(struct filter *filter, const char *name)
 	int found = 0, ret;
 
 	if (strcmp(name, "mprotect:exec") == 0)
-		return seccomp_rule_add_array(
-			filter->ctx, SCMP_ACT_ALLOW,
-			seccomp_syscall_resolve_name_arch(filter->arch, "mprotect"), 0, NULL);
+		return seccomp_rule_add_array(filter->ctx, SCMP_ACT_ALLOW, number_of("mprotect"), 0,
+		                              NULL);
 	if (strchr(name, ':'))
 		return allow_group(filter, name);
 	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++) {
@@ -280,11 +285,11 @@ static int open_filter(struct filter *filter, uint32_t arch, bool is_share)
 	if (!ret)
 		ret = seccomp_attr_set(filter->ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	/* Its flags lie in memory, where no filter looks. C libraries fall back to clone. */
-	number = seccomp_syscall_resolve_name_arch(arch, "clone3");
+	number = number_of("clone3");
 	if (!ret)
 		ret = seccomp_rule_add_array(filter->ctx, SCMP_ACT_ERRNO(ENOSYS), number, 0, NULL);
 	/* The kernel remembers what is always allowed; KVM_RUN is looked at each time. */
-	number = seccomp_syscall_resolve_name_arch(arch, "ioctl");
+	number = number_of("ioctl");
 	if (!ret)
 		ret = seccomp_syscall_priority(filter->ctx, number, 255);
 	return ret;

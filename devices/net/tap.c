@@ -478,6 +478,8 @@ int tap_open(struct vm *vm, const struct device_config *config, struct net_backe
 		tap_destroy(&tap->backend);
 		return r;
 	}
+	if (vm->config->sandbox)
+		tap_frames_prepare(tap->frames);
 	*ret_backend = &tap->backend;
 	return 0;
 }

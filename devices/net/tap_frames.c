@@ -85,6 +85,11 @@ static struct mover *ready_mover(struct tap_frames *tap_frames)
 	return mover;
 }
 
+void tap_frames_prepare(struct tap_frames *tap_frames)
+{
+	(void)ready_mover(tap_frames); /* or a system call a frame, or no memory then either */
+}
+
 /* The interface, or this queue of it, is gone; frames that are just refused have other errors. */
 static bool is_gone(int64_t result)
 {

@@ -13,6 +13,9 @@ struct tap_frames;
 EBB_MUST_CHECK int tap_frames_create(struct log *log, struct tap_frames **ret_frames);
 void tap_frames_destroy(struct tap_frames *tap_frames); /* NULL is fine */
 
+/* Makes it now, for a process that soon may not. */
+void tap_frames_prepare(struct tap_frames *tap_frames);
+
 /* As send and receive of struct net_backend_ops, on a descriptor that does not block; *calls grows
  * by the number of system calls. */
 int tap_frames_send(struct tap_frames *tap_frames, int fd, struct net_frame *frames,

@@ -228,6 +228,10 @@ static void hinting_is_started_and_stopped(void **state)
 
 static void a_trace_is_started_and_stopped(void **state)
 {
+	static const char needs_file[] =
+		"x-ebb-trace: start needs the fdname of a descriptor that came with getfd, or, "
+		"without the sandbox, the path of a new file from the root on";
+
 	(void)state;
 	answers("x-ebb-trace", "{\"action\": \"start\", \"path\": \"/tmp/t.csv\"}", "{}");
 	assert_string_equal(guest.reclaim.trace_path, "/tmp/t.csv");
@@ -238,11 +242,11 @@ static void a_trace_is_started_and_stopped(void **state)
 	fails("x-ebb-trace", "{\"action\": \"stop\"}", "GenericError",
 	      "no reclaim trace is being written");
 	fails("x-ebb-trace", "{\"action\": \"start\"}", "GenericError",
-	      "x-ebb-trace: start needs the path of a new file, from the root on");
+	      needs_file);
 	fails("x-ebb-trace", "{\"action\": \"start\", \"path\": \"t.csv\"}", "GenericError",
-	      "x-ebb-trace: start needs the path of a new file, from the root on");
+	      needs_file);
 	fails("x-ebb-trace", "{\"action\": \"pause\"}", "GenericError",
-	      "x-ebb-trace: action 'pause': give start with a path, or stop");
+	      "x-ebb-trace: action 'pause': give start with an fdname, or stop");
 }
 
 int main(void)

@@ -36,6 +36,7 @@ struct tun_file { /* by descriptor; peer is the wire */
 
 static struct {
 	struct vm vm;
+	struct vm_config vm_config;
 	struct device_class class;
 	struct device_config config;
 	struct net_backend *backend;
@@ -276,6 +277,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	memset(&t, 0, sizeof(t));
+	t.vm.config = &t.vm_config;
 	assert_int_equal(pipe2(t.log, O_CLOEXEC | O_NONBLOCK), 0);
 	assert_int_equal(log_create(t.log[1], LOG_INFO, &t.vm.log), 0);
 	t.class = (struct device_class){ .name = "net",

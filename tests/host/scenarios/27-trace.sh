@@ -106,7 +106,9 @@ within_percent $((sampled / 1024)) $((KIB_RESIDENT + 4096)) 6 || fail "sampled $
 
 # A trace begun at run time, on a disk that is full.
 begin_trace() {
-	"$EBB" qmp trace "{\"execute\": \"x-ebb-trace\", \"arguments\": {\"action\": \"start\", \"path\": \"$1\"}}"
+	trace_json=false
+	[ "${1%.jsonl}" = "$1" ] || trace_json=true
+	"$EBB" qmp trace '{"execute": "x-ebb-trace", "arguments": {"action": "start", "fdname": "file", "json": '$trace_json'}}' "$1"
 }
 end_trace() {
 	"$EBB" qmp trace '{"execute": "x-ebb-trace", "arguments": {"action": "stop"}}' >/dev/null
