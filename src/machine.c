@@ -554,9 +554,12 @@ static void start_trace(void *ctx)
 static int build_trace(struct machine *machine, struct error *err)
 {
 	struct trace_start start = { .vm = &machine->vm, .err = err };
+	const struct vm_config *config = machine->config;
 
-	if (machine->config->trace_reclaim_path)
+	if (config->trace_reclaim_path)
 		event_loop_call(machine->vm.reclaim_loop, start_trace, &start);
+	if (!start.ret && config->trace_reclaim_limit_bytes)
+		reclaim_trace_set_limit(machine->vm.reclaim, config->trace_reclaim_limit_bytes);
 	return start.ret;
 }
 

@@ -147,6 +147,12 @@ uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
 	return reclaim->stats.resident_bytes;
 }
 
+void reclaim_trace_set_limit(struct reclaim *reclaim, uint64_t limit_bytes)
+{
+	(void)reclaim;
+	(void)limit_bytes;
+}
+
 int reclaim_trace_open(struct reclaim *reclaim, const char *path, bool overwrite, struct log *log,
                        struct error *err)
 {
