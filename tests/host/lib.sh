@@ -9,6 +9,7 @@
 #   # timeout: SECONDS   # timeout-slow: SECONDS (with SLOW=1)   # cost: SECONDS (about; for sharing out)
 #   # archs: x86 (not others)   # only-riscv: KIND (what does not depend on the host's kind runs on one of them, but with SLOW=1)
 #   # guests: SUITE-FLAVOUR… (kernels it boots beside $DEFAULT_GUEST; "standard" is $STANDARD_GUEST)
+#   # root: WHY (needs root: not with --as-user)
 #   # hosts: sid bookworm (L1 kernels, instead of the usual one)   # slow: WHY (runs only with SLOW=1 or by name)
 #   # disk: 4G debian (the nested host has a disk of at least that size; in it debian.img)   # denied: WHY (that the host's kernel logs
 #   system calls of ebb's as denied by its filter is no failure)
