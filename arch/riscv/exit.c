@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exits of a hart that the common loop does not know. (Linux: Documentation/virt/kvm/api.rst, 5.)
- *
- * Syscalls: vcpu: getrandom
- */
+ * Syscalls: vcpu: getrandom */
 #include <errno.h>
 #include <sys/random.h>
 
