@@ -11,6 +11,7 @@ once() {
 		mkdir -p "$(dirname "$file")"
 		rm -rf "$file.key" "$file.new"
 		"$make" "$file.new" "$@"
+		[ ! -d "$file" ] || rm -rf "$file"
 		mv "$file.new" "$file"
 		printf '%s\n' "$key" >"$file.key"
 	fi
@@ -152,6 +153,27 @@ make_vmlinux() {
 	rm -f "$out.payload"
 	# Not unpacked after all: the image itself does as well, only slower.
 	[ "$(od -An -tx1 -N4 "$out" | tr -d ' ')" = 7f454c46 ] || cp "$image" "$out"
+}
+
+# make_modules OUT KERNEL-FOLDER: what the rig has of a kernel's modules as a system has them, for `ebb run --root …,modules=OUT`.
+make_modules() {
+	local out=$1 kernel=$2 release name
+	release=$(cat "$kernel/release")
+	mkdir -p "$out/lib/modules/$release/kernel"
+	while read -r name; do
+		[ ! -f "$kernel/modules/$name.ko" ] || cp "$kernel/modules/$name.ko" "$out/lib/modules/$release/kernel/"
+	done < <(awk '$2 == "guest" { print $1 }' "$here/modules")
+	"${cross}strip" --strip-debug "$out/lib/modules/$release"/kernel/*.ko 2>/dev/null || true
+	cp "$kernel/modules.builtin" "$out/lib/modules/$release/"
+	depmod -b "$out" "$release" 2>/dev/null
+}
+
+# prepare_modules SUITE-FLAVOUR: $host_dir/guests/SUITE-FLAVOUR/root.
+prepare_modules() {
+	local kernel
+	need depmod kmod
+	kernel=$("$here/fetch" --arch "$debian_arch" kernel "${1%-*}" "${1##*-}")
+	once "$host_dir/guests/$1/root" "$(key_of "$kernel/key" "$kernel/release" "$here/modules" 1)" make_modules "$kernel"
 }
 
 # prepare_common: busybox, the guest programs, the tools.

@@ -11,6 +11,7 @@
 #   # guests: SUITE-FLAVOUR… (kernels it boots beside $DEFAULT_GUEST; "standard" is $STANDARD_GUEST)
 #   # root: WHY (needs root: not with --as-user)
 #   # hosts: sid bookworm (L1 kernels, instead of the usual one)   # slow: WHY (runs only with SLOW=1 or by name)
+#   # modules: standard (of its "# guests:", those whose modules lie in $RIG/guests/NAME/root, for --root's modules=)
 #   # disk: 4G debian (the nested host has a disk of at least that size; in it debian.img)   # denied: WHY (that the host's kernel logs
 #   system calls of ebb's as denied by its filter is no failure)
 # and "# KEY-riscv: VALUE" in place of "# KEY: VALUE" for one architecture.
