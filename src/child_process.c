@@ -216,10 +216,12 @@ static void pid_fd_ready(void *ctx, uint32_t epoll_events)
 	child->setup.ended(child->setup.ctx, reap(child));
 }
 
+/* One that became another user, and that ebb without capabilities may not end, is left to itself:
+ * what it worked for is closed. */
 static void kill_and_reap(struct child_process *child)
 {
-	(void)kill(child->pid, SIGKILL);
-	(void)reap(child);
+	if (kill(child->pid, SIGKILL) == 0)
+		(void)reap(child);
 }
 
 int child_process_start(const struct child_process_setup *setup, struct child_process **ret_child,

@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -510,6 +511,16 @@ static int build_user(struct machine *machine, struct error *err)
 	return 0;
 }
 
+/* Memory that is plugged later is locked by who has no capability any more: within the limit, which
+ * root may lift. Whom the host does not let has that memory refused, and counted. */
+static void keep_right_to_lock(const struct vm_config *config)
+{
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (config->memory.backing.lock)
+		(void)setrlimit(RLIMIT_MEMLOCK, &none);
+}
+
 static int build_sandbox(struct machine *machine, struct error *err)
 {
 	struct vm *vm = &machine->vm;
@@ -527,6 +538,7 @@ static int build_sandbox(struct machine *machine, struct error *err)
 		return 0;
 	}
 	reclaim_open_files(vm->reclaim);
+	keep_right_to_lock(machine->config);
 	ret = sandbox_give_up(&needs, err);
 	if (ret)
 		return ret;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Set-up and teardown of a whole machine, stopped after every step, with every KVM request failing
  * and with every other call of the host's. */
-/* fakes: failures fake_kvm fake_host user_folder */
+/* fakes: failures fake_kvm fake_host fake_sandbox user_folder */
 /* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
 /* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include "failures.h"
 #include "fake_host.h"
 #include "fake_kvm.h"
+#include "fake_sandbox.h"
 #include "user_folder.h"
 
 /* The machine that `ebb run --name test` makes: every device that is on by default. */
@@ -211,6 +212,67 @@ static void test_an_error_leaves_nothing(void **state)
 	assert_int_equal(open_fd_count(), fds);
 }
 
+static void test_the_sandbox_comes_before_any_thread(void **state)
+{
+	struct vm_config config;
+	struct error err = ERROR_INIT;
+	unsigned int fds = open_fd_count();
+
+	(void)state;
+	default_config(&config);
+	config.sandbox = true;
+	fake_sandbox_reset();
+	fresh_kvm();
+	assert_built(&config, machine_step_count());
+	assert_int_equal(fake_sandbox.gave_up, 1);
+	assert_int_equal(fake_sandbox.threads, 1);
+	assert_null(fake_sandbox.needs.user);
+	assert_int_equal(fake_sandbox.needs.capabilities, 0);
+	assert_int_equal(fake_sandbox.needs.files, SANDBOX_FILES_REMOVE);
+	assert_true(fake_sandbox.needs.folder_fd >= 0);
+	/* Joined by now, so they have been through it: this thread and the vCPUs' do so in vm_run. */
+	assert_int_equal(fake_sandbox.entered[SANDBOX_IO], 1);
+	assert_int_equal(fake_sandbox.entered[SANDBOX_RECLAIM], 1);
+	assert_int_equal(fake_sandbox.entered[SANDBOX_MAIN], 0);
+	assert_int_equal(open_fd_count(), fds);
+
+	fake_sandbox.fail_with = -EINVAL;
+	fresh_kvm();
+	assert_int_equal(machine_try_steps(&config, machine_step_count(), &err), -EINVAL);
+	assert_string_equal(err.message, "nothing is given up");
+	assert_int_equal(open_fd_count(), fds);
+	assert_int_equal(fake_kvm_open_objects(), 0);
+
+	config.sandbox = false;
+	fake_sandbox_reset();
+	fresh_kvm();
+	assert_built(&config, machine_step_count());
+	assert_int_equal(fake_sandbox.gave_up, 0);
+	assert_int_equal(fake_sandbox.entered[SANDBOX_IO], 0);
+}
+
+static void test_only_root_becomes_another_user(void **state)
+{
+	struct vm_config config;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	default_config(&config);
+	config.sandbox = true;
+	config.user_name = "someone";
+	fake_sandbox_reset();
+	fresh_kvm();
+	if (geteuid() != 0) {
+		assert_int_equal(machine_try_steps(&config, 1, &err), -EPERM);
+		return;
+	}
+	assert_built(&config, machine_step_count());
+	assert_non_null(fake_sandbox.needs.user);
+	config.user_name = "nobody-of-that-name";
+	assert_int_equal(machine_try_steps(&config, 1, &err), -EINVAL);
+	assert_string_equal(err.message, "--user: nobody-of-that-name: no user");
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -235,6 +297,8 @@ int main(void)
 		cmocka_unit_test(test_a_late_signal_does_not_cut_teardown_short),
 		cmocka_unit_test(test_more_cpus_than_the_host_has),
 		cmocka_unit_test(test_an_error_leaves_nothing),
+		cmocka_unit_test(test_the_sandbox_comes_before_any_thread),
+		cmocka_unit_test(test_only_root_becomes_another_user),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
