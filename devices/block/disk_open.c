@@ -10,8 +10,9 @@
  *
  * One writer, or any number of readers: an open file description lock of the whole file, shared for
  * readonly. It is held as long as the descriptor, across all names of the file, by the kernel, and
- * QEMU's locks meet it. A block device that is written is opened exclusively (O_EXCL) as well,
- * which a mounted one refuses.
+ * QEMU's locks meet it. Somebody else's is waited for, for a second: that of a VM that was killed
+ * goes with the last of its I/O in flight. A block device that is written is opened exclusively
+ * (O_EXCL) as well, which a mounted one refuses.
  *
  * O_DIRECT asks for offsets, sizes and memory in multiples: as statx tells (STATX_DIOALIGN, 6.1),
  * or else those of the device's logical block, or else 4096, which every device takes. A guest is
@@ -25,12 +26,16 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "disk_private.h"
 
 #define SECTOR_BYTES        512
 #define DEFAULT_BLOCK_BYTES 4096
+
+#define LOCK_TRIES    50 /* a second */
+#define LOCK_PAUSE_NS (20 * NS_PER_MS)
 
 static int check_kind(const struct stat *status, struct error *err)
 {
@@ -99,11 +104,25 @@ static int open_file(const struct disk_setup *setup, struct stat *ret_status, st
 	return r;
 }
 
+/* As 0 and errno of fcntl. Of a VM that was killed the kernel ends I/O in flight on its own time,
+ * and has the file locked until then. */
+static int lock_soon(int fd, struct flock *lock)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
+	int r = fcntl(fd, F_OFD_SETLK, lock);
+
+	for (unsigned int i = 0; r && (errno == EAGAIN || errno == EACCES) && i < LOCK_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		r = fcntl(fd, F_OFD_SETLK, lock);
+	}
+	return r;
+}
+
 static int lock_file(int fd, bool readonly, struct error *err)
 {
 	struct flock lock = { .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
 
-	if (!fcntl(fd, F_OFD_SETLK, &lock))
+	if (!lock_soon(fd, &lock))
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
 		return error_set(err, -EINVAL,
