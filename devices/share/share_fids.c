@@ -2,9 +2,13 @@
 /*
  * Fids: the client's numbers of files, each with one descriptor of the host's.
  *
- * DOC: an array made at start, so that a guest moves nothing, a hash of chains through it by
- * number, and a chain of those that are free. A guest that picks numbers which share a chain walks
- * along it at its own cost, and no further than the array is long.
+ * DOC: an array made at start, of which memory is taken as it is used the first time, a hash of
+ * chains through it by number, and a chain of those that became free. A guest that picks numbers
+ * which share a chain walks along it at its own cost, and no further than the array is long.
+ *
+ * There are many: Linux keeps a fid for each name in its cache, and an overlay on a share keeps
+ * them as long as its own names. What one costs the host beside this array is a descriptor and a
+ * file in its cache that cannot leave it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,11 +16,12 @@
 
 #include "share_private.h"
 
-#define BUCKETS 4096
+#define BUCKETS 65536
 #define NONE    (-1)
 
 struct share_fids {
 	unsigned int max, count;
+	unsigned int touched; /* those behind were never used */
 	int32_t free;
 	int32_t buckets[BUCKETS];
 	struct share_fid fids[];
@@ -32,12 +37,8 @@ static void make_empty(struct share_fids *fids)
 {
 	for (unsigned int i = 0; i < BUCKETS; i++)
 		fids->buckets[i] = NONE;
-	for (unsigned int i = 0; i < fids->max; i++)
-		fids->fids[i] =
-			(struct share_fid){ .fd = -1,
-			                    .next = i + 1 < fids->max ? (int32_t)i + 1 : NONE };
-	fids->free = 0;
-	fids->count = 0;
+	fids->free = NONE;
+	fids->touched = fids->count = 0;
 }
 
 int share_fids_create(unsigned int max, struct share_fids **ret_fids)
@@ -54,12 +55,9 @@ int share_fids_create(unsigned int max, struct share_fids **ret_fids)
 
 void share_fids_clear(struct share_fids *fids)
 {
-	for (unsigned int i = 0; fids->count && i < fids->max; i++) {
-		if (fids->fids[i].fd < 0)
-			continue;
-		close(fids->fids[i].fd);
-		fids->count--;
-	}
+	for (unsigned int i = 0; i < fids->touched; i++)
+		if (fids->fids[i].fd >= 0)
+			close(fids->fids[i].fd);
 	make_empty(fids);
 }
 
@@ -80,17 +78,29 @@ struct share_fid *share_fids_find(struct share_fids *fids, uint32_t number)
 	return at == NONE ? NULL : &fids->fids[at];
 }
 
+/* A place in the array; NONE: all are taken. */
+static int32_t take_place(struct share_fids *fids)
+{
+	const int32_t at = fids->free;
+
+	if (at != NONE)
+		fids->free = fids->fids[at].next;
+	else if (fids->touched < fids->max)
+		return (int32_t)fids->touched++;
+	return at;
+}
+
 int share_fids_add(struct share_fids *fids, uint32_t number, int fd, struct share_fid **ret_fid)
 {
-	int32_t at = fids->free, *bucket = &fids->buckets[bucket_of(number)];
+	int32_t at, *bucket = &fids->buckets[bucket_of(number)];
 
 	if (number == P9_NO_FID)
 		return -EINVAL;
 	if (share_fids_find(fids, number))
 		return -EEXIST;
+	at = take_place(fids);
 	if (at == NONE)
 		return -EMFILE;
-	fids->free = fids->fids[at].next;
 	fids->fids[at] = (struct share_fid){
 		.number = number, .fd = fd, .next = *bucket, .position = SHARE_POSITION_UNSET
 	};

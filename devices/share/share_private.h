@@ -11,7 +11,7 @@
 #include "ebb/types.h"
 #include "p9_message.h"
 
-#define SHARE_FIDS_MAX       16384 /* fewer where the host allows fewer descriptors */
+#define SHARE_FIDS_MAX       524288 /* fewer where the host allows fewer descriptors */
 #define SHARE_FIDS_MIN       64
 #define SHARE_SPARE_FDS      32 /* beside those of fids */
 #define SHARE_NAME_MAX       255

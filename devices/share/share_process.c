@@ -68,15 +68,16 @@ static int receive_setup(int fd, struct share_setup_message *ret_setup, struct e
 	return folder_fd;
 }
 
-/* How many fids the host's limit on descriptors leaves. */
+/* How many fids the host's limit on descriptors leaves; root raises it. */
 static unsigned int raise_descriptors(void)
 {
-	struct rlimit limit;
+	const rlim_t wanted = SHARE_FIDS_MAX + SHARE_SPARE_FDS;
+	struct rlimit limit = { .rlim_cur = wanted, .rlim_max = wanted };
 
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return SHARE_FIDS_MIN;
-	limit.rlim_cur = min_u64(limit.rlim_max, SHARE_FIDS_MAX + SHARE_SPARE_FDS);
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (setrlimit(RLIMIT_NOFILE, &limit) && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = min_u64(limit.rlim_max, wanted);
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
 	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < SHARE_FIDS_MIN + SHARE_SPARE_FDS)
 		return SHARE_FIDS_MIN;
 	return (unsigned int)min_u64(limit.rlim_cur - SHARE_SPARE_FDS, SHARE_FIDS_MAX);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -198,6 +199,27 @@ static void test_readonly(void **state)
 	assert_false(share_host_has(&f->client, "made"));
 }
 
+/* However few ebb may have open, up to what the host allows at all. */
+static void test_more_fids_than_ebb_has_descriptors(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit before, few;
+	int ret;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	if (before.rlim_max < 2100)
+		skip();
+	few = before;
+	few.rlim_cur = 256;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ret = start(f, f->client.folder, true, NULL);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(ret, 0);
+	attach(f);
+	for (unsigned int i = 1; i < 2000; i++)
+		assert_int_equal(CALL(f, P9_WALK, "ddw", 0u, i, 0u), 0);
+}
+
 /* As root, what is made is the guest's user's. */
 static void test_owner(void **state)
 {
@@ -282,6 +304,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(test_serves), TEST(test_a_whole_message),
 		TEST(test_readonly), TEST(test_owner),
+		TEST(test_more_fids_than_ebb_has_descriptors),
 		TEST(test_killed), TEST(test_ends_with_the_socket),
 		TEST(test_what_is_not_shared),
 	};
