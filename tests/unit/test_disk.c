@@ -3,6 +3,7 @@
 /* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
 /* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 /* wraps: io_uring_queue_init_params preadv pwritev fdatasync fallocate stat fstat ioctl */
+/* wraps: nanosleep */
 /*
  * Requests of a disk on files of this host: by io_uring where it has it, and by plain system calls,
  * which the test can make short or fail.

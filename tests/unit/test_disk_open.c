@@ -3,6 +3,7 @@
 /* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
 /* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 /* wraps: io_uring_queue_init_params preadv pwritev fdatasync fallocate stat fstat ioctl */
+/* wraps: nanosleep */
 /*
  * What a disk may be, whose it is, and what is found out about it.
  */
@@ -157,6 +158,24 @@ static void one_writer_or_many_readers(void **state)
 	open_it();
 }
 
+/* As that of a VM that was killed, once its I/O has ended. */
+static void a_lock_that_goes_is_waited_for(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct disk *second;
+
+	(void)state;
+	open_it();
+	fix.naps_left = 7;
+	assert_int_equal(open_disk(&second, &err), 0);
+	assert_null(fix.disk);
+	disk_close(second);
+	open_it();
+	fix.naps = 0;
+	refused("another VM has it");
+	assert_in_range(fix.naps, 20, 100);
+}
+
 static void readonly_writes_nothing(void **state)
 {
 	static uint8_t bytes[512] = { 1 };
@@ -216,13 +235,10 @@ static void each_step_of_opening_fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PLAIN(a_block_device_has_whole_blocks),
-		PLAIN(a_block_device_that_does_not_answer),
-		BOTH(what_is_no_disk_is_refused),
-		BOTH(formats_are_refused),
-		BOTH(one_writer_or_many_readers),
-		BOTH(readonly_writes_nothing),
-		BOTH(a_limit_on_files_is_met_at_the_start),
+		PLAIN(a_block_device_has_whole_blocks), PLAIN(a_block_device_that_does_not_answer),
+		BOTH(what_is_no_disk_is_refused),       BOTH(formats_are_refused),
+		BOTH(one_writer_or_many_readers),       PLAIN(a_lock_that_goes_is_waited_for),
+		BOTH(readonly_writes_nothing),          BOTH(a_limit_on_files_is_met_at_the_start),
 		BOTH(each_step_of_opening_fails),
 	};
 

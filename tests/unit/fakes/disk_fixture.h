@@ -4,6 +4,7 @@
  * calls of the host's that the test can make short or fail:
  *
  *	wraps: io_uring_queue_init_params preadv pwritev fdatasync fallocate stat fstat ioctl
+ *	wraps: nanosleep
  */
 #ifndef DISK_FIXTURE_H
 #define DISK_FIXTURE_H
@@ -37,8 +38,9 @@ struct disk_fixture {
 	unsigned int reads, writes, syncs, allocates;
 	int allocate_mode; /* the last one's */
 	off_t allocate_offset, allocate_size;
-	int sync_code;    /* every fdatasync's errno; 0: none */
-	int refused_mode; /* of fallocate: any with one of these flags has EOPNOTSUPP */
+	unsigned int naps, naps_left; /* with the last of so many the disk is closed */
+	int sync_code;                /* every fdatasync's errno; 0: none */
+	int refused_mode;             /* of fallocate: any with one of these flags has EOPNOTSUPP */
 };
 
 extern struct disk_fixture fix;
