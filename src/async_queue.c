@@ -30,7 +30,7 @@
  *
  * What cannot be done without waiting goes to worker threads of the kernel's, WORKERS_MAX of them
  * for all rings of the loop's thread; they have that thread's credentials and filters, and go when
- * they are idle.
+ * they are idle. What it has to cancel because it may make none is done here.
  *
  * The ring belongs to the thread that runs it first (it is made disabled), since set-up is
  * another's. A ring that fails is given up when what it holds is over; from then on, and where
@@ -120,17 +120,23 @@ static int64_t call_host(struct async_queue *queue, const struct async_task *tas
 	return -1;
 }
 
+static int64_t run_one(struct async_queue *queue, const struct async_task *task)
+{
+	int64_t result;
+
+	do {
+		result = call_host(queue, task);
+		queue->system_calls++;
+	} while (result < 0 && errno == EINTR);
+	return result < 0 ? -errno : result;
+}
+
 static void run_here(struct async_queue *queue)
 {
 	for (unsigned int i = 0; i < queue->depth && !list_is_empty(&queue->waiting); i++) {
 		struct async_task *task = first_of(&queue->waiting);
-		int64_t result;
 
-		do {
-			result = call_host(queue, task);
-			queue->system_calls++;
-		} while (result < 0 && errno == EINTR);
-		finish(queue, task, result < 0 ? -errno : result);
+		finish(queue, task, run_one(queue, task));
 	}
 }
 
@@ -178,7 +184,8 @@ static void fill(struct async_queue *queue)
 	}
 }
 
-/* Takes the completions that are there; returns how many. */
+/* Takes the completions that are there; returns how many. Nobody cancels anything but the kernel,
+ * which does where it can make no worker thread: nothing was done. */
 static unsigned int reap(struct async_queue *queue)
 {
 	struct io_uring_cqe *cqe;
@@ -186,8 +193,10 @@ static unsigned int reap(struct async_queue *queue)
 
 	io_uring_for_each_cqe(&queue->ring, head, cqe)
 	{
+		struct async_task *task = io_uring_cqe_get_data(cqe);
+
 		count++;
-		finish(queue, io_uring_cqe_get_data(cqe), cqe->res);
+		finish(queue, task, cqe->res == -ECANCELED ? run_one(queue, task) : cqe->res);
 	}
 	io_uring_cq_advance(&queue->ring, count);
 	queue->in_flight -= count;

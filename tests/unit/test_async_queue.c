@@ -47,6 +47,7 @@ static struct {
 	int submit_result;         /* of the next submissions */
 	unsigned int submit_fails; /* so many of them */
 	unsigned int taken;        /* the kernel takes so many before, when not 0 */
+	bool cancels;              /* all that the kernel takes */
 	unsigned int submits, plain_calls, wait_calls, get_calls;
 } t;
 
@@ -120,7 +121,19 @@ static bool refuses(struct io_uring *ring)
 
 int __wrap_io_uring_submit_and_get_events(struct io_uring *ring)
 {
-	return refuses(ring) ? t.submit_result : __real_io_uring_submit_and_get_events(ring);
+	struct io_uring_cqe *cqe;
+	unsigned int head;
+	int r;
+
+	if (refuses(ring))
+		return t.submit_result;
+	r = __real_io_uring_submit_and_get_events(ring);
+	io_uring_for_each_cqe(ring, head, cqe)
+	{
+		if (t.cancels)
+			cqe->res = -ECANCELED;
+	}
+	return r;
 }
 
 int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
@@ -596,6 +609,23 @@ static void an_interrupted_call_goes_on(void **state)
 	assert_int_equal(async_queue_why_no_ring(t.queue), 0);
 }
 
+/* As where it may make no worker thread. */
+static void what_the_kernel_cancels_is_done_here(void **state)
+{
+	(void)state;
+	create_batched(TASKS - 50);
+	submit_all(ASYNC_TASK_WRITE);
+	finish();
+	t.done_count = t.expected = 0;
+	t.cancels = true;
+	submit_all(ASYNC_TASK_READ);
+	finish();
+	check_all();
+	check_told();
+	assert_in_range(t.plain_calls, 1, TASKS);
+	assert_int_equal(async_queue_why_no_ring(t.queue), 0);
+}
+
 static void a_ring_that_is_lost(void **state)
 {
 	(void)state;
@@ -638,16 +668,11 @@ static void in_flight(void **state)
 int main(void)
 {
 	const struct CMUnitTest any_host[] = {
-		TEST(what_is_written_is_read),
-		PLAIN(what_is_written_is_read),
-		TEST(results_are_the_operations_own),
-		PLAIN(results_are_the_operations_own),
-		TEST(done_may_submit_again),
-		PLAIN(done_may_submit_again),
-		TEST(draining_leaves_nothing),
-		PLAIN(draining_leaves_nothing),
-		TEST(each_step_of_creating_fails),
-		PLAIN(a_host_without_io_uring),
+		TEST(what_is_written_is_read),        PLAIN(what_is_written_is_read),
+		TEST(results_are_the_operations_own), PLAIN(results_are_the_operations_own),
+		TEST(done_may_submit_again),          PLAIN(done_may_submit_again),
+		TEST(draining_leaves_nothing),        PLAIN(draining_leaves_nothing),
+		TEST(each_step_of_creating_fails),    PLAIN(a_host_without_io_uring),
 	};
 	const struct CMUnitTest with_io_uring[] = {
 		TEST(many_take_one_call),
@@ -658,6 +683,7 @@ int main(void)
 		TEST(the_kernel_takes_no_more),
 		TEST(the_kernel_is_short_for_a_moment),
 		TEST(an_interrupted_call_goes_on),
+		TEST(what_the_kernel_cancels_is_done_here),
 		TEST(a_ring_that_is_lost),
 	};
 	const struct CMUnitTest without[] = { cmocka_unit_test(in_flight) };
