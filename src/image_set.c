@@ -3,7 +3,9 @@
 #include "ebb/image_set.h"
 
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "ebb/selftest.h"
 #include "host_kernel.h"
@@ -33,9 +35,16 @@ static int open_kernel(struct image_set *set, const struct vm_config *config, st
 
 static int open_root(struct image_set *set, const struct vm_config *config, struct error *err)
 {
+	struct root_terminal terminal = { .name = getenv("TERM") };
 	struct initramfs archive = { .bytes = NULL };
-	int rc = root_initrd_build(&archive, config, set->kernel, getenv("TERM"), err);
+	struct winsize size;
+	int rc;
 
+	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size)) {
+		terminal.rows = size.ws_row;
+		terminal.columns = size.ws_col;
+	}
+	rc = root_initrd_build(&archive, config, set->kernel, &terminal, err);
 	if (rc)
 		return rc;
 	rc = image_create_from_memory("--root's initrd", archive.bytes, archive.size_bytes,

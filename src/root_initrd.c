@@ -5,7 +5,7 @@
  *
  *	init            guest-firmware/init, the first program
  *	dev/console     for a kernel that makes none of its own
- *	ebb/settings    lines "KEY VALUE": mode (overlay or rw), hostname, term
+ *	ebb/settings    lines "KEY=VALUE": mode (overlay or rw), hostname, term, rows, columns
  *	ebb/modules/    list, and what it names, in the order of loading
  *
  * A distribution's kernel has 9P and the overlay as modules. They are looked for in the folder that
@@ -259,15 +259,16 @@ static bool is_terminal(const char *name)
 }
 
 static int add_fixed(struct initramfs *archive, const struct vm_config *config,
-                     const char *terminal)
+                     const struct root_terminal *terminal)
 {
 	static const char *const folders[] = { "dev", "proc", "sys", ROOT_INITRD_FOLDER };
 	char settings[SETTINGS_MAX_BYTES];
 	int ret = 0;
 
-	snprintf(settings, sizeof(settings), "mode %s\nhostname %s\nterm %s\n",
+	snprintf(settings, sizeof(settings), "mode=%s\nhostname=%s\nterm=%s\nrows=%u\ncolumns=%u\n",
 	         config->root_writable ? "rw" : "overlay", config->name,
-	         terminal && is_terminal(terminal) ? terminal : "linux");
+	         terminal->name && is_terminal(terminal->name) ? terminal->name : "linux",
+	         terminal->rows, terminal->columns);
 	for (size_t i = 0; !ret && i < ARRAY_SIZE(folders); i++)
 		ret = initramfs_add_folder(archive, folders[i]);
 	if (!ret)
@@ -283,7 +284,8 @@ static int add_fixed(struct initramfs *archive, const struct vm_config *config,
 }
 
 int root_initrd_build(struct initramfs *archive, const struct vm_config *config,
-                      const struct image *kernel, const char *terminal, struct error *err)
+                      const struct image *kernel, const struct root_terminal *terminal,
+                      struct error *err)
 {
 	int ret = packed(add_fixed(archive, config, terminal), "its first program", err);
 

@@ -19,13 +19,19 @@
 #define ROOT_INITRD_SETTINGS ROOT_INITRD_FOLDER "/settings"
 #define ROOT_INITRD_MODULES  ROOT_INITRD_FOLDER "/modules"
 
+/* What the guest's shell is told of the terminal that its console is. */
+struct root_terminal {
+	const char *name;           /* TERM, or NULL: "linux" */
+	unsigned int rows, columns; /* 0: not known */
+};
+
 /*
- * Fills a zeroed archive; on failure it is zeroed again. terminal is what TERM says, or NULL.
- * Errors: -EINVAL for what the user can mend (no such folder, a module list that is none, modules=
- * without the kernel's), -ENOMEM, -errno of reading.
+ * Fills a zeroed archive; on failure it is zeroed again. Errors: -EINVAL for what the user can mend
+ * (no such folder, a module list that is none, modules= without the kernel's), -ENOMEM, -errno of
+ * reading.
  */
 EBB_MUST_CHECK int root_initrd_build(struct initramfs *archive, const struct vm_config *config,
-                                     const struct image *kernel, const char *terminal,
-                                     struct error *err);
+                                     const struct image *kernel,
+                                     const struct root_terminal *terminal, struct error *err);
 
 #endif

@@ -164,6 +164,8 @@ make_modules() {
 		[ ! -f "$kernel/modules/$name.ko" ] || cp "$kernel/modules/$name.ko" "$out/lib/modules/$release/kernel/"
 	done < <(awk '$2 == "guest" { print $1 }' "$here/modules")
 	"${cross}strip" --strip-debug "$out/lib/modules/$release"/kernel/*.ko 2>/dev/null || true
+	# Debian packs its own from 6.12 on, and the guest's kernel unpacks them.
+	case $release in 6.1.*) ;; *) xz --check=crc32 "$out/lib/modules/$release"/kernel/*.ko ;; esac
 	cp "$kernel/modules.builtin" "$out/lib/modules/$release/"
 	depmod -b "$out" "$release" 2>/dev/null
 }
@@ -173,7 +175,7 @@ prepare_modules() {
 	local kernel
 	need depmod kmod
 	kernel=$("$here/fetch" --arch "$debian_arch" kernel "${1%-*}" "${1##*-}")
-	once "$host_dir/guests/$1/root" "$(key_of "$kernel/key" "$kernel/release" "$here/modules" 1)" make_modules "$kernel"
+	once "$host_dir/guests/$1/root" "$(key_of "$kernel/key" "$kernel/release" "$here/modules" 2)" make_modules "$kernel"
 }
 
 # prepare_common: busybox, the guest programs, the tools.

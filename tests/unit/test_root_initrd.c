@@ -81,11 +81,13 @@ static int tear_down(void **state)
 	       nftw(fixture->outside, delete_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static int build(struct fixture *fixture, const char *terminal)
+static int build(struct fixture *fixture, const char *name)
 {
+	const struct root_terminal terminal = { .name = name, .rows = 50, .columns = 132 };
+
 	initramfs_free(&fixture->archive);
 	fixture->err = (struct error)ERROR_INIT;
-	return root_initrd_build(&fixture->archive, &fixture->config, fixture->kernel, terminal,
+	return root_initrd_build(&fixture->archive, &fixture->config, fixture->kernel, &terminal,
 	                         &fixture->err);
 }
 
@@ -144,17 +146,21 @@ static void the_first_program_is_told_what_to_do(void **state)
 	assert_int_equal(size_bytes, root_init_image_bytes);
 	assert_memory_equal(init, root_init_image, size_bytes);
 	assert_memory_equal(init, "\177ELF", 4);
-	check_file(fixture, "ebb/settings", "mode overlay\nhostname mine\nterm xterm-256color\n");
+	check_file(fixture, "ebb/settings",
+	           "mode=overlay\nhostname=mine\nterm=xterm-256color\nrows=50\ncolumns=132\n");
 	assert_true(has(fixture, "dev/console") && has(fixture, "TRAILER!!!"));
 	assert_false(has(fixture, "ebb/modules"));
 	fixture->config.root_writable = true;
 	assert_int_equal(build(fixture, NULL), 0);
-	check_file(fixture, "ebb/settings", "mode rw\nhostname mine\nterm linux\n");
+	check_file(fixture, "ebb/settings",
+	           "mode=rw\nhostname=mine\nterm=linux\nrows=50\ncolumns=132\n");
 	/* What is no terminal's name would be a line of its own. */
-	assert_int_equal(build(fixture, "vt100\nmode rw"), 0);
-	check_file(fixture, "ebb/settings", "mode rw\nhostname mine\nterm linux\n");
+	assert_int_equal(build(fixture, "vt100\nmode=rw"), 0);
+	check_file(fixture, "ebb/settings",
+	           "mode=rw\nhostname=mine\nterm=linux\nrows=50\ncolumns=132\n");
 	assert_int_equal(build(fixture, "a-name-that-is-longer-than-any-terminals"), 0);
-	check_file(fixture, "ebb/settings", "mode rw\nhostname mine\nterm linux\n");
+	check_file(fixture, "ebb/settings",
+	           "mode=rw\nhostname=mine\nterm=linux\nrows=50\ncolumns=132\n");
 }
 
 static void put_modules(const char *root)

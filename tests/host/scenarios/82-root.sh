@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # `ebb run --root`: a stock kernel boots into a folder, where changes stay in the guest or, with rw, arrive; what is missing is said.
-# timeout: 120
+# timeout: 200
+# timeout-slow: 400
 # cost: 42
 # only-riscv: riscv-aia
 # guests: standard
 # modules: standard
+# shellcheck disable=SC2016 # the guest expands what is typed
 
 kernel=$RIG/guests/$STANDARD_GUEST/vmlinuz
 modules=$RIG/guests/$STANDARD_GUEST/root
@@ -26,7 +28,7 @@ start() {
 	exec 8<>"$W/$GUEST.stdin"
 	: >"$W/$GUEST.console"
 	TERM=vt102 "$EBB" run --name "$GUEST" -k "$kernel" --root "$start_root" -m 256 \
-		--timeout $((60 * TIMEOUT_FACTOR)) "$@" <&8 >>"$W/$GUEST.console" 2>"$W/$GUEST.err" 8>&- &
+		--timeout $((100 * TIMEOUT_FACTOR)) "$@" <&8 >>"$W/$GUEST.console" 2>"$W/$GUEST.err" 8>&- &
 	PID=$!
 	echo "$PID" >>"$W/pids"
 }
@@ -38,7 +40,7 @@ answer() {
 
 # A shell, and everything may be changed.
 start shell "$root,modules=$modules" -p quiet
-guest_expect 'Enter .help.' 50 || fail "no shell"
+guest_expect 'Enter .help.' 90 || fail "no shell"
 guest_type 'echo; echo "user $(id -u)"; echo "tty $(tty)"; echo "term $TERM"; echo "home $PWD"; echo "host $(uname -n)"'
 guest_type 'echo; echo "origin $(cat /etc/origin)"; echo guest >/etc/origin; echo new >/etc/new; echo "now $(cat /etc/origin /etc/new | tr "\n" " ")"'
 guest_type 'echo; echo "root $(grep " / " /proc/mounts)"; : </dev/null; echo "end $?"'
@@ -71,7 +73,7 @@ poweroff -f
 END
 chmod 755 "$root/bin/first"
 start writes "$root,rw" -p "quiet init=/bin/first single"
-guest_wait 60 || fail "rw: still running"
+guest_wait 90 || fail "rw: still running"
 [ "$STATUS" = 0 ] || fail "rw: status $STATUS"
 answer pid "1 single"
 [ "$(cat "$root/etc/origin" "$root/etc/new" | tr '\n' ' ')" = "guest new " ] || fail "rw: what the guest wrote is not on the host"
@@ -81,12 +83,12 @@ answer pid "1 single"
 # A kernel that has no 9P says what to do.
 rm -r "$W/root/lib"
 start without "$root" -p quiet
-guest_wait 60 || fail "without modules: still running"
+guest_wait 90 || fail "without modules: still running"
 guest_saw '^ebb: the kernel has no 9P: .*CONFIG_9P_FS' || fail "without modules: no word of what is missing"
 [ "$STATUS" = 0 ] || fail "without modules: status $STATUS"
 # So does a folder without a shell.
 rm "$root/bin/sh"
 start shellless "$root,modules=$modules" -p quiet
-guest_wait 60 || fail "without a shell: still running"
+guest_wait 90 || fail "without a shell: still running"
 guest_saw '^ebb: no shell in the folder' || fail "without a shell: no word of it"
 pass
