@@ -28,15 +28,18 @@
 /* Of a group's path, which with the mount's and a file's name makes CGROUP_PATH_MAX. */
 #define GROUP_MAX 256
 
+/* A number, or "max". */
+#define NUMBER_TEXT_MAX 32
+
 struct group {
 	bool version_1;
 	char path[GROUP_MAX]; /* from the mount's folder; "" is that itself */
 };
 
 /* Ends the text behind what was read. */
-static bool read_text(cgroup_read_fn read, const char *path, char text[CGROUP_TEXT_MAX])
+static bool read_text(cgroup_read_fn read, const char *path, char *text, size_t size_bytes)
 {
-	ssize_t length = read(path, text, CGROUP_TEXT_MAX - 1);
+	ssize_t length = read(path, text, size_bytes - 1);
 
 	text[length > 0 ? length : 0] = '\0';
 	return length > 0;
@@ -118,10 +121,11 @@ static void keep_lower(struct cgroup_limit *limit, uint64_t value, bool soft, co
 static bool look_at(cgroup_read_fn read, const struct group *group, const char *folder,
                     const char *name, struct cgroup_limit *limit)
 {
-	char path[CGROUP_PATH_MAX], text[CGROUP_TEXT_MAX];
+	char path[CGROUP_PATH_MAX], text[NUMBER_TEXT_MAX];
 	int length = snprintf(path, sizeof(path), "%s%s/%s", folder, group->path, name);
 
-	if (length < 0 || (size_t)length >= sizeof(path) || !read_text(read, path, text))
+	if (length < 0 || (size_t)length >= sizeof(path) ||
+	    !read_text(read, path, text, sizeof(text)))
 		return false;
 	keep_lower(limit, parse_limit(text), false, path);
 	return true;
@@ -159,7 +163,8 @@ static bool look_at_memory_v1(cgroup_read_fn read, const struct group *group,
 	uint64_t value;
 	int length = snprintf(path, sizeof(path), MOUNT "/memory%s/memory.stat", group->path);
 
-	if (length < 0 || (size_t)length >= sizeof(path) || !read_text(read, path, text))
+	if (length < 0 || (size_t)length >= sizeof(path) ||
+	    !read_text(read, path, text, sizeof(text)))
 		return false;
 	line = strstr(text, word);
 	value = line ? parse_limit(line + strlen(word)) : UINT64_MAX;
@@ -187,7 +192,8 @@ void cgroup_memory_limit(cgroup_read_fn read, struct cgroup_limit *ret_limit)
 	struct group group;
 
 	*ret_limit = (struct cgroup_limit){ .value = UINT64_MAX };
-	if (!read_text(read, SELF_CGROUP, text) || !find_group(text, "memory", &group))
+	if (!read_text(read, SELF_CGROUP, text, sizeof(text)) ||
+	    !find_group(text, "memory", &group))
 		return;
 	if (group.version_1) {
 		if (!look_at_memory_v1(read, &group, ret_limit) && group.path[0])
@@ -205,7 +211,7 @@ void cgroup_process_limit(cgroup_read_fn read, struct cgroup_limit *ret_limit)
 	struct group group;
 
 	*ret_limit = (struct cgroup_limit){ .value = UINT64_MAX };
-	if (!read_text(read, SELF_CGROUP, text) || !find_group(text, "pids", &group))
+	if (!read_text(read, SELF_CGROUP, text, sizeof(text)) || !find_group(text, "pids", &group))
 		return;
 	look_upwards(read, &group, group.version_1 ? MOUNT "/pids" : MOUNT, "pids.max", ret_limit);
 }
