@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What is typed reaches the guest and its answer comes back, on the serial port and on virtio-console.
 # timeout: 120
-# only-riscv: riscv-aia
+# only-riscv: riscv-plic
 # cost: 20
 
 talk() {

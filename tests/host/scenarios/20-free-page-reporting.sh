@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A guest touches 700 MiB (320 in an emulated RISC-V host) and lets go; at least 95 % is not resident 40 s later, by smaps, with few system calls.
 # timeout: 240
-# only-riscv: riscv-aia
+# only-riscv: riscv-plic
 # cost: 75
 # hosts-x86: sid bookworm
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Guests that poison (page_poison=1) or zero (init_on_free=1) their free pages give back 95 % of what they let go and find every byte as they left it; without the privilege to refill them ebb takes nothing.
 # timeout: 500
-# only-riscv: riscv-plic
+# only-riscv: riscv-aia
 # cost: 110
 # guests: default standard
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Control clients that send garbage, half a line, 100 MB without a newline, or hang up: the guest and other clients live.
 # timeout: 120
-# only-riscv: riscv-aia
+# only-riscv: riscv-plic
 # cost: 20
 
 need socat jq

@@ -2,6 +2,7 @@
 # Programs of the host and of a guest exchange data over vsock, each calling the other (100 MiB each way with SLOW=1).
 # timeout: 120
 # hosts-x86: bookworm
+# only-riscv: riscv-aia
 # cost: 12
 
 # shellcheck source=../net.sh
