@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opens and keeps the images that a configuration names. */
+/* Syscalls: none after set-up */
 #include "ebb/image_set.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory of the guest's nodes to nodes of the host: memory policies of mappings (mbind(2)). */
+/* Syscalls: main,reclaim: mbind */
 #include <errno.h>
 #include <linux/mempolicy.h>
 #include <sys/syscall.h>

@@ -13,6 +13,8 @@
  * and travel in the archive as they lie there: a packed one is unpacked by the kernel itself
  * (finit_module's MODULE_INIT_COMPRESSED_FILE). What modules.dep does not name is built in, or the
  * kernel has it not, which the first program tells when the mount fails.
+ *
+ * Syscalls: none after set-up
  */
 #include "root_initrd.h"
 
@@ -197,7 +199,7 @@ static int pack_modules(struct initramfs *archive, const struct vm_config *confi
 }
 
 /* Finds the folder of the kernel's modules, if there is one. */
-static void find_modules(struct module_source *source, const char *release)
+static int find_modules(struct module_source *source, const char *release, struct error *err)
 {
 	static const char *const folders[] = { "lib/modules", "usr/lib/modules" };
 
@@ -208,10 +210,13 @@ static void find_modules(struct module_source *source, const char *release)
 		fd = open_within(source->root_fd, source->folder, O_PATH | O_DIRECTORY);
 		if (fd >= 0) {
 			close(fd);
-			return;
+			return 0;
 		}
+		if (fd != -ENOENT && fd != -ENOTDIR)
+			return cannot_read(source, source->folder, fd, err);
 	}
 	source->folder[0] = '\0';
+	return 0;
 }
 
 static int add_modules(struct initramfs *archive, const struct vm_config *config,
@@ -235,12 +240,10 @@ static int add_modules(struct initramfs *archive, const struct vm_config *config
 	if (source.root_fd < 0)
 		return error_set(err, -EINVAL, "%s %s: %s", source.option, source.root,
 		                 strerror(errno));
-	if (ret)
-		find_modules(&source, release);
-	ret = 0;
-	if (source.folder[0])
+	ret = ret ? find_modules(&source, release, err) : 0;
+	if (!ret && source.folder[0])
 		ret = pack_modules(archive, config, &source, err);
-	else if (config->root_modules_path)
+	else if (!ret && config->root_modules_path)
 		ret = error_set(err, -EINVAL,
 		                "--root modules=%s: has no lib/modules/%s (install the kernel's "
 		                "there: make modules_install INSTALL_MOD_PATH=%s)",

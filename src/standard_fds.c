@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fills the places of standard descriptors that are closed. */
+/* Syscalls: none after set-up */
 #include "standard_fds.h"
 
 #include <errno.h>

@@ -458,6 +458,16 @@ void vm_quiet_cancel(struct vm_quiet *quiet)
 	event_work_cancel(&quiet->work);
 }
 
+static int enter_sandbox(struct vm *vm, struct error *err)
+{
+	int ret = sandbox_enter(SANDBOX_MAIN, err);
+
+	if (ret == 0)
+		log_info(vm->log,
+		         "this host filters no system calls (it needs CONFIG_SECCOMP_FILTER)");
+	return ret < 0 ? ret : 0;
+}
+
 /* The vCPUs' threads, and then this one, which would have them in its own list of system calls. */
 static int start_vcpus(struct vm *vm, struct error *err)
 {
@@ -470,9 +480,7 @@ static int start_vcpus(struct vm *vm, struct error *err)
 	/* All of them as at power-on before the first one runs and starts the others. */
 	if (vm->vcpu_count > 1)
 		wait_vcpus(vm);
-	if (!vm->sandboxed)
-		return 0;
-	return sandbox_enter(SANDBOX_MAIN, err) < 0 ? err->code : 0;
+	return vm->sandboxed ? enter_sandbox(vm, err) : 0;
 }
 
 int vm_run(struct vm *vm)

@@ -18,6 +18,8 @@
  * or else those of the device's logical block, or else 4096, which every device takes. A guest is
  * not told of that for an image, whose partition table counts in sectors of 512: disk_bounce.c
  * makes up for it.
+ *
+ * Syscalls: none after set-up
  */
 #include <errno.h>
 #include <fcntl.h>

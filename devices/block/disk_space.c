@@ -10,6 +10,8 @@
  *
  * Whether a file's holes can be punched is found out at set-up, behind its end, where there is
  * nothing to lose; of a block device only with the first.
+ *
+ * Syscalls: none after set-up
  */
 #include <errno.h>
 #include <fcntl.h>

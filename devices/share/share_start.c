@@ -5,6 +5,8 @@
  * DOC: the folder is opened here, by the user's rights and with errors that name it, and handed
  * over by the socket; the process learns no path but on its command line, for those who look at ps.
  * The socket is of packets: a request is there as a whole or not at all, and lengths need no trust.
+ *
+ * Syscalls: none after set-up
  */
 #include <errno.h>
 #include <fcntl.h>
