@@ -3,7 +3,7 @@
 /* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
 /* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 /* wraps: io_uring_queue_init_params preadv pwritev fdatasync fallocate stat fstat ioctl */
-/* wraps: nanosleep */
+/* wraps: statx nanosleep */
 /*
  * Requests of a disk on files of this host: by io_uring where it has it, and by plain system calls,
  * which the test can make short or fail.
@@ -399,14 +399,11 @@ static void a_full_disk_may_have_no_room_for_zeroes(void **state)
 
 /* --- direct --- */
 
-/* Any alignment, past the page cache; every write leaves its neighbours alone. */
-static void direct_takes_anything(void **state)
+static void take_anything(void)
 {
 	static uint8_t shadow[MIB], got[MIB], memory[600 * KIB + 4096];
 	uint32_t random = 1;
 
-	(void)state;
-	fix.direct = true;
 	open_it();
 	for (unsigned int i = 0; i < 60; i++) {
 		uint64_t size, offset, skew;
@@ -434,6 +431,49 @@ static void direct_takes_anything(void **state)
 	assert_memory_equal(got, shadow, MIB);
 }
 
+/* Any alignment, past the page cache; every write leaves its neighbours alone. */
+static void direct_takes_anything(void **state)
+{
+	static const uint32_t blocks[] = { 0, 512, 4096, 16384 };
+
+	(void)state;
+	fix.direct = true;
+	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
+		fix.direct_block_bytes = blocks[i];
+		fix.refused_mode = 0;
+		make_file(fix.path, IMAGE_BYTES);
+		take_anything();
+		disk_close(fix.disk);
+		fix.disk = NULL;
+	}
+}
+
+/* What is around zeroes that the host makes by itself is not put back over them. */
+static void direct_parts_leave_zeroes_alone(void **state)
+{
+	static uint8_t bytes[64 * KIB], got[64 * KIB];
+
+	(void)state;
+	fix.direct = true;
+	fix.direct_block_bytes = 4096;
+	open_it();
+	for (unsigned int round = 0; round < 4; round++) {
+		fill(bytes, sizeof(bytes), 17 + round);
+		assert_int_equal(run(DISK_WRITE, bytes, 0, sizeof(bytes)), 0);
+		for (unsigned int i = 0; i < sizeof(bytes) / 512; i++) {
+			make(i, i % 2 ? DISK_WRITE_ZEROES : DISK_WRITE, bytes + i * 512, i * 512,
+			     512);
+			fix.requests[i].unmap = i % 4 == 1;
+			submit(&fix.requests[i]);
+		}
+		finish();
+		for (unsigned int i = 1; i < sizeof(bytes) / 512; i += 2)
+			memset(bytes + i * 512, 0, 512);
+		assert_int_equal(run(DISK_READ, got, 0, sizeof(got)), 0);
+		assert_memory_equal(got, bytes, sizeof(got));
+	}
+}
+
 /* Parts of one block, all at once. */
 static void direct_parts_do_not_lose_each_other(void **state)
 {
@@ -441,6 +481,7 @@ static void direct_parts_do_not_lose_each_other(void **state)
 
 	(void)state;
 	fix.direct = true;
+	fix.direct_block_bytes = 4096;
 	open_it();
 	for (unsigned int round = 0; round < 3; round++) {
 		for (unsigned int i = 0; i < 256; i++) {
@@ -462,6 +503,7 @@ static void direct_memory_that_goes_away(void **state)
 	(void)state;
 	assert_true(memory != MAP_FAILED);
 	fix.direct = true;
+	fix.direct_block_bytes = 4096;
 	open_it();
 	for (unsigned int skew = 0; skew < 2; skew++) {
 		assert_int_equal(run(DISK_READ, memory + skew, 0, 4096), -EFAULT);
@@ -492,6 +534,7 @@ int main(void)
 		PLAIN(a_host_whose_holes_end),
 		PLAIN(a_full_disk_may_have_no_room_for_zeroes),
 		BOTH(direct_takes_anything),
+		BOTH(direct_parts_leave_zeroes_alone),
 		BOTH(direct_parts_do_not_lose_each_other),
 		BOTH(direct_memory_that_goes_away),
 	};

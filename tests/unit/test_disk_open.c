@@ -3,7 +3,7 @@
 /* wraps: malloc calloc realloc reallocarray strdup mmap pthread_create */
 /* wraps: open socket bind listen eventfd epoll_create1 epoll_ctl signalfd memfd_create */
 /* wraps: io_uring_queue_init_params preadv pwritev fdatasync fallocate stat fstat ioctl */
-/* wraps: nanosleep */
+/* wraps: statx nanosleep */
 /*
  * What a disk may be, whose it is, and what is found out about it.
  */
@@ -109,6 +109,24 @@ static void what_is_no_disk_is_refused(void **state)
 	refused("`truncate -s %512 FILE`");
 	unlink(fix.path);
 	strcpy(fix.path, path);
+}
+
+static void direct_asks_for_whole_blocks(void **state)
+{
+	(void)state;
+	fix.direct = true;
+	fix.direct_block_bytes = 4096;
+	open_it();
+	assert_int_equal(disk_geometry(fix.disk)->logical_block_bytes, 512);
+	assert_in_range(disk_geometry(fix.disk)->physical_block_bytes, 4096, 65536);
+	disk_close(fix.disk);
+	fix.disk = NULL;
+	make_file(fix.path, IMAGE_BYTES + 512);
+	refused("`truncate -s %4096 FILE`, or leave out direct");
+	fix.direct_block_bytes = 128 * KIB;
+	refused("leave out direct");
+	fix.direct = false;
+	open_it();
 }
 
 static void formats_are_refused(void **state)
@@ -235,10 +253,15 @@ static void each_step_of_opening_fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PLAIN(a_block_device_has_whole_blocks), PLAIN(a_block_device_that_does_not_answer),
-		BOTH(what_is_no_disk_is_refused),       BOTH(formats_are_refused),
-		BOTH(one_writer_or_many_readers),       PLAIN(a_lock_that_goes_is_waited_for),
-		BOTH(readonly_writes_nothing),          BOTH(a_limit_on_files_is_met_at_the_start),
+		PLAIN(a_block_device_has_whole_blocks),
+		PLAIN(a_block_device_that_does_not_answer),
+		BOTH(what_is_no_disk_is_refused),
+		BOTH(formats_are_refused),
+		PLAIN(direct_asks_for_whole_blocks),
+		BOTH(one_writer_or_many_readers),
+		PLAIN(a_lock_that_goes_is_waited_for),
+		BOTH(readonly_writes_nothing),
+		BOTH(a_limit_on_files_is_met_at_the_start),
 		BOTH(each_step_of_opening_fails),
 	};
 

@@ -56,6 +56,21 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *left)
 	return 0;
 }
 
+int __real_statx(int fd, const char *path, int flags, unsigned int mask, struct statx *status);
+int __wrap_statx(int fd, const char *path, int flags, unsigned int mask, struct statx *status);
+
+int __wrap_statx(int fd, const char *path, int flags, unsigned int mask, struct statx *status)
+{
+	int r = __real_statx(fd, path, flags, mask, status);
+
+	if (!fix.direct_block_bytes)
+		return r;
+	status->stx_mask |= STATX_DIOALIGN;
+	status->stx_dio_mem_align = 512;
+	status->stx_dio_offset_align = fix.direct_block_bytes;
+	return 0;
+}
+
 static int disguise(int result, struct stat *status)
 {
 	if (fix.block_device)

@@ -4,7 +4,7 @@
  * calls of the host's that the test can make short or fail:
  *
  *	wraps: io_uring_queue_init_params preadv pwritev fdatasync fallocate stat fstat ioctl
- *	wraps: nanosleep
+ *	wraps: statx nanosleep
  */
 #ifndef DISK_FIXTURE_H
 #define DISK_FIXTURE_H
@@ -24,8 +24,9 @@ struct disk_fixture {
 	struct disk *disk;
 	bool plain; /* no io_uring */
 	bool direct, readonly;
-	bool block_device; /* the file passes for one, with blocks of 4096 */
-	int ioctl_code;    /* errno of its ioctls; 0: they work */
+	bool block_device;           /* the file passes for one, with blocks of 4096 */
+	uint32_t direct_block_bytes; /* that O_DIRECT asks for; 0: as the host says */
+	int ioctl_code;              /* errno of its ioctls; 0: they work */
 	struct disk_request requests[REQUESTS];
 	struct iovec segments[REQUESTS][3];
 	struct disk_request *done[REQUESTS]; /* by order */
