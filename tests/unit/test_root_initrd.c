@@ -141,6 +141,10 @@ static void the_first_program_is_told_what_to_do(void **state)
 	size_t size_bytes;
 	const uint8_t *init;
 
+	/* No release: no folder to look into. */
+	image_close(fixture->kernel);
+	assert_int_equal(image_create_from_memory("kernel", "nothing", 7, &fixture->kernel, NULL),
+	                 0);
 	assert_int_equal(build(fixture, "xterm-256color"), 0);
 	init = find(fixture, "init", &size_bytes);
 	assert_int_equal(size_bytes, root_init_image_bytes);
@@ -261,6 +265,18 @@ static void what_is_no_module_list_is_refused(void **state)
 	assert_non_null(strstr(fixture->err.message, "depmod -b"));
 }
 
+/* What keeps the folder from being looked into is told, not taken for an empty folder. */
+static void a_folder_that_cannot_be_looked_into_is_told(void **state)
+{
+	struct fixture *fixture = *state;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/lib", fixture->root);
+	assert_int_equal(symlink("lib", path), 0);
+	assert_int_equal(build(fixture, NULL), -EINVAL);
+	assert_non_null(strstr(fixture->err.message, RELEASE " in it: Too many levels"));
+}
+
 static void modules_may_be_elsewhere(void **state)
 {
 	struct fixture *fixture = *state;
@@ -301,6 +317,8 @@ int main(void)
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(dots_do_not_lead_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_module_list_is_refused, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_looked_into_is_told, set_up,
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(modules_may_be_elsewhere, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_kernel_without_a_release_has_none, set_up,
