@@ -10,7 +10,7 @@
  * A fid keeps no name: Tremove and Trename, which would want one, are answered EOPNOTSUPP, and
  * Linux takes Tunlinkat and Trenameat anyway.
  *
- * Syscalls: share: openat2 close mkdirat mknodat mknod symlinkat linkat readlinkat renameat
+ * Syscalls: share: openat2 close mkdirat mknodat symlinkat linkat readlinkat renameat
  * Syscalls: share: renameat2 unlinkat
  */
 #include <errno.h>
