@@ -89,7 +89,8 @@ size_t share_server_answer(struct share_server *server, const uint8_t *request, 
 
 struct share_setup_message { /* ebb's first packet, with the folder's descriptor */
 	uint32_t magic;
-	uint32_t readonly;
+	uint32_t readonly, sandbox;
+	uint32_t becomes_user, uid, gid;
 };
 
 struct share_ready_message { /* the answer: it serves, or why not */

@@ -12,7 +12,8 @@
  * to be another user while a file is made. SECBIT_NO_SETUID_FIXUP is what lets that user's number
  * be taken without losing the rights over files, which a file system of another user's would need.
  *
- * Where another user runs ebb, the share can do what that user can.
+ * Where another user runs ebb, or root's ebb becomes one (--user), the share can do what that user
+ * can.
  *
  * Syscalls: share: recvfrom sendto munmap brk exit_group
  */
@@ -33,6 +34,9 @@
 
 #define FAILED_STATUS 125
 #define CAP(name)     (UINT64_C(1) << CAP_##name)
+#define READING_CAPS  CAP(DAC_READ_SEARCH)
+#define WRITING_CAPS \
+	(CAP(DAC_OVERRIDE) | CAP(CHOWN) | CAP(FOWNER) | CAP(FSETID) | CAP(SETUID) | CAP(SETGID))
 
 struct process {
 	int fd;
@@ -83,23 +87,25 @@ static unsigned int raise_descriptors(void)
 	return (unsigned int)min_u64(limit.rlim_cur - SHARE_SPARE_FDS, SHARE_FIDS_MAX);
 }
 
-static bool can_set_owner(bool readonly)
+static bool can_set_owner(const struct share_setup_message *setup)
 {
 	int bits = prctl(PR_GET_SECUREBITS);
 
-	return !readonly && geteuid() == 0 && bits >= 0 &&
+	return !setup->readonly && !setup->becomes_user && geteuid() == 0 && bits >= 0 &&
 	       prctl(PR_SET_SECUREBITS, (unsigned long)bits | SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0;
 }
 
 /* From here on this process has its folder, its socket and nothing else. */
-static int confine(const struct share_server *server, struct error *err)
+static int confine(const struct share_server *server, const struct share_setup_message *setup,
+                   struct error *err)
 {
+	const struct sandbox_user user = { .uid = setup->uid, .gid = setup->gid };
 	const struct sandbox_needs needs = {
-		.capabilities = server->readonly ? CAP(DAC_READ_SEARCH)
-		                                 : CAP(DAC_READ_SEARCH) | CAP(DAC_OVERRIDE) |
-		                                           CAP(CHOWN) | CAP(FOWNER) | CAP(FSETID) |
-		                                           CAP(SETUID) | CAP(SETGID),
-		.files = server->readonly ? SANDBOX_FILES_READ : SANDBOX_FILES_WRITE,
+		.user = setup->becomes_user ? &user : NULL,
+		.capabilities = setup->becomes_user ? 0
+		                : setup->readonly   ? READING_CAPS
+		                                    : READING_CAPS | WRITING_CAPS,
+		.files = setup->readonly ? SANDBOX_FILES_READ : SANDBOX_FILES_WRITE,
 		.folder_fd = server->root_fd,
 	};
 	int ret = sandbox_give_up(&needs, err);
@@ -123,11 +129,13 @@ static int set_up(struct process *process, struct error *err)
 	options = (struct share_server_options){
 		.folder_fd = folder_fd,
 		.readonly = setup.readonly,
-		.sets_owner = can_set_owner(setup.readonly),
+		.sets_owner = can_set_owner(&setup),
 		.fids_max = raise_descriptors(),
 	};
 	ret = share_server_create(&options, &process->server, err);
-	return ret ? ret : confine(process->server, err);
+	if (ret || !setup.sandbox)
+		return ret;
+	return confine(process->server, &setup, err);
 }
 
 static int send_packet(int fd, const void *bytes, size_t size_bytes)

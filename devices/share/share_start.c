@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ebb/child_process.h"
+#include "ebb/sandbox.h"
 #include "share_private.h"
 
 #define PROGRAM       "/proc/self/exe"
@@ -52,13 +53,20 @@ static int make_sockets(int ret_fds[2])
 	return 0;
 }
 
-static int hand_over(int fd, int folder_fd, bool readonly)
+static int hand_over(int fd, int folder_fd, const struct share_server_setup *wanted)
 {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
-	struct share_setup_message setup = { .magic = SHARE_SETUP_MAGIC, .readonly = readonly };
+	struct share_setup_message setup = {
+		.magic = SHARE_SETUP_MAGIC,
+		.readonly = wanted->readonly,
+		.sandbox = wanted->sandbox,
+		.becomes_user = wanted->user != NULL,
+		.uid = wanted->user ? wanted->user->uid : 0,
+		.gid = wanted->user ? wanted->user->gid : 0,
+	};
 	struct iovec segment = { .iov_base = &setup, .iov_len = sizeof(setup) };
 	struct msghdr message = { .msg_iov = &segment,
 		                  .msg_iovlen = 1,
@@ -128,7 +136,7 @@ static int start_server(struct share_server_process *process,
 		return error_set_errno(err, ret, "a socket that takes %d bytes at a time",
 		                       SHARE_MESSAGE_MAX_BYTES);
 	process->fd = fds[0];
-	ret = hand_over(process->fd, folder_fd, setup->readonly);
+	ret = hand_over(process->fd, folder_fd, setup);
 	if (ret)
 		(void)error_set_errno(err, ret, "a socket");
 	else

@@ -425,6 +425,8 @@ static int start_server(struct p9_device *p9, struct vm *vm, const struct device
 		.id = config->id,
 		.path = device_config_string(config, "path"),
 		.readonly = device_config_bool(config, "readonly"),
+		.sandbox = vm->config->sandbox,
+		.user = vm->user,
 		.loop = vm->main_loop,
 		.ended = server_ended,
 		.ctx = p9,

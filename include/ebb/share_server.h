@@ -23,11 +23,14 @@
 #define SHARE_SERVER_COMMAND "share-server"
 
 struct share_server_process;
+struct sandbox_user;
 
 struct share_server_setup {
 	const char *id;   /* what the log calls it */
 	const char *path; /* of the folder */
 	bool readonly;
+	bool sandbox; /* it gives up what it does not need; off for who debugs it */
+	const struct sandbox_user *user;           /* whom it becomes then, or NULL */
 	struct event_loop *loop;                   /* where ended runs */
 	void (*ended)(void *ctx, int wait_status); /* as in child_process.h */
 	void *ctx;

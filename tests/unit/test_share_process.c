@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ebb/sandbox.h"
 #include "share_client.h"
 
 #define WAIT_MS 20000
@@ -30,6 +31,7 @@ struct fixture {
 	struct share_server_process *process;
 	int fd;
 	_Atomic int ended_status; /* -1: it runs */
+	const struct sandbox_user *user;
 };
 
 static void ended(void *ctx, int wait_status)
@@ -43,6 +45,8 @@ static int start(struct fixture *f, const char *path, bool readonly, struct erro
 		.id = "share0",
 		.path = path,
 		.readonly = readonly,
+		.sandbox = true,
+		.user = f->user,
 		.loop = f->loop,
 		.ended = ended,
 		.ctx = f,
@@ -248,6 +252,31 @@ static void test_owner(void **state)
 	assert_true(stat.st_uid == 77 && stat.st_gid == 78);
 }
 
+/* Root's, that becomes another: what that user may not is refused by the host. */
+static void test_user(void **state)
+{
+	static const struct sandbox_user nobody = { .uid = 65534, .gid = 65534 };
+	struct fixture *f = *state;
+	struct stat stat;
+
+	if (geteuid())
+		skip();
+	f->user = &nobody;
+	assert_int_equal(start(f, f->client.folder, false, NULL), 0);
+	attach(f);
+	assert_int_equal(CALL(f, P9_MKDIR, "dsdd", 0u, "made", 0755u, 0u), -EACCES);
+	assert_int_equal(fchmod(f->client.folder_fd, 0777), 0);
+	assert_int_equal(CALL(f, P9_MKDIR, "dsdd", 0u, "made", 0755u, 0u), 0);
+	assert_int_equal(fstatat(f->client.folder_fd, "made", &stat, 0), 0);
+	assert_true(stat.st_uid == 65534 && stat.st_gid == 65534);
+	/* Opening goes by /proc, which is that user's too. */
+	share_host_file(&f->client, "file", "content");
+	assert_int_equal(CALL(f, P9_WALK, "ddws", 0u, 1u, 1u, "file"), 0);
+	assert_int_equal(CALL(f, P9_LOPEN, "dd", 1u, 1u), -EACCES);
+	assert_int_equal(CALL(f, P9_LOPEN, "dd", 1u, 0u), 0);
+	assert_int_equal(CALL(f, P9_READ, "dqd", 1u, UINT64_C(0), 7u), 0);
+}
+
 static void test_killed(void **state)
 {
 	struct fixture *f = *state;
@@ -305,6 +334,7 @@ int main(int argc, char **argv)
 		TEST(test_serves), TEST(test_a_whole_message),
 		TEST(test_readonly), TEST(test_owner),
 		TEST(test_more_fids_than_ebb_has_descriptors),
+		TEST(test_user),
 		TEST(test_killed), TEST(test_ends_with_the_socket),
 		TEST(test_what_is_not_shared),
 	};

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../../devices/share/share_private.h"
+#include "ebb/sandbox.h"
 #include "fake_child_process.h"
 
 static unsigned int open_fds(void)
@@ -30,7 +31,15 @@ static unsigned int open_fds(void)
 	return count;
 }
 
-static const struct share_server_setup setup = { .id = "share3", .path = "/tmp", .readonly = true };
+static const struct sandbox_user somebody = { .uid = 12, .gid = 34 };
+
+static const struct share_server_setup setup = {
+	.id = "share3",
+	.path = "/tmp",
+	.readonly = true,
+	.sandbox = true,
+	.user = &somebody,
+};
 
 static void say(int error, const char *text)
 {
@@ -58,6 +67,8 @@ static void check_setup_and_say_ready(void)
 	                 sizeof(message));
 	assert_int_equal(message.magic, SHARE_SETUP_MAGIC);
 	assert_int_equal(message.readonly, 1);
+	assert_int_equal(message.sandbox, 1);
+	assert_true(message.becomes_user && message.uid == 12 && message.gid == 34);
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof(fd));
 	assert_int_equal(fstat(fd, &got), 0);
 	assert_int_equal(stat("/tmp", &wanted), 0);
