@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# An ordinary user in group kvm, with no session of its own: a guest boots, reports, is ballooned, typed to and reset; limits say their names.
+# An ordinary user in group kvm, without a session: a guest boots, reports, is ballooned, typed to and reset; limits say their names.
 # timeout: 120
 # only-riscv: riscv-plic
 # root: it becomes the user itself
@@ -34,6 +34,30 @@ refused "few threads" 'no more threads: raise .ulimit -u., which is 1' $WRAP sh 
 # shellcheck disable=SC2086
 refused "locked memory" '--mem lock: .*more than this user may lock.*ulimit -l' $WRAP sh -c 'ulimit -l 64; exec "$0" "$@"' "$EBB" run --name refused -m 64,lock
 [ -z "$(ls -A "$home")" ] || fail "refused starts left $(ls -A "$home")"
+
+# A control group that the guest does not fit into: said where it may become too large, refused where it is so at once.
+if [ "$HOST_KIND" = nested ] && mount -t cgroup2 none /sys/fs/cgroup; then
+	echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+	mkdir /sys/fs/cgroup/small || fail "no control group"
+	(
+		read -r own _ </proc/self/stat
+		echo "$own" >/sys/fs/cgroup/small/cgroup.procs
+		echo 64M >/sys/fs/cgroup/small/memory.max
+		# shellcheck disable=SC2086 # words
+		refused "a small group" 'mem 256M,prealloc: .* 64M .*small/memory.max' $WRAP "$EBB" run --name group -m 256,prealloc
+		echo 260M >/sys/fs/cgroup/small/memory.max
+		$WRAP "$EBB" run --name group -m 256 --timeout 60 </dev/null >"$W/group.out" 2>"$W/group.words" ||
+			fail "in a group of 260 MiB: $(cat "$W/group.out" "$W/group.words")"
+	)
+	[ ! -s "$W/verdict" ] || exit 0
+	note "$(cat "$W/group.words")"
+	grep -q '256M of RAM and .* do not fit into the 260M .*/small/memory.max' "$W/group.words" || fail "no line about the group of 260 MiB"
+	grep -q 'selftest passed' "$W/group.out" || fail "the selftest in a group: $(cat "$W/group.out")"
+	rmdir /sys/fs/cgroup/small
+	umount /sys/fs/cgroup
+else
+	note "not on a host that is used otherwise: a control group of its own"
+fi
 
 hog=$(mib 96 32)
 guest_start user "$DEFAULT_GUEST" -m 256 --timeout 110 <<-END
