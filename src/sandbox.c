@@ -59,6 +59,8 @@
 #define NET_RIGHTS             UINT64_C(3) /* 4: bind and connect by TCP */
 #define SCOPE_ABSTRACT_SOCKETS UINT64_C(1) /* 6; not of signals: passt has to be ended */
 
+#define LANDLOCK_ABI_KNOWN 6
+
 struct ruleset {
 	uint64_t fs, net, scoped;
 };
@@ -163,25 +165,41 @@ static int restrict_files(int ruleset_fd, uint64_t rights, int folder_fd)
 	return syscall(SYS_landlock_restrict_self, ruleset_fd, 0) ? -errno : 0;
 }
 
+/* The rules' set, of all that this host's Landlock knows; the newest is tried first, since it is
+ * most likely there. -errno: -ENOSYS and -EOPNOTSUPP where there is none. */
+static int make_ruleset(struct ruleset *ret_ruleset)
+{
+	size_t size_bytes;
+	long abi;
+	int fd;
+
+	*ret_ruleset = ruleset_of(LANDLOCK_ABI_KNOWN, &size_bytes);
+	fd = (int)syscall(SYS_landlock_create_ruleset, ret_ruleset, size_bytes, 0);
+	if (fd >= 0 || (errno != E2BIG && errno != EINVAL))
+		return fd < 0 ? -errno : fd;
+	abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	if (abi < 0)
+		return -errno;
+	*ret_ruleset = ruleset_of((int)abi, &size_bytes);
+	fd = (int)syscall(SYS_landlock_create_ruleset, ret_ruleset, size_bytes, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 static int close_files(const struct sandbox_needs *needs, struct error *err)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	size_t size_bytes;
 	struct ruleset ruleset;
-	int fd, ret;
+	int fd = make_ruleset(&ruleset), ret;
 
-	if (abi < 0) {
+	if (fd == -ENOSYS || fd == -EOPNOTSUPP) {
 		if (needs->log)
 			log_info(needs->log,
-			         "this host has no Landlock (%s): files are kept shut "
-			         "by the lists of system calls alone",
-			         strerror(errno));
+			         "this host has no Landlock (%s): files are kept shut by the lists "
+			         "of system calls alone",
+			         strerror(-fd));
 		return 0;
 	}
-	ruleset = ruleset_of((int)abi, &size_bytes);
-	fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size_bytes, 0);
 	if (fd < 0)
-		return error_set_errno(err, -errno, "Landlock");
+		return error_set_errno(err, fd, "Landlock");
 	ret = restrict_files(fd, file_rights(needs->files) & ruleset.fs, needs->folder_fd);
 	close(fd);
 	return ret ? error_set_errno(err, ret, "Landlock") : 0;

@@ -13,9 +13,9 @@ void fake_sandbox_reset(void)
 	memset(&fake_sandbox, 0, sizeof(fake_sandbox));
 }
 
-static unsigned int count_entries(const char *folder)
+unsigned int fake_sandbox_count_threads(void)
 {
-	DIR *dir = opendir(folder);
+	DIR *dir = opendir("/proc/self/task");
 	unsigned int count = 0;
 	struct dirent *entry;
 
@@ -29,7 +29,7 @@ static unsigned int count_entries(const char *folder)
 int sandbox_give_up(const struct sandbox_needs *needs, struct error *err)
 {
 	fake_sandbox.gave_up++;
-	fake_sandbox.threads = count_entries("/proc/self/task");
+	fake_sandbox.threads = fake_sandbox_count_threads();
 	fake_sandbox.needs = *needs;
 	if (fake_sandbox.fail_with)
 		return error_set(err, fake_sandbox.fail_with, "nothing is given up");

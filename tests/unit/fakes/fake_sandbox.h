@@ -16,5 +16,6 @@ struct fake_sandbox {
 extern struct fake_sandbox fake_sandbox;
 
 void fake_sandbox_reset(void);
+unsigned int fake_sandbox_count_threads(void); /* of this process, now */
 
 #endif
