@@ -3,7 +3,7 @@
 # outside is reached, and the server's end is an error to the guest and no more.
 # timeout: 120
 # cost: 30
-# only-riscv: riscv-aia
+# archs: x86
 # guests: standard
 
 mkdir -p "$W/shared/sub" "$W/outside"
