@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The QMP commands: their table, and those about the machine's life and its balloon. */
 /* Syscalls: main: uname */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -68,39 +67,6 @@ static json_t *query_name(struct control_session *session, const json_t *argumen
 	return json_pack("{s:s}", "name", session->shared->vm->config->name);
 }
 
-/* The thread called "vcpu/INDEX", by the names in /proc; 0: not found. */
-static int find_vcpu_thread(unsigned int index)
-{
-	DIR *tasks = opendir("/proc/self/task");
-	struct dirent *entry;
-	char wanted[32], path[64], name[32];
-	int thread_id = 0;
-
-	if (!tasks)
-		return 0;
-	snprintf(wanted, sizeof(wanted), "vcpu/%u\n", index);
-	while (!thread_id && (entry = readdir(tasks))) {
-		ssize_t length;
-		int fd, task_id = atoi(entry->d_name);
-
-		if (task_id <= 0)
-			continue;
-		snprintf(path, sizeof(path), "/proc/self/task/%d/comm", task_id);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		length = read(fd, name, sizeof(name) - 1);
-		close(fd);
-		if (length <= 0)
-			continue;
-		name[length] = '\0';
-		if (strcmp(name, wanted) == 0)
-			thread_id = task_id;
-	}
-	closedir(tasks);
-	return thread_id;
-}
-
 static json_t *query_cpus_fast(struct control_session *session, const json_t *arguments,
                                struct control_failure *failure)
 {
@@ -118,9 +84,9 @@ static json_t *query_cpus_fast(struct control_session *session, const json_t *ar
 		snprintf(path, sizeof(path), CONTROL_CPU_PATH_PREFIX "%u]", i);
 		json_array_append_new(list, json_pack("{s:i, s:s, s:i, s:s, s:{s:i, s:i, s:i}}",
 		                                      "cpu-index", (int)i, "qom-path", path,
-		                                      "thread-id", find_vcpu_thread(i), "target",
-		                                      host.machine, "props", "socket-id", 0,
-		                                      "core-id", (int)i, "thread-id", 0));
+		                                      "thread-id", vcpu_thread_id(vm->vcpus[i]),
+		                                      "target", host.machine, "props", "socket-id",
+		                                      0, "core-id", (int)i, "thread-id", 0));
 	}
 	return list;
 }

@@ -48,6 +48,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ebb/arch.h"
 #include "ebb/bus.h"
@@ -462,6 +463,23 @@ void vcpu_request_reset(struct vcpu *vcpu)
 	thread->reset = true;
 	pthread_cond_broadcast(&thread->changed);
 	pthread_mutex_unlock(&thread->lock);
+}
+
+/* A clock of a thread's is made of its number (clock_getcpuclockid(3), Linux's fixed form), and the
+ * C library has no other way to ask for that of another thread. */
+int vcpu_thread_id(struct vcpu *vcpu)
+{
+	struct vcpu_thread *thread = vcpu->thread;
+	clockid_t clock;
+	int id = 0;
+
+	if (!thread)
+		return 0; /* half-built */
+	pthread_mutex_lock(&thread->lock);
+	if (thread->started && pthread_getcpuclockid(thread->thread, &clock) == 0)
+		id = (int)(~(unsigned int)clock >> 3);
+	pthread_mutex_unlock(&thread->lock);
+	return id;
 }
 
 static bool is_current(struct vcpu *vcpu)

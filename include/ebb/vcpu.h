@@ -80,4 +80,7 @@ void vcpu_idle_if_current(struct vcpu *vcpu);
 /* The vCPU of vm whose own thread calls; NULL: it is another. */
 struct vcpu *vcpu_current(struct vm *vm);
 
+/* Linux's number of its thread; 0: not started. Any thread. */
+int vcpu_thread_id(struct vcpu *vcpu);
+
 #endif
