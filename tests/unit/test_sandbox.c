@@ -152,6 +152,10 @@ static void each_kind_has_what_it_lives_by(void **state)
 		assert_int_equal(call(ebb_kinds[kind], SYS_clone3, 0, 0, 0),
 		                 SECCOMP_RET_ERRNO | ENOSYS);
 	}
+	ALLOWED(SANDBOX_SHARE, SYS_close, 0, 0, 0);
+	ALLOWED(SANDBOX_SHARE, SYS_exit_group, 0, 0, 0);
+	ALLOWED(SANDBOX_SHARE, SYS_openat2, 0, 0, 0);
+	REFUSES(SANDBOX_SHARE, SYS_ioctl, 0, KVM_RUN_REQUEST, 0);
 	ALLOWED(SANDBOX_MAIN, SYS_accept4, 0, 0, 0);
 	ALLOWED(SANDBOX_MAIN, SYS_unlinkat, 0, 0, 0);
 	ALLOWED(SANDBOX_IO, SYS_io_uring_enter, 0, 0, 0);
