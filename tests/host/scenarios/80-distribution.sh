@@ -2,8 +2,9 @@
 # Debian with systemd (some of its units only with SLOW=1) boots from a raw image; log in, write and verify, power off: the file system is clean.
 # timeout: 400
 # timeout-slow: 900
-# cost: 60
+# cost: 65
 # only-riscv: riscv-aia
+# slow-riscv: minutes, where one processor emulates host and guest
 # disk: 4G debian
 
 # shellcheck source=../disk.sh

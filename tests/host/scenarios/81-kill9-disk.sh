@@ -4,6 +4,7 @@
 # timeout-slow: 1800
 # cost: 30
 # only-riscv: riscv-plic
+# slow-riscv: minutes, where one processor emulates host and guest
 # disk: 3G
 
 # shellcheck source=../disk.sh

@@ -3,6 +3,7 @@
 # timeout: 150
 # cost: 20
 # only-riscv: riscv-plic
+# slow-riscv: minutes, where one processor emulates host and guest
 # disk: 3G
 
 # shellcheck source=../disk.sh

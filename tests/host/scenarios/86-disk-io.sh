@@ -2,7 +2,7 @@
 # Sequential and random I/O at depth 32 in a guest beside the same on the host's file, both past the page cache; at most 0.2 system calls of ebb a request.
 # timeout: 200
 # cost: 30
-# only-riscv: riscv-aia
+# archs: x86
 # disk: 3G
 
 # shellcheck source=../disk.sh

@@ -4,6 +4,7 @@
 # timeout-slow: 900
 # cost: 25
 # only-riscv: riscv-aia
+# slow-riscv: minutes, where one processor emulates host and guest
 # guests: standard
 # modules: standard
 # disk: 4G debian
