@@ -4,6 +4,7 @@
 # timeout: 120
 # cost: 30
 # archs: x86
+# hosts-x86: bookworm
 # guests: standard
 
 mkdir -p "$W/shared/sub" "$W/outside"
