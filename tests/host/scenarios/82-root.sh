@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `ebb run --root`: a stock kernel boots into a folder, where changes stay in the guest or, with rw, arrive; what is missing is said.
 # timeout: 200
-# timeout-slow: 400
+# timeout-slow: 500
 # cost: 42
 # only-riscv: riscv-aia
 # guests: standard
@@ -79,6 +79,20 @@ answer pid "1 single"
 [ "$(cat "$root/etc/origin" "$root/etc/new" | tr '\n' ' ')" = "guest new " ] || fail "rw: what the guest wrote is not on the host"
 [ -d "$root/etc/folder" ] || fail "rw: a folder is not on the host"
 [ "$SLOW" = 1 ] || pass
+
+# A guest that reboots finds its root again; over virtio-mmio too.
+cat >"$root/bin/first" <<'END'
+#!/bin/sh
+cat /etc/booted 2>/dev/null && poweroff -f
+echo 'booted again' >/etc/booted
+sync
+reboot -f
+END
+ln -s busybox "$root/bin/reboot"
+start again "$root,rw" -p "quiet init=/bin/first" --transport mmio
+guest_wait 120 || fail "reboot: still running"
+[ "$STATUS" = 0 ] || fail "reboot: status $STATUS"
+answer booted again
 
 # A kernel that has no 9P says what to do.
 rm -r "$W/root/lib"
