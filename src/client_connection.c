@@ -238,15 +238,30 @@ static int64_t deadline_after(int timeout_ms)
 	return monotonic_ns() + timeout_ms * NS_PER_MS;
 }
 
+/* With its newline in one piece: a peer may act on a whole request, and be gone, before the rest of
+ * the line comes. */
+static int send_line(int fd, const char *text)
+{
+	const size_t length = strlen(text);
+	char *line = malloc(length + 1);
+	int ret;
+
+	if (!line)
+		return -ENOMEM;
+	memcpy(line, text, length);
+	line[length] = '\n';
+	ret = send_all(fd, line, length + 1);
+	free(line);
+	return ret;
+}
+
 int client_send_request(struct client_connection *connection, json_t *request, struct error *err)
 {
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-	int ret = text ? send_all(connection->fd, text, strlen(text)) : -ENOMEM;
+	int ret = text ? send_line(connection->fd, text) : -ENOMEM;
 
 	free(text);
 	json_decref(request);
-	if (!ret)
-		ret = send_all(connection->fd, "\n", 1);
 	if (ret == -EPIPE)
 		return error_set(err, ret, "the guest's ebb hung up");
 	return ret ? error_set_errno(err, ret, "the control socket") : 0;

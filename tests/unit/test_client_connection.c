@@ -170,6 +170,29 @@ static void sizes_are_told_in_units(void **state)
 	}
 }
 
+/* A server may act on it and be gone as soon as the closing brace is there. */
+static void a_request_is_sent_in_one_piece(void **state)
+{
+	static const char expected[] = "{\"execute\":\"quit\"}\n";
+	struct client_connection connection = { .fd = -1 };
+	struct error err = ERROR_INIT;
+	char line[64];
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+	connection.fd = fds[0];
+	assert_int_equal(
+		client_send_request(&connection, json_pack("{s:s}", "execute", "quit"), &err), 0);
+	assert_int_equal(read(fds[1], line, sizeof(line)), sizeof(expected) - 1);
+	assert_memory_equal(line, expected, sizeof(expected) - 1);
+	close(fds[1]);
+	assert_int_equal(
+		client_send_request(&connection, json_pack("{s:s}", "execute", "quit"), &err),
+		-EPIPE);
+	close(fds[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +201,7 @@ int main(void)
 		cmocka_unit_test(bad_greetings_are_errors),
 		cmocka_unit_test(a_long_reply_arrives_whole),
 		cmocka_unit_test(an_answer_that_does_not_come_is_waited_for_only_so_long),
+		cmocka_unit_test(a_request_is_sent_in_one_piece),
 		cmocka_unit_test(sizes_are_told_in_units),
 	};
 
