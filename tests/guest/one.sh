@@ -85,7 +85,11 @@ missing_need() {
 			{ echo "no permission for a TAP interface in a network of its own" && return; } ;;
 		direct) dd if=/dev/zero of="$work/direct" bs=4096 count=1 oflag=direct 2>/dev/null || { echo "no O_DIRECT in $work" && return; } ;;
 		vhost) [ -w /dev/vhost-net ] || { echo "no /dev/vhost-net that may be opened" && return; } ;;
-		passt) command -v passt >/dev/null || { echo "no passt" && return; } ;;
+		passt)
+			command -v passt >/dev/null || { echo "no passt" && return; }
+			# It puts itself into an empty root, which the kernel does not let it do there.
+			! grep -q '^rootfs / ' /proc/mounts || { echo "passt does not run in an initramfs" && return; }
+			;;
 		hugetlb) ;; # below: it is a change, and this is a subshell
 		*) echo "unknown need $need" && return ;;
 		esac
