@@ -526,6 +526,36 @@ static void test_one_trace_at_a_time(void **state)
 	unlink(other);
 }
 
+/* Handed over, or opened before there was anything to write: one trace all the same. */
+static void test_a_trace_that_is_open_already(void **state)
+{
+	struct fixture *f = *state;
+	char path[] = "/tmp/ebb-test-XXXXXX.csv", other[] = "/tmp/ebb-test-XXXXXX.csv";
+	int fd = mkstemps(path, 4);
+
+	close(mkstemps(other, 4));
+	assert_int_equal(reclaim_trace_start_prepared(f->reclaim, NULL, NULL), 0);
+	assert_int_equal(reclaim_trace_close(f->reclaim, NULL), -ENOENT);
+	assert_int_equal(reclaim_trace_open_fd(f->reclaim, STDERR_FILENO + 1000, false, NULL, NULL),
+	                 -EBADF);
+	assert_int_equal(reclaim_trace_prepare(f->reclaim, other, NULL), 0);
+	assert_int_equal(reclaim_trace_open_fd(f->reclaim, fd, false, NULL, NULL), 0);
+	assert_int_equal(reclaim_trace_open_fd(f->reclaim, fd, false, NULL, NULL), -EBUSY);
+	close(fd);
+	touch(f, 0, MIB);
+	release_range(f, 0, MIB);
+	assert_int_equal(reclaim_trace_close(f->reclaim, NULL), 0);
+	assert_int_equal(trace_sum(path, "report", 5), MIB);
+	assert_int_equal(reclaim_trace_start_prepared(f->reclaim, NULL, NULL), 0);
+	assert_int_equal(reclaim_trace_open(f->reclaim, path, true, NULL, NULL), -EBUSY);
+	touch(f, 0, 2 * MIB);
+	release_range(f, 0, 2 * MIB);
+	assert_int_equal(reclaim_trace_close(f->reclaim, NULL), 0);
+	assert_int_equal(trace_sum(other, "report", 5), 2 * MIB);
+	unlink(path);
+	unlink(other);
+}
+
 int main(void)
 {
 #define TEST(name)     cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -555,6 +585,7 @@ int main(void)
 		TEST(test_agrees_with_a_model),
 		TEST(test_trace_adds_up_to_the_account),
 		TEST(test_one_trace_at_a_time),
+		TEST(test_a_trace_that_is_open_already),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
