@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "client_private.h"
+#include "ebb/send_fd.h"
 
 /* How long `ebb stop` waits for the guest's ebb to be gone. */
 #define STOP_TIMEOUT_MS 10000
@@ -221,27 +222,6 @@ static json_t *make_request(const char *word, struct error *err)
 	return request;
 }
 
-/* One message with a descriptor. */
-static int send_fd(int socket_fd, const char *text, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct iovec segment = { (void *)(uintptr_t)text, strlen(text) };
-	struct msghdr message = { .msg_iov = &segment,
-		                  .msg_iovlen = 1,
-		                  .msg_control = &control,
-		                  .msg_controllen = sizeof(control) };
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
-	return sendmsg(socket_fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 /* A new file of the user's, for the request that follows: its fdname is "file". */
 static int pass_file(struct client_connection *connection, const char *path, struct error *err)
 {
@@ -252,7 +232,7 @@ static int pass_file(struct client_connection *connection, const char *path, str
 
 	if (fd < 0)
 		return error_set_errno(err, -errno, "%s: cannot be made", path);
-	ret = send_fd(connection->fd, request, fd);
+	ret = send_with_fd(connection->fd, request, sizeof(request) - 1, fd);
 	close(fd);
 	if (ret)
 		return error_set_errno(err, ret, "the control socket");

@@ -19,6 +19,7 @@
 
 #include "ebb/child_process.h"
 #include "ebb/sandbox.h"
+#include "ebb/send_fd.h"
 #include "share_private.h"
 
 #define PROGRAM       "/proc/self/exe"
@@ -55,11 +56,7 @@ static int make_sockets(int ret_fds[2])
 
 static int hand_over(int fd, int folder_fd, const struct share_server_setup *wanted)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct share_setup_message setup = {
+	const struct share_setup_message setup = {
 		.magic = SHARE_SETUP_MAGIC,
 		.readonly = wanted->readonly,
 		.sandbox = wanted->sandbox,
@@ -67,18 +64,8 @@ static int hand_over(int fd, int folder_fd, const struct share_server_setup *wan
 		.uid = wanted->user ? wanted->user->uid : 0,
 		.gid = wanted->user ? wanted->user->gid : 0,
 	};
-	struct iovec segment = { .iov_base = &setup, .iov_len = sizeof(setup) };
-	struct msghdr message = { .msg_iov = &segment,
-		                  .msg_iovlen = 1,
-		                  .msg_control = &control,
-		                  .msg_controllen = sizeof(control) };
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
 
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &folder_fd, sizeof(folder_fd));
-	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return send_with_fd(fd, &setup, sizeof(setup), folder_fd);
 }
 
 static int start_program(const struct share_server_setup *setup, int fd,
