@@ -242,6 +242,29 @@ release-table: $(BUILD_DIR)/release_table
 disk-table: $(BUILD_DIR)/disk_table
 	@$<
 
+# The bench's programs: those of the KVM host in programs/, those of the guest in workloads/; static, of libc alone.
+BENCH_DIR := $(BUILD)/$(ARCH)-bench
+BENCH_CC  := $(if $(NATIVE),$(CC),riscv64-linux-gnu-gcc)
+# Sources beside NAME.c.
+bench_parts = $(wildcard $(patsubst %,tests/bench/programs/%.c,$(BENCH_PARTS_$(1))))
+BENCH_PARTS_record := common console counters private action tracer
+BENCH_PARTS_start  := common tracer
+bench_programs_of = $(patsubst tests/bench/%.c,$(BENCH_DIR)/%,$(filter-out \
+	$(patsubst %,tests/bench/programs/%.c,$(BENCH_PARTS_record) $(BENCH_PARTS_start)),$(sort $(wildcard tests/bench/$(1)/*.c))))
+
+define bench_program
+$(BENCH_DIR)/programs/$(1): $(call bench_parts,$(1))
+endef
+$(foreach program,record start,$(eval $(call bench_program,$(program))))
+
+$(BENCH_DIR)/%: tests/bench/%.c $(wildcard tests/bench/*/*.h) Makefile
+	@mkdir -p $(@D)
+	@$(if $(Q),echo "  CC    $@")
+	$(Q)$(BENCH_CC) -std=gnu11 -D_GNU_SOURCE -O2 -s $(WARNINGS) -static -o $@ $(filter %.c,$^)
+
+.PHONY: bench-programs
+bench-programs: $(call bench_programs_of,programs) $(call bench_programs_of,workloads)
+
 host: all static firmware
 	@BUILD=$(BUILD) tests/host/run --arch $(ARCH)
 
