@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# In the guest: page_fault1, then page_fault2, a process for each of CPUS processors. Each makes PASSES passes (page_fault2: PASSES2)
+# or, where that is 0, runs for SECONDS_EACH. The files of page_fault2 lie in memory, so that no disk is measured.
+# Needs 128 MiB for a processor for page_fault1, twice that for page_fault2, and what the guest's kernel wants.
+# shellcheck shell=dash
+
+: "${CPUS:=1}" "${SECONDS_EACH:=3}" "${PASSES:=0}"
+: "${PASSES2:=$PASSES}"
+
+# ask NAME: what is to be done at NAME is done when there is a line to read.
+ask() {
+	echo "bench: ask $1"
+	read -r _
+}
+
+# run MODE PASSES
+run() {
+	echo "bench: mark page_fault$1"
+	if [ "$2" = 0 ]; then
+		page_fault "$1" "$CPUS" "$SECONDS_EACH" /files
+	else
+		page_fault "$1" "$CPUS" "passes=$2" /files
+	fi
+}
+
+mkdir /files
+mount -t tmpfs -o size=90% files /files
+ask ready
+run 1 "$PASSES"
+run 2 "$PASSES2"
+echo "bench: over"
