@@ -131,6 +131,7 @@ static void push_empty(struct p9_device *p9, struct slot *slot)
 	virtqueue_push(virtio_queue(&p9->vdev, 0), &slot->chain);
 }
 
+/* Without room, or where its memory is gone, the chain goes back as it is. */
 static void push_error(struct p9_device *p9, struct slot *slot, int error)
 {
 	uint8_t reply[ERROR_BYTES];
@@ -140,8 +141,8 @@ static void push_error(struct p9_device *p9, struct slot *slot, int error)
 	store_le16(reply + 5, slot->tag);
 	store_le32(reply + HEADER_BYTES, (uint32_t)-error);
 	count(p9, METRIC_FAILED, 1);
-	/* Without room the chain goes back as it is. */
-	(void)!virtq_chain_write(&slot->chain, reply, sizeof(reply));
+	if (!virtq_chain_locate(&slot->chain))
+		(void)!virtq_chain_write(&slot->chain, reply, sizeof(reply));
 	push_empty(p9, slot);
 }
 
@@ -284,14 +285,8 @@ static bool send_last(struct p9_device *p9)
 /* What was in flight when the server ended. */
 static void fail_all(struct p9_device *p9)
 {
-	for (; p9->sent; drop_first(p9)) {
-		struct slot *slot = slot_at(p9, 0);
-
-		if (virtq_chain_locate(&slot->chain))
-			push_empty(p9, slot);
-		else
-			push_error(p9, slot, -EIO);
-	}
+	for (; p9->sent; drop_first(p9))
+		push_error(p9, slot_at(p9, 0), -EIO);
 }
 
 /* New chains, as long as there is room for them: as virtqueue_pop says, 1 also when that ends. */

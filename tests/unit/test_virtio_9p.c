@@ -451,6 +451,51 @@ static void test_memory_that_goes_while_held(void **state)
 	assert_replied(f, 1, "to where it was");
 }
 
+/* The last one waits for room in the socket when the memory of all replies goes: ends says whether
+ * the server does too. */
+static void memory_goes_while_one_waits(struct fixture *f, bool ends)
+{
+	unsigned int answered = 0;
+	uint32_t bytes;
+
+	fake_driver_reset(&f->driver);
+	assert_int_equal(setsockopt(fake_share_server.device_fd, SOL_SOCKET, SO_SNDBUF,
+	                            &(int){ 16384 }, sizeof(int)),
+	                 0);
+	assert_true(fake_driver_start(&f->driver, 1, 1, 128));
+	assert_int_equal(gmem_add_region(f->vm.memory, RAM_BYTES, MIB, false, NULL), 0);
+	for (unsigned int i = 0; i < IN_FLIGHT; i++) {
+		const struct fake_driver_buffer buffers[] = { { REQUEST_GPA, ROOM_BYTES, false },
+			                                      { RAM_BYTES, 100, true } };
+
+		fake_driver_add(&f->driver, 0, buffers, 2);
+	}
+	kick(f);
+	assert_int_equal(gmem_remove_region(f->vm.memory, RAM_BYTES), 0);
+	if (ends) {
+		fake_share_end();
+		fake_driver_settle(&f->driver);
+	}
+	while (!ends && fake_share_receive(f->request, sizeof(f->request)))
+		answer(f, "to nowhere at all");
+	while (take(f, &bytes)) {
+		assert_int_equal(bytes, 0);
+		answered++;
+	}
+	assert_int_equal(metric(f, "requests") < IN_FLIGHT, true);
+	assert_in_range(answered, 1, IN_FLIGHT);
+}
+
+static void test_memory_that_goes_while_one_waits(void **state)
+{
+	memory_goes_while_one_waits(*state, false);
+}
+
+static void test_memory_and_server_that_go_while_one_waits(void **state)
+{
+	memory_goes_while_one_waits(*state, true);
+}
+
 static void test_broken_ring_with_requests_in_flight(void **state)
 {
 	struct fixture *f = *state;
@@ -549,6 +594,8 @@ int main(void)
 		TEST(test_server_ends_in_a_reset_device),
 		TEST(test_a_whole_queue_of_errors),
 		TEST(test_memory_that_goes_while_held),
+		TEST(test_memory_that_goes_while_one_waits),
+		TEST(test_memory_and_server_that_go_while_one_waits),
 		TEST(test_broken_ring_with_requests_in_flight),
 		TEST(test_hostile_chains),
 		TEST(test_tags),
