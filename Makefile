@@ -245,17 +245,18 @@ disk-table: $(BUILD_DIR)/disk_table
 # The bench's programs: those of the KVM host in programs/, those of the guest in workloads/; static, of libc alone.
 BENCH_DIR := $(BUILD)/$(ARCH)-bench
 BENCH_CC  := $(if $(NATIVE),$(CC),riscv64-linux-gnu-gcc)
-# Sources beside NAME.c.
-bench_parts = $(wildcard $(patsubst %,tests/bench/programs/%.c,$(BENCH_PARTS_$(1))))
-BENCH_PARTS_record := common console counters private action tracer
-BENCH_PARTS_start  := common tracer
-bench_programs_of = $(patsubst tests/bench/%.c,$(BENCH_DIR)/%,$(filter-out \
-	$(patsubst %,tests/bench/programs/%.c,$(BENCH_PARTS_record) $(BENCH_PARTS_start)),$(sort $(wildcard tests/bench/$(1)/*.c))))
+# NAME.c's sources beside it, where it has any; what is none of them, and no workload, is a program.
+BENCH_PARTS := action common console counters private tracer
+BENCH_PARTS_record      := $(BENCH_PARTS)
+BENCH_PARTS_start       := common tracer
+BENCH_PARTS_rawlimit    := common
+BENCH_PARTS_qmp_balloon := common
+BENCH_PROGRAMS := $(filter-out $(BENCH_PARTS:%=programs/%),$(patsubst tests/bench/%.c,%,$(sort $(wildcard tests/bench/*/*.c))))
 
 define bench_program
-$(BENCH_DIR)/programs/$(1): $(call bench_parts,$(1))
+$(BENCH_DIR)/$(1): $(patsubst %,tests/bench/programs/%.c,$(BENCH_PARTS_$(notdir $(1))))
 endef
-$(foreach program,record start,$(eval $(call bench_program,$(program))))
+$(foreach program,$(BENCH_PROGRAMS),$(eval $(call bench_program,$(program))))
 
 $(BENCH_DIR)/%: tests/bench/%.c $(wildcard tests/bench/*/*.h) Makefile
 	@mkdir -p $(@D)
@@ -263,7 +264,7 @@ $(BENCH_DIR)/%: tests/bench/%.c $(wildcard tests/bench/*/*.h) Makefile
 	$(Q)$(BENCH_CC) -std=gnu11 -D_GNU_SOURCE -O2 -s $(WARNINGS) -static -o $@ $(filter %.c,$^)
 
 .PHONY: bench-programs
-bench-programs: $(call bench_programs_of,programs) $(call bench_programs_of,workloads)
+bench-programs: $(BENCH_PROGRAMS:%=$(BENCH_DIR)/%)
 
 host: all static firmware
 	@BUILD=$(BUILD) tests/host/run --arch $(ARCH)
