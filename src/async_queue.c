@@ -272,12 +272,18 @@ static bool has_deferred(const struct async_queue *queue)
 	                               (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
 }
 
+/* The kernel has nothing of what is in the ring, whose end would be a reason to try again. */
+static bool is_stranded(const struct async_queue *queue)
+{
+	return queue->in_flight && queue->in_flight == io_uring_sq_ready(&queue->ring);
+}
+
 /* Something goes in, or has come out. */
 static bool has_next(const struct async_queue *queue)
 {
 	if (queue->why_no_ring)
 		return !list_is_empty(&queue->waiting);
-	return has_room(queue) || io_uring_cq_ready(&queue->ring);
+	return has_room(queue) || io_uring_cq_ready(&queue->ring) || is_stranded(queue);
 }
 
 /* One io_uring_enter: what is prepared goes in, what is over comes out. wanted: so many are waited

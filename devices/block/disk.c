@@ -52,10 +52,15 @@ void disk_job_submit(struct disk_job *job, void (*step)(struct disk_job *job, in
 	async_queue_submit(job->disk->queue, &job->task);
 }
 
+/* The host did nothing, and might the next time. */
+static bool came_to_nothing(int64_t result)
+{
+	return result == -EINTR || result == -EAGAIN || result == -ECANCELED;
+}
+
 bool disk_job_retries(struct disk_job *job, int64_t result)
 {
-	if ((result != -EINTR && result != -EAGAIN && result != -ECANCELED) ||
-	    job->retries == DISK_RETRIES_MAX)
+	if (!came_to_nothing(result) || job->retries == DISK_RETRIES_MAX)
 		return false;
 	job->retries++;
 	async_queue_submit(job->disk->queue, &job->task);
@@ -69,9 +74,8 @@ static void free_job(struct disk_job *job, int result)
 
 	list_append(&disk->free_jobs, &job->node);
 	disk->job_count--;
-	/* EAGAIN and its like after all retries, which nobody else has a use for. */
-	request->result =
-		result == -EAGAIN || result == -EINTR || result == -ECANCELED ? -EIO : result;
+	/* After all retries: nobody else has a use for it. */
+	request->result = came_to_nothing(result) ? -EIO : result;
 	disk->done(disk->ctx, request);
 }
 
@@ -104,6 +108,7 @@ static void start_sync(struct disk *disk)
 		list_append(&disk->sync_covered, node);
 	}
 	disk->sync_in_flight = true;
+	disk->sync_retries = 0;
 	disk->sync.kind = ASYNC_TASK_SYNC;
 	disk->sync.fd = disk->fd;
 	async_queue_submit(disk->queue, &disk->sync);
@@ -113,17 +118,19 @@ static void end_sync(struct disk *disk)
 {
 	int64_t result = disk->sync.result;
 
-	if (result == -EINTR || result == -EAGAIN || result == -ECANCELED) {
+	if (came_to_nothing(result) && disk->sync_retries < DISK_RETRIES_MAX) {
+		disk->sync_retries++;
 		async_queue_submit(disk->queue, &disk->sync);
 		return;
 	}
-	disk->sync_in_flight = false;
+	/* Those who are told may start requests: a flush among them is not covered by this one. */
 	while (!list_is_empty(&disk->sync_covered)) {
 		struct list *node = disk->sync_covered.next;
 
 		list_remove(node);
 		free_job(container_of(node, struct disk_job, node), (int)result);
 	}
+	disk->sync_in_flight = false;
 }
 
 /* --- reads and writes --- */

@@ -59,6 +59,7 @@ struct disk {
 	/* fdatasync: one at a time, for all that wait when it starts. */
 	struct async_task sync;
 	bool sync_in_flight;
+	unsigned int sync_retries;
 	struct list sync_waiting, sync_covered;
 
 	/* O_DIRECT: what it asks for; 1 without. */

@@ -596,6 +596,32 @@ static void the_kernel_is_short_for_a_moment(void **state)
 	assert_int_equal(async_queue_why_no_ring(t.queue), -EAGAIN);
 }
 
+/* It takes some, which are over at once, and says nothing of the others: nobody else would hand
+ * those in. */
+static void the_kernel_takes_some_alone(void **state)
+{
+	static const int results[] = { 3, -EAGAIN };
+
+	(void)state;
+	create_batched(32);
+	for (size_t i = 0; i < ARRAY_SIZE(results); i++) {
+		submit_all(ASYNC_TASK_WRITE);
+		finish();
+		t.done_count = t.expected = t.plain_calls = 0;
+		t.taken = 3;
+		t.submit_fails = 1;
+		t.submit_result = results[i];
+		for (unsigned int k = 0; k < 5; k++) {
+			make(k, ASYNC_TASK_READ, 0);
+			submit(k);
+		}
+		finish();
+		check_told();
+		assert_int_equal(async_queue_why_no_ring(t.queue), 0);
+		assert_int_equal(t.plain_calls, 0);
+	}
+}
+
 static void an_interrupted_call_goes_on(void **state)
 {
 	(void)state;
@@ -682,6 +708,7 @@ int main(void)
 		TEST(the_ring_is_refused_later),
 		TEST(the_kernel_takes_no_more),
 		TEST(the_kernel_is_short_for_a_moment),
+		TEST(the_kernel_takes_some_alone),
 		TEST(an_interrupted_call_goes_on),
 		TEST(what_the_kernel_cancels_is_done_here),
 		TEST(a_ring_that_is_lost),

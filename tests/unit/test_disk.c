@@ -126,8 +126,10 @@ static void what_comes_to_nothing_is_tried_again(void **state)
 	fix.fail_code = EAGAIN; /* not for ever */
 	fix.fail_count = 1000;
 	assert_int_equal(run(DISK_WRITE, bytes, 0, 512), -EIO);
+	assert_int_equal(run(DISK_FLUSH, NULL, 0, 0), -EIO);
 	fix.fail_count = 0;
 	assert_int_equal(run(DISK_WRITE, bytes, 0, 512), 0);
+	assert_int_equal(run(DISK_FLUSH, NULL, 0, 0), 0);
 }
 
 static void errors_are_the_requests_own(void **state)
@@ -256,6 +258,23 @@ static void a_flush_covers_what_was_done(void **state)
 	assert_int_equal(fix.syncs, 1);
 	assert_int_equal(run(DISK_FLUSH, NULL, 0, 0), 0);
 	assert_int_equal(fix.syncs, 2);
+}
+
+/* One that comes while a sync's end is told has its own. */
+static void a_flush_that_comes_while_one_is_told(void **state)
+{
+	(void)state;
+	open_it();
+	fix.fail_code = EIO;
+	fix.fail_count = 1;
+	fix.submit_again = true;
+	submit(make(0, DISK_FLUSH, NULL, 0, 0));
+	submit(make(1, DISK_FLUSH, NULL, 0, 0));
+	finish();
+	assert_int_equal(fix.done_count, 3);
+	assert_int_equal(fix.syncs, 2);
+	assert_int_equal(fix.requests[0].result, 0);
+	assert_int_equal(fix.requests[1].result, -EIO);
 }
 
 static void durable_is_synced_before_it_is_told(void **state)
@@ -526,6 +545,7 @@ int main(void)
 		BOTH(one_done_may_submit_again),
 		BOTH(draining_leaves_nothing),
 		PLAIN(a_flush_covers_what_was_done),
+		PLAIN(a_flush_that_comes_while_one_is_told),
 		PLAIN(durable_is_synced_before_it_is_told),
 		PLAIN(a_sync_that_fails_is_told_to_all),
 		BOTH(a_discard_gives_space_back),
