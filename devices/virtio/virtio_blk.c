@@ -213,12 +213,12 @@ static void fill_config(struct virtio_blk *blk)
 		store_le16(space + CONFIG_OFFSET(min_io_size), (uint16_t)blocks);
 	}
 	store_le16(space + CONFIG_OFFSET(num_queues), (uint16_t)blk->queue_count);
-	store_le32(space + CONFIG_OFFSET(max_discard_sectors), BLK_RANGE_SECTORS_MAX);
+	store_le32(space + CONFIG_OFFSET(max_discard_sectors), BLK_DISCARD_SECTORS_MAX);
 	store_le32(space + CONFIG_OFFSET(max_discard_seg), BLK_RANGES_MAX);
 	store_le32(space + CONFIG_OFFSET(discard_sector_alignment),
 	           (uint32_t)max_u64(geometry->discard_granularity_bytes / BLK_SECTOR_BYTES, 1));
-	store_le32(space + CONFIG_OFFSET(max_write_zeroes_sectors), BLK_RANGE_SECTORS_MAX);
-	store_le32(space + CONFIG_OFFSET(max_write_zeroes_seg), BLK_RANGES_MAX);
+	store_le32(space + CONFIG_OFFSET(max_write_zeroes_sectors), BLK_ZEROES_SECTORS_MAX);
+	store_le32(space + CONFIG_OFFSET(max_write_zeroes_seg), 1);
 	space[CONFIG_OFFSET(write_zeroes_may_unmap)] = blk->discards;
 	memcpy(blk->vdev.config, space, CONFIG_BYTES);
 	set_cached(blk, blk->cache_default);

@@ -26,9 +26,12 @@
 /* Of a descriptor, for drivers that ask; keeps what such a driver sends below the next. */
 #define BLK_SEGMENT_BYTES_MAX (64 * KIB)
 #define BLK_REQUEST_BYTES_MAX (64 * MIB)
-/* Of a discard or write-zeroes request. */
-#define BLK_RANGES_MAX        32
-#define BLK_RANGE_SECTORS_MAX (GIB / BLK_SECTOR_BYTES)
+/* Of a discard. */
+#define BLK_RANGES_MAX          32
+#define BLK_DISCARD_SECTORS_MAX (GIB / BLK_SECTOR_BYTES)
+/* Of write-zeroes, one range: a host that has to write them takes no longer than for a write, which
+ * is what a reset may have to wait for. */
+#define BLK_ZEROES_SECTORS_MAX (BLK_REQUEST_BYTES_MAX / BLK_SECTOR_BYTES)
 
 /* Requests of a device in flight; more stay in their rings. */
 #define BLK_SLOTS 128

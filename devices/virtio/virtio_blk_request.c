@@ -42,9 +42,10 @@ static uint8_t parse_range_count(const struct blk_limits *limits, const struct b
                                  struct blk_request *request)
 {
 	const size_t count = shape->readable_bytes / BLK_RANGE_BYTES;
+	const size_t count_max = request->kind == BLK_DISCARD ? BLK_RANGES_MAX : 1;
 
 	if (shape->writable_bytes || shape->readable_bytes % BLK_RANGE_BYTES || !count ||
-	    count > BLK_RANGES_MAX || limits->readonly)
+	    count > count_max || limits->readonly)
 		return VIRTIO_BLK_S_IOERR;
 	request->range_count = (unsigned int)count;
 	return VIRTIO_BLK_S_OK;
@@ -111,7 +112,7 @@ static uint32_t range_flags(const uint8_t *bytes)
 }
 
 static bool parse_range(const uint8_t *bytes, const struct blk_limits *limits,
-                        struct blk_range *range)
+                        uint32_t sectors_max, struct blk_range *range)
 {
 	const uint32_t sectors =
 		load_le32(bytes + offsetof(struct virtio_blk_discard_write_zeroes, num_sectors));
@@ -120,7 +121,7 @@ static bool parse_range(const uint8_t *bytes, const struct blk_limits *limits,
 		.size_bytes = (uint64_t)sectors * BLK_SECTOR_BYTES,
 		.unmap = range_flags(bytes) & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP,
 	};
-	return sectors <= BLK_RANGE_SECTORS_MAX &&
+	return sectors <= sectors_max &&
 	       locate(limits, load_le64(bytes), range->size_bytes, &range->offset_bytes);
 }
 
@@ -128,15 +129,17 @@ uint8_t blk_ranges_parse(const uint8_t *bytes, const struct blk_request *request
                          const struct blk_limits *limits, struct blk_range *ranges,
                          unsigned int *ret_count)
 {
-	const uint32_t flags_known =
-		request->kind == BLK_WRITE_ZEROES ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
+	const bool zeroes = request->kind == BLK_WRITE_ZEROES;
+	const uint32_t flags_known = zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
+	const uint32_t sectors_max = zeroes ? BLK_ZEROES_SECTORS_MAX : BLK_DISCARD_SECTORS_MAX;
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < request->range_count; i++)
 		if (range_flags(bytes + (size_t)i * BLK_RANGE_BYTES) & ~flags_known)
 			return VIRTIO_BLK_S_UNSUPP;
 	for (unsigned int i = 0; i < request->range_count; i++) {
-		if (!parse_range(bytes + (size_t)i * BLK_RANGE_BYTES, limits, &ranges[count]))
+		if (!parse_range(bytes + (size_t)i * BLK_RANGE_BYTES, limits, sectors_max,
+		                 &ranges[count]))
 			return VIRTIO_BLK_S_IOERR;
 		count += ranges[count].size_bytes != 0;
 	}

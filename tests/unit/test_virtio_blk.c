@@ -83,7 +83,8 @@ static void test_features(void **state)
 	assert_int_equal(CONFIG(max_discard_sectors), 2 * MIB);
 	assert_int_equal(CONFIG(max_discard_seg), 32);
 	assert_int_equal(CONFIG(discard_sector_alignment), 8);
-	assert_int_equal(CONFIG(max_write_zeroes_seg), 32);
+	assert_int_equal(CONFIG(max_write_zeroes_sectors), 64 * MIB / 512);
+	assert_int_equal(CONFIG(max_write_zeroes_seg), 1);
 	assert_int_equal(CONFIG(write_zeroes_may_unmap), 1);
 }
 

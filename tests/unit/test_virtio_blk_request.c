@@ -138,6 +138,7 @@ static void test_kinds(void **state)
 		{ VIRTIO_BLK_T_DISCARD, ALL, false, { 33 * 16, 0 }, IOERR },
 		{ VIRTIO_BLK_T_DISCARD, ALL, false, { SIZE_MAX & ~(size_t)15, 0 }, IOERR },
 		{ VIRTIO_BLK_T_WRITE_ZEROES, ALL, false, { 16, 0 }, OK },
+		{ VIRTIO_BLK_T_WRITE_ZEROES, ALL, false, { 32, 0 }, IOERR },
 		{ VIRTIO_BLK_T_WRITE_ZEROES, BLK_FEATURE(DISCARD), false, { 16, 0 }, UNSUPP },
 		{ 2, ALL, false, { 16, 0 }, UNSUPP },  /* SCSI */
 		{ 5, ALL, false, { 0, 0 }, UNSUPP },   /* FLUSH_OUT */
@@ -234,7 +235,10 @@ static void test_empty_ranges_are_left_out(void **state)
 
 static void test_longest_range(void **state)
 {
-	const struct blk_request request = { .kind = BLK_DISCARD, .range_count = 1 };
+	static const struct {
+		enum blk_kind kind;
+		uint32_t sectors_max;
+	} rows[] = { { BLK_DISCARD, GIB / 512 }, { BLK_WRITE_ZEROES, 64 * MIB / 512 } };
 	struct blk_limits limits = limits_of(ALL, false);
 	struct blk_range ranges[BLK_RANGES_MAX];
 	uint8_t bytes[BLK_RANGE_BYTES];
@@ -242,10 +246,14 @@ static void test_longest_range(void **state)
 
 	(void)state;
 	limits.size_bytes = 4 * TIB;
-	put_range(bytes, 0, 0, BLK_RANGE_SECTORS_MAX, 0);
-	assert_int_equal(blk_ranges_parse(bytes, &request, &limits, ranges, &count), OK);
-	put_range(bytes, 0, 0, BLK_RANGE_SECTORS_MAX + 1, 0);
-	assert_int_equal(blk_ranges_parse(bytes, &request, &limits, ranges, &count), IOERR);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct blk_request request = { .kind = rows[i].kind, .range_count = 1 };
+
+		put_range(bytes, 0, 0, rows[i].sectors_max, 0);
+		assert_int_equal(blk_ranges_parse(bytes, &request, &limits, ranges, &count), OK);
+		put_range(bytes, 0, 0, rows[i].sectors_max + 1, 0);
+		assert_int_equal(blk_ranges_parse(bytes, &request, &limits, ranges, &count), IOERR);
+	}
 }
 
 int main(void)
