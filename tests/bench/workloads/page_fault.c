@@ -52,7 +52,8 @@
 struct tally {
 	volatile uint64_t iterations;
 	volatile uint64_t passes;
-	char unused[112];
+	volatile uint64_t ended_ns; /* by work: when the last pass was made */
+	char unused[104];
 };
 
 struct plan {
@@ -167,6 +168,7 @@ static int work(const struct plan *plan, unsigned int index)
 		ret = -errno;
 	while (!ret && (!plan->passes || tally->passes <= plan->passes))
 		ret = make_pass(fd, tally);
+	tally->ended_ns = now_ns();
 	if (ret)
 		fprintf(stderr, "page_fault: %s\n", strerror(-ret));
 	return ret != 0;
@@ -227,19 +229,25 @@ static int warm(const struct plan *plan)
 	return 1;
 }
 
-/* Waits for all; false where one failed. */
-static int all_ended(const struct plan *plan)
+/* Waits for all; when the last of them had done its work, 0 where one failed. What it takes to end
+ * and to free files is not work. */
+static uint64_t all_ended_ns(const struct plan *plan)
 {
+	uint64_t last_ns = 0;
 	unsigned int index;
 	int status, good = 1;
 
-	for (index = 0; index < plan->processes; index++)
+	for (index = 0; index < plan->processes; index++) {
 		if (waitpid(plan->pids[index], &status, 0) < 0 || status)
 			good = 0;
-	return good;
+		if (plan->tallies[index].ended_ns > last_ns)
+			last_ns = plan->tallies[index].ended_ns;
+	}
+	return good ? last_ns : 0;
 }
 
-static int none_ended(const struct plan *plan)
+/* What time it is, 0 where a process is no longer there. */
+static uint64_t all_there_ns(const struct plan *plan)
 {
 	unsigned int index;
 	int status;
@@ -247,13 +255,13 @@ static int none_ended(const struct plan *plan)
 	for (index = 0; index < plan->processes; index++)
 		if (waitpid(plan->pids[index], &status, WNOHANG) != 0)
 			return 0;
-	return 1;
+	return now_ns();
 }
 
 static int measure(const struct plan *plan)
 {
-	uint64_t before[PROCESSES_MAX], began_ns = now_ns(), taken_ns, sum, passes = 0;
-	uint64_t least = 0, most = 0;
+	uint64_t before[PROCESSES_MAX], began_ns = now_ns(), ended_ns, taken_ns;
+	uint64_t sum, passes = 0, least = 0, most = 0;
 	unsigned int index;
 	char thp[32];
 
@@ -272,9 +280,10 @@ static int measure(const struct plan *plan)
 		close(plan->start[1]);
 	else
 		sleep_until(began_ns + plan->span_ns);
-	if (plan->passes ? !all_ended(plan) : !none_ended(plan))
+	ended_ns = plan->passes ? all_ended_ns(plan) : all_there_ns(plan);
+	if (!ended_ns)
 		return 1;
-	taken_ns = now_ns() - began_ns;
+	taken_ns = ended_ns - began_ns;
 	sum = pages(plan, before, &least, &most);
 	for (index = 0; index < plan->processes; index++)
 		passes += plan->tallies[index].passes;
