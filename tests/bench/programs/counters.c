@@ -68,27 +68,33 @@ bool counters_rss_kib(const struct counters *counters, uint64_t *ret_kib)
 	return true;
 }
 
-static void lacks(struct counters *counters, enum counters_key key, const char *words)
+static const char *const key_names[COUNTERS_KEYS] = {
+	[COUNTERS_CPU] = "cpu_ns",
+	[COUNTERS_VCPU] = "vcpu_ns",
+	[COUNTERS_VMM] = "vmm_ns",
+	[COUNTERS_EXITS] = "exits",
+	[COUNTERS_SPLIT_PMD] = "thp_split_pmd",
+	[COUNTERS_SPLIT_PAGE] = "thp_split_page",
+};
+
+/* What was there before is missing because the VMM is ending, which is no news. */
+static void lacks(struct counters *counters, enum counters_key key, const char *why)
 {
-	if (!counters->told[key])
-		say("lacks %s", words);
-	counters->told[key] = true;
+	if (!counters->known[key])
+		say("lacks %s %s", key_names[key], why);
+	counters->known[key] = true;
 }
 
 /* --- vCPUs --- */
 
-static bool is_new(struct counters *counters, pid_t tid)
+static bool is_known(const struct counters *counters, pid_t tid)
 {
-	for (unsigned int i = 0; i < counters->seen_count; i++)
-		if (counters->seen[i] == tid)
-			return false;
-	if (counters->seen_count == COUNTERS_THREADS_MAX)
-		return false;
-	counters->seen[counters->seen_count++] = tid;
-	return true;
+	for (unsigned int i = 0; i < counters->vcpu_count; i++)
+		if (counters->vcpus[i].tid == tid)
+			return true;
+	return false;
 }
 
-/* Threads have got their names by the time a guest speaks. */
 static void look_at_thread(struct counters *counters, pid_t tid)
 {
 	char path[64], name[32] = "";
@@ -102,15 +108,16 @@ static void look_at_thread(struct counters *counters, pid_t tid)
 		name[0] = 0;
 	close(fd);
 	name[strcspn(name, "\n")] = 0;
-	if (regexec(&counters->vcpu_names, name, 0, NULL, 0) ||
-	    counters->vcpu_count == COUNTERS_VCPUS_MAX)
+	if (regexec(&counters->vcpu_names, name, 0, NULL, 0))
 		return;
 	snprintf(path, sizeof(path), "task/%d/schedstat", (int)tid);
 	fd = open_proc(counters->pid, path);
 	if (fd >= 0)
-		counters->vcpus[counters->vcpu_count++].schedstat_fd = fd;
+		counters->vcpus[counters->vcpu_count++] =
+			(struct counters_vcpu){ .tid = tid, .schedstat_fd = fd };
 }
 
+/* The others' names are looked at each time: a thread is there before it has its name. */
 static void find_vcpus(struct counters *counters)
 {
 	char path[64];
@@ -119,10 +126,10 @@ static void find_vcpus(struct counters *counters)
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)counters->pid);
 	folder = opendir(path);
-	while (folder && (entry = readdir(folder))) {
+	while (folder && counters->vcpu_count < COUNTERS_VCPUS_MAX && (entry = readdir(folder))) {
 		pid_t tid = atoi(entry->d_name);
 
-		if (tid > 0 && is_new(counters, tid))
+		if (tid > 0 && !is_known(counters, tid))
 			look_at_thread(counters, tid);
 	}
 	if (folder)
@@ -201,49 +208,54 @@ static void add(struct line *line, const char *key, uint64_t value)
 		line->length += (size_t)length;
 }
 
+static void add_key(struct counters *counters, struct line *line, enum counters_key key,
+                    uint64_t value)
+{
+	counters->known[key] = true;
+	add(line, key_names[key], value);
+}
+
 static void add_cpu(struct counters *counters, struct line *line)
 {
+	static const char no_vcpus[] = "no thread has a vCPU's name and a schedstat";
+	static const char no_clock[] = "the CPU clock of the process cannot be read";
 	uint64_t cpu_ns, vcpu_ns;
-	bool has_vcpus;
+	bool has_cpu, has_vcpus;
 
 	find_vcpus(counters);
 	has_vcpus = vcpu_run_ns(counters, &vcpu_ns);
-	if (!process_cpu_ns(counters->pid, &cpu_ns)) {
-		lacks(counters, COUNTERS_CPU, "cpu_ns the process's CPU clock cannot be read");
-		return;
-	}
-	add(line, "cpu_ns", cpu_ns);
-	if (!has_vcpus) {
-		lacks(counters, COUNTERS_VCPU,
-		      "vcpu_ns no thread has a vCPU's name and /proc/PID/task/TID/schedstat");
-		return;
-	}
-	add(line, "vcpu_ns", vcpu_ns);
-	add(line, "vmm_ns", cpu_ns > vcpu_ns ? cpu_ns - vcpu_ns : 0);
+	has_cpu = process_cpu_ns(counters->pid, &cpu_ns);
+	if (has_cpu)
+		add_key(counters, line, COUNTERS_CPU, cpu_ns);
+	else
+		lacks(counters, COUNTERS_CPU, no_clock);
+	if (has_vcpus)
+		add_key(counters, line, COUNTERS_VCPU, vcpu_ns);
+	else
+		lacks(counters, COUNTERS_VCPU, no_vcpus);
+	if (has_cpu && has_vcpus)
+		add_key(counters, line, COUNTERS_VMM, cpu_ns > vcpu_ns ? cpu_ns - vcpu_ns : 0);
+	else
+		lacks(counters, COUNTERS_VMM, has_cpu ? no_vcpus : no_clock);
 }
 
 static void add_splits(struct counters *counters, struct line *line)
 {
-	static const char *const keys[] = { "thp_split_pmd", "thp_split_page" };
 	char text[16384];
-	unsigned int found = 0;
 
 	if (counters->vmstat_fd < 0 || read_again(counters->vmstat_fd, text, sizeof(text)) <= 0)
 		text[0] = 0;
-	for (unsigned int i = 0; i < 2; i++) {
+	for (enum counters_key key = COUNTERS_SPLIT_PMD; key <= COUNTERS_SPLIT_PAGE; key++) {
 		char sought[32];
 		const char *at;
 
-		snprintf(sought, sizeof(sought), "\n%s ", keys[i]);
+		snprintf(sought, sizeof(sought), "\n%s ", key_names[key]);
 		at = strstr(text, sought);
-		if (!at)
-			continue;
-		add(line, keys[i], strtoull(at + strlen(sought), NULL, 10));
-		found++;
+		if (at)
+			add_key(counters, line, key, strtoull(at + strlen(sought), NULL, 10));
+		else
+			lacks(counters, key, "not in /proc/vmstat");
 	}
-	if (found < 2)
-		lacks(counters, COUNTERS_SPLITS,
-		      "thp_split_pmd,thp_split_page not all in /proc/vmstat");
 }
 
 void counters_print(struct counters *counters, const char *time_ms, const char *name)
@@ -255,11 +267,10 @@ void counters_print(struct counters *counters, const char *time_ms, const char *
 
 	add_cpu(counters, &line);
 	if (read_exits(counters, &value))
-		add(&line, "exits", value);
+		add_key(counters, &line, COUNTERS_EXITS, value);
 	else
 		lacks(counters, COUNTERS_EXITS,
-		      "exits none of this guest in " GUESTS_FOLDER
-		      " (needs root and a mounted debugfs)");
+		      "none of this guest in " GUESTS_FOLDER " (needs root and a mounted debugfs)");
 	add_splits(counters, &line);
 	if (read_again(counters->stat_fd, text, sizeof(text)) > 0 &&
 	    parse_process_stat(text, &stat)) {

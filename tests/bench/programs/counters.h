@@ -8,13 +8,22 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define COUNTERS_VCPUS_MAX   64
-#define COUNTERS_THREADS_MAX 512
-#define COUNTERS_GUESTS_MAX  8
+#define COUNTERS_VCPUS_MAX  64
+#define COUNTERS_GUESTS_MAX 8
 
-enum counters_key { COUNTERS_CPU, COUNTERS_VCPU, COUNTERS_EXITS, COUNTERS_SPLITS, COUNTERS_KEYS };
+/* Keys of the line that a host may not give. */
+enum counters_key {
+	COUNTERS_CPU,
+	COUNTERS_VCPU,
+	COUNTERS_VMM,
+	COUNTERS_EXITS,
+	COUNTERS_SPLIT_PMD,
+	COUNTERS_SPLIT_PAGE,
+	COUNTERS_KEYS
+};
 
 struct counters_vcpu {
+	pid_t tid;
 	int schedstat_fd;
 	uint64_t run_ns; /* as it last was */
 };
@@ -24,11 +33,10 @@ struct counters {
 	int statm_fd, stat_fd, vmstat_fd;
 	uint64_t page_kib;
 	regex_t vcpu_names;
-	pid_t seen[COUNTERS_THREADS_MAX]; /* threads whose names were looked at */
-	unsigned int seen_count, vcpu_count, exits_count;
+	unsigned int vcpu_count, exits_count;
 	struct counters_vcpu vcpus[COUNTERS_VCPUS_MAX];
 	int exits_fds[COUNTERS_GUESTS_MAX];
-	bool told[COUNTERS_KEYS]; /* that it cannot be had */
+	bool known[COUNTERS_KEYS]; /* it was had once, or that it cannot be had was said */
 	bool counts_calls;
 	uint64_t release_calls, release_bytes;
 };

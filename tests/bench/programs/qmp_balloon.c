@@ -143,7 +143,7 @@ static int set_balloon(struct session *session, uint64_t target_bytes)
 			return -EPROTO;
 		if (actual_bytes >> PAGE_SHIFT == target_bytes >> PAGE_SHIFT)
 			break;
-		if (now_ns() >= session->end_ns) {
+		if (now_ns() + POLL_MS * NS_PER_MS >= session->end_ns) {
 			complain("the balloon stands at %lu bytes, not %lu", actual_bytes,
 			         target_bytes);
 			return -ETIMEDOUT;

@@ -5,7 +5,7 @@
  * ones:
  *
  *	bench raw kind=thp|small mib=… ns=BEST gib_s=… all_ns=N,N,N,N,N
- *	bench lacks raw_thp WHY      where the host gives no huge pages: nothing is printed for them
+ *	bench lacks thp WHY      where the host gives no huge pages: nothing is printed for them
  *then
  */
 #include <errno.h>
@@ -54,7 +54,7 @@ static int measure(char *memory, uint64_t mib, bool huge)
 	uint64_t all_ns[ROUNDS], best_ns = UINT64_MAX;
 
 	if (madvise(memory, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) && huge) {
-		say("lacks raw_thp madvise(MADV_HUGEPAGE): %s", strerror(errno));
+		say("lacks thp madvise(MADV_HUGEPAGE): %s", strerror(errno));
 		return 0;
 	}
 	for (int i = 0; i < ROUNDS; i++) {
@@ -64,8 +64,7 @@ static int measure(char *memory, uint64_t mib, bool huge)
 		touch(memory, size);
 		kib = huge && i == 0 ? huge_kib(memory) : 0;
 		if (huge && i == 0 && kib < (long)(size / 1024 / 10 * 9)) {
-			say("lacks raw_thp %ld of %lu MiB were given in huge pages", kib / 1024,
-			    mib);
+			say("lacks thp %ld of %lu MiB were given in huge pages", kib / 1024, mib);
 			return 0;
 		}
 		begin_ns = now_ns();
