@@ -355,7 +355,25 @@ function per_gib_figure(name, unit, key, by, from, to,    value, gib) {
 	figure(name, unit, per_gib(scaled(value, by), gib))
 }
 
+# Seconds from when the balloon was told to grow until 95 % of what came back by it had: not every VMM says when it is there.
+function inflated_95(    first_kib, last_kib, i) {
+	first_kib = at("inflate", "rss_kib")
+	last_kib = first_kib == "" ? "" : at("inflate-done", "rss_kib")
+	if (last_kib == "")
+		return ""
+	if (first_kib - last_kib < MIB_MIN * 1024) {
+		why = "less than " MIB_MIN " MiB came back, by resident memory"
+		return ""
+	}
+	for (i = 1; i <= samples; i++)
+		if (sample_ms[i] >= mark_ms["inflate"] && sample_kib[i] <= first_kib - 0.95 * (first_kib - last_kib))
+			return (sample_ms[i] - mark_ms["inflate"]) / 1000
+	why = "no sample of resident memory shows it"
+	return ""
+}
+
 function balloon_figures() {
+	figure("inflated_95", "s", inflated_95())
 	figure("inflate_time", "s", seconds_between("inflate", "inflate-done"))
 	figure("deflate_time", "s", seconds_between("deflate", "deflate-done"))
 	cost_figures("inflate", "inflate-done")
