@@ -9,7 +9,7 @@
 #   # timeout: SECONDS   # timeout-slow: SECONDS (with SLOW=1)   # cost: SECONDS (about; for sharing out)
 #   # archs: x86 (not others)   # only-riscv: KIND (what does not depend on the host's kind runs on one of them, but with SLOW=1)
 #   # guests: SUITE-FLAVOUR… (kernels it boots beside $DEFAULT_GUEST; "standard" is $STANDARD_GUEST)
-#   # root: WHY (needs root: not with --as-user)
+#   # root: WHY (not with --as-user)   # root-beside: WHY (root prepares and looks on: with --as-user only ebb is the user's)
 #   # hosts: sid bookworm (L1 kernels, instead of the usual one)   # slow: WHY (runs only with SLOW=1 or by name)
 #   # modules: standard (of its "# guests:", those whose modules lie in $RIG/guests/NAME/root, for --root's modules=)
 #   # disk: 4G debian (the nested host has a disk of at least that size; in it debian.img)   # denied: WHY (that the host's kernel logs
@@ -55,6 +55,11 @@ show_logs() {
 		echo "--- ${log##*/} (last 40 lines)"
 		tail -n 40 "$log" | tr -d '\r' | cat -v
 	done
+}
+
+# for_ebb FILE…: belongs to whom ebb runs as, where that is not this scenario's user.
+for_ebb() {
+	[ -z "${EBB_USER:-}" ] || chown "$EBB_USER" "$@"
 }
 
 # need PROGRAM…
@@ -224,6 +229,20 @@ guest_run() {
 guest_must() {
 	guest_run "$@" || fail "in the guest: $*: $ANSWER"
 	note "$ANSWER"
+}
+
+# guest_hog MIB: lines of a guest's script: so much is touched ("touched") and, after a line, let go ("freed").
+guest_hog() {
+	cat <<-END
+		memhog $1 1000 >/hog.out &
+		hog=\$!
+		until grep -qs touched /hog.out; do sleep 0.2; done
+		echo touched
+		read -r line
+		kill \$hog
+		wait \$hog
+		echo freed
+	END
 }
 
 # guest_stop: the hard way; for guests whose end is not the point.

@@ -6,9 +6,14 @@ user=1000
 group=1000
 kvm_group=106
 
-# user_host: what a distribution does: /dev/kvm is the group's, and who logs in has a folder for what runs.
+# user_host: what a distribution does: /dev/kvm and vhost's devices are the group's, TAPs anybody's whom they belong to, and who
+# logs in has a folder for what runs.
 user_host() {
 	chown "0:$kvm_group" /dev/kvm && chmod 660 /dev/kvm || return
+	for user_device in /dev/vhost-net /dev/vhost-vsock; do
+		[ ! -c $user_device ] || { chown "0:$kvm_group" $user_device && chmod 660 $user_device; }
+	done
+	[ ! -c /dev/net/tun ] || chmod 666 /dev/net/tun
 	# The user looks at guests of its own from beside them (strace).
 	[ ! -e /proc/sys/kernel/yama/ptrace_scope ] || echo 0 >/proc/sys/kernel/yama/ptrace_scope
 	mkdir -p "/run/user/$user" && chown "$user:$group" "/run/user/$user" && chmod 700 "/run/user/$user"

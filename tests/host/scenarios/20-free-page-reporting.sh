@@ -14,14 +14,7 @@ guest_start report "$DEFAULT_GUEST" -m "$(mib 1024 512)" --timeout 230 <<-END
 	sleep 2
 	echo settled
 	read -r line
-	memhog $hog 1000 >/hog.out &
-	hog=\$!
-	until grep -q touched /hog.out; do sleep 0.2; done
-	echo touched
-	read -r line
-	kill \$hog
-	wait \$hog
-	echo freed
+	$(guest_hog "$hog")
 	read -r line
 	touch /stop
 	wait

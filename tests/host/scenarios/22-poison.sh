@@ -21,11 +21,14 @@ hog_of() {
 	case $1 in kept) mib 80 60 ;; *) mib 300 280 ;; esac
 }
 
-# guest_of NAME: the other functions speak of that guest.
+# guest_of NAME: the other functions speak of that guest, and $EBB is the program that finds it.
+any_ebb=$EBB
 guest_of() {
 	GUEST=$1
 	hog=$(hog_of "$1")
 	eval "PID=\$pid_$1"
+	EBB=$any_ebb
+	[ "$1" != kept ] || EBB=$W/unprivileged
 }
 
 # Every mapping's, as where blocks are guarded, guest RAM is many of them; of several processes ("PID PID") at once.
@@ -41,14 +44,7 @@ start() {
 		keeper=\$!
 		echo settled
 		read -r line
-		memhog $hog 1000 >/hog.out &
-		hog=\$!
-		until grep -qs touched /hog.out; do sleep 0.2; done
-		echo touched
-		read -r line
-		kill \$hog
-		wait \$hog
-		echo freed
+		$(guest_hog "$hog")
 		read -r line
 		for round in 1 2; do
 			pattern $((hog / 4)) 1 0 >/pattern.out
@@ -79,14 +75,20 @@ reclaim_would_fetch() {
 	[ $fetched -ge 40 ] || fail "$GUEST: only $fetched of 64 MiB are resident that the guest took back: ebb reclaim need not be refused"
 }
 
-# Root of a user namespace of its own has no privilege outside; it owns the device, which is out of sight.
-cat >"$W/unprivileged" <<-'END'
-	exec unshare -U -r -m sh -c '[ ! -e /dev/userfaultfd ] || mount -o bind /dev/null /dev/userfaultfd || exit; exec "$@"' sh "$@"
+# Root of a user namespace of its own has no privilege outside; it owns the device, which is out of sight. Its guests are root's,
+# and whoever asks for them has to be root in the same way, with the same /run.
+mkdir "$W/run"
+cat >"$W/unprivileged" <<-END
+	#!/bin/sh
+	exec unshare -U -r -m sh -c 'mount -o bind "$W/run" /run || exit
+		[ ! -e /dev/userfaultfd ] || mount -o bind /dev/null /dev/userfaultfd || exit
+		exec "\$@"' sh "$EBB" "\$@"
 END
+chmod 755 "$W/unprivileged"
 start zeroes init_on_free=1 "$DEFAULT_GUEST"
 start poison page_poison=1 "$STANDARD_GUEST"
 case $guests in
-*kept*) WRAP="sh $W/unprivileged" start kept page_poison=1 "$STANDARD_GUEST" ;;
+*kept*) EBB=$W/unprivileged start kept page_poison=1 "$STANDARD_GUEST" ;;
 esac
 
 for name in $guests; do

@@ -4,6 +4,7 @@
 # cost: 65
 # archs: x86
 # hosts: sid
+# root-beside: it sets the host's lists of free pages and a control group
 
 need jq
 [ -r /proc/vmstat ] || skip "no /proc/vmstat"

@@ -11,14 +11,7 @@ hog=$(mib 160 96)
 # Without it a guest writes to all that it gives to the balloon: memory that it never had becomes resident, and nothing tells how much.
 EXTRA_PARAMS=init_on_alloc=0
 guest_start trace "$DEFAULT_GUEST" -m "$(mib 512 320)" --trace-reclaim "$W/trace.csv" --timeout 190 <<-END
-	memhog $hog 1000 >/hog.out &
-	hog=\$!
-	until grep -q touched /hog.out; do sleep 0.2; done
-	echo touched
-	read -r line
-	kill \$hog
-	wait \$hog
-	echo freed
+	$(guest_hog "$hog")
 	while read -r line; do echo "heard \$line"; done
 END
 

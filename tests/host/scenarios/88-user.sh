@@ -65,14 +65,7 @@ guest_start user "$DEFAULT_GUEST" -m 256 --timeout 110 <<-END
 	echo ready
 	read -r word
 	echo "got \$word"
-	memhog $hog 1000 >/hog.out &
-	hog=\$!
-	until grep -q touched /hog.out; do sleep 0.2; done
-	echo touched
-	read -r line
-	kill \$hog
-	wait \$hog
-	echo freed
+	$(guest_hog "$hog")
 	read -r line
 	reboot -f
 END
