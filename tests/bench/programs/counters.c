@@ -11,8 +11,8 @@
  *	thp_split_*     /proc/vmstat: of the whole host, whoever split it
  *	minflt threads  /proc/PID/stat
  *
- * Programs that the VMM starts (a file server, passt) are not counted. Files stay open and are read
- * again, which is the least that a look can cost.
+ * Programs that the VMM starts (a file server, passt) are not counted. Files of /proc stay open and
+ *are read again, which is the least that a look can cost.
  */
 #include "counters.h"
 
@@ -155,41 +155,45 @@ static bool vcpu_run_ns(struct counters *counters, uint64_t *ret_ns)
 
 static void find_guests(struct counters *counters)
 {
-	char before[32], path[300];
 	struct dirent *entry;
+	char before[32];
 	DIR *folder = opendir(GUESTS_FOLDER);
 
 	snprintf(before, sizeof(before), "%d-", (int)counters->pid);
-	while (folder && counters->exits_count < COUNTERS_GUESTS_MAX && (entry = readdir(folder))) {
-		int fd;
-
-		if (strncmp(entry->d_name, before, strlen(before)))
-			continue;
-		snprintf(path, sizeof(path), GUESTS_FOLDER "/%.32s/exits", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0)
-			counters->exits_fds[counters->exits_count++] = fd;
-	}
+	while (folder && counters->guest_count < COUNTERS_GUESTS_MAX && (entry = readdir(folder)))
+		if (!strncmp(entry->d_name, before, strlen(before)) &&
+		    strlen(entry->d_name) < sizeof(counters->guests[0]))
+			strcpy(counters->guests[counters->guest_count++], entry->d_name);
 	if (folder)
 		closedir(folder);
 }
 
-static bool read_exits(struct counters *counters, uint64_t *ret)
+/* These files know no position and give each reading of theirs once: they are opened anew. -errno:
+ * none can be read. */
+static int read_exits(struct counters *counters, uint64_t *ret)
 {
-	bool read_any = false;
+	int answer = -ENOENT;
 
-	if (!counters->exits_count)
+	if (!counters->guest_count)
 		find_guests(counters);
 	*ret = 0;
-	for (unsigned int i = 0; i < counters->exits_count; i++) {
-		char text[32];
+	for (unsigned int i = 0; i < counters->guest_count; i++) {
+		char path[96], text[32] = "";
+		int fd;
 
-		if (read_again(counters->exits_fds[i], text, sizeof(text)) > 0) {
-			*ret += strtoull(text, NULL, 10);
-			read_any = true;
+		snprintf(path, sizeof(path), GUESTS_FOLDER "/%s/exits", counters->guests[i]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0) {
+			answer = answer ? -errno : 0;
+			continue;
 		}
+		if (read(fd, text, sizeof(text) - 1) > 0) {
+			*ret += strtoull(text, NULL, 10);
+			answer = 0;
+		}
+		close(fd);
 	}
-	return read_any;
+	return answer;
 }
 
 /* --- the line --- */
@@ -239,6 +243,21 @@ static void add_cpu(struct counters *counters, struct line *line)
 		lacks(counters, COUNTERS_VMM, has_cpu ? no_vcpus : no_clock);
 }
 
+static void add_exits(struct counters *counters, struct line *line)
+{
+	char why[128];
+	uint64_t exits;
+	int ret = read_exits(counters, &exits);
+
+	if (!ret) {
+		add_key(counters, line, COUNTERS_EXITS, exits);
+		return;
+	}
+	snprintf(why, sizeof(why), "of this guest in %s: %s (needs root and a mounted debugfs)",
+	         GUESTS_FOLDER, strerror(-ret));
+	lacks(counters, COUNTERS_EXITS, why);
+}
+
 static void add_splits(struct counters *counters, struct line *line)
 {
 	char text[16384];
@@ -266,11 +285,7 @@ void counters_print(struct counters *counters, const char *time_ms, const char *
 	uint64_t value;
 
 	add_cpu(counters, &line);
-	if (read_exits(counters, &value))
-		add_key(counters, &line, COUNTERS_EXITS, value);
-	else
-		lacks(counters, COUNTERS_EXITS,
-		      "none of this guest in " GUESTS_FOLDER " (needs root and a mounted debugfs)");
+	add_exits(counters, &line);
 	add_splits(counters, &line);
 	if (read_again(counters->stat_fd, text, sizeof(text)) > 0 &&
 	    parse_process_stat(text, &stat)) {

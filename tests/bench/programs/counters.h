@@ -33,9 +33,9 @@ struct counters {
 	int statm_fd, stat_fd, vmstat_fd;
 	uint64_t page_kib;
 	regex_t vcpu_names;
-	unsigned int vcpu_count, exits_count;
+	unsigned int vcpu_count, guest_count;
 	struct counters_vcpu vcpus[COUNTERS_VCPUS_MAX];
-	int exits_fds[COUNTERS_GUESTS_MAX];
+	char guests[COUNTERS_GUESTS_MAX][32]; /* names of debugfs: PID-NUMBER */
 	bool known[COUNTERS_KEYS]; /* it was had once, or that it cannot be had was said */
 	bool counts_calls;
 	uint64_t release_calls, release_bytes;

@@ -20,6 +20,7 @@
 #include "common.h"
 
 #define POLL_MS    20
+#define GRACE_NS   (5 * NS_PER_S) /* of an answer, when time is up */
 #define PAGE_SHIFT 12
 
 struct session {
@@ -68,8 +69,8 @@ static char *next_line(struct session *session, size_t *used)
 			complain("a message is too long");
 			return NULL;
 		}
-		if (now >= session->end_ns ||
-		    poll(&fd, 1, (int)((session->end_ns - now) / NS_PER_MS) + 1) == 0) {
+		if (now >= session->end_ns + GRACE_NS ||
+		    poll(&fd, 1, (int)((session->end_ns + GRACE_NS - now) / NS_PER_MS) + 1) == 0) {
 			complain("no answer in the time allowed");
 			return NULL;
 		}
@@ -143,7 +144,7 @@ static int set_balloon(struct session *session, uint64_t target_bytes)
 			return -EPROTO;
 		if (actual_bytes >> PAGE_SHIFT == target_bytes >> PAGE_SHIFT)
 			break;
-		if (now_ns() + POLL_MS * NS_PER_MS >= session->end_ns) {
+		if (now_ns() >= session->end_ns) {
 			complain("the balloon stands at %lu bytes, not %lu", actual_bytes,
 			         target_bytes);
 			return -ETIMEDOUT;
