@@ -15,7 +15,7 @@
  * the vCPUs' threads; teardown runs inside. So whatever a step opens that is used later is opened
  * before "sandbox".
  *
- * Syscalls: main: close epoll_ctl munmap read rt_sigprocmask
+ * Syscalls: main: close epoll_ctl munmap read rt_sigprocmask sigaction
  */
 #include <errno.h>
 #include <pthread.h>
@@ -94,8 +94,8 @@ static int build_limits(struct machine *machine, struct error *err)
 
 /*
  * Signals become reads on the main loop. They are blocked before the first thread starts, so that
- * every thread inherits that; SIGPIPE, SIGTTIN and SIGTTOU stay blocked and unread: their causes
- * are error returns.
+ * every thread inherits that; SIGPIPE, SIGTTIN, SIGTTOU and SIGXFSZ stay blocked and unread: their
+ * causes are error returns.
  */
 static int build_signals(struct machine *machine, struct error *err)
 {
@@ -114,12 +114,14 @@ static int build_signals(struct machine *machine, struct error *err)
 	sigaddset(&signals, SIGPIPE);
 	sigaddset(&signals, SIGTTIN);
 	sigaddset(&signals, SIGTTOU);
+	sigaddset(&signals, SIGXFSZ);
 	pthread_sigmask(SIG_BLOCK, &signals, &machine->old_signals);
 	return 0;
 }
 
 static void unbuild_signals(struct machine *machine)
 {
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	struct signalfd_siginfo info;
 
 	if (machine->signal_fd < 0)
@@ -129,6 +131,9 @@ static void unbuild_signals(struct machine *machine)
 	while (read(machine->signal_fd, &info, sizeof(info)) == sizeof(info))
 		;
 	close(machine->signal_fd);
+	/* Those that this thread brought on itself wait; and the last words may have no reader. */
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGXFSZ, &ignore, NULL);
 	pthread_sigmask(SIG_SETMASK, &machine->old_signals, NULL);
 }
 

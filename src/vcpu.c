@@ -35,8 +35,9 @@
  * look: guest memory's generation says so, and the vCPU just runs again. Any other -EFAULT is
  * final.
  *
- * The signal is the first real-time one, blocked on every other thread of ours. Memory order: the
- * flags have the lock; immediate_exit is one byte, stored atomically under it.
+ * The signal is none of the real-time ones, which the kernel queues, and does not send once the
+ * user's processes have RLIMIT_SIGPENDING of them waiting: a vCPU would never be heard of again.
+ * Memory order: the flags have the lock; immediate_exit is one byte, stored atomically under it.
  *
  * Spec: Documentation/virt/kvm/api.rst, 5 "The kvm_run structure", immediate_exit.
  *
@@ -62,7 +63,7 @@
 #include "ebb/vm.h"
 
 #define THREAD_STACK_BYTES (512 * KIB)
-#define KICK_SIGNAL        SIGRTMIN
+#define KICK_SIGNAL        SIGUSR1
 
 struct vcpu_thread {
 	pthread_t thread;
