@@ -11,11 +11,12 @@
  * It is to end with ebb, however that ends. PR_SET_PDEATHSIG tells the kernel; an ebb that died
  * before that call is found by the parent's number, which is another one then.
  *
- * Its end is told by a pidfd on the loop. Nobody else reaps it (there is no SIGCHLD handler and no
+ * Its end is told by a pidfd on the loop, and signals go to that: kill(2) could be any process's,
+ * and is on no list of the sandbox's. Nobody else reaps it (there is no SIGCHLD handler and no
  * wait for any child), so that its number stays its own until it is waited for here; where SIGCHLD
  * is ignored the kernel reaps it, and its status is not known.
  *
- * Syscalls: main: kill poll waitpid
+ * Syscalls: main: pidfd_send_signal poll waitpid
  */
 #include <assert.h>
 #include <errno.h>
@@ -216,11 +217,16 @@ static void pid_fd_ready(void *ctx, uint32_t epoll_events)
 	child->setup.ended(child->setup.ctx, reap(child));
 }
 
+static int send_signal(const struct child_process *child, int number)
+{
+	return (int)syscall(SYS_pidfd_send_signal, child->pid_fd, number, NULL, 0);
+}
+
 /* One that became another user, and that ebb without capabilities may not end, is left to itself:
  * what it worked for is closed. */
 static void kill_and_reap(struct child_process *child)
 {
-	if (kill(child->pid, SIGKILL) == 0)
+	if (send_signal(child, SIGKILL) == 0)
 		(void)reap(child);
 }
 
@@ -246,21 +252,22 @@ int child_process_start(const struct child_process_setup *setup, struct child_pr
 	child->pid_fd = (int)syscall(SYS_pidfd_open, child->pid, 0);
 	if (child->pid_fd < 0) {
 		ret = -errno;
-		goto end_child;
+		if (kill(child->pid, SIGKILL) == 0)
+			(void)reap(child);
+		goto free_child;
 	}
 	/* Once: what is ended stays readable. */
 	ret = event_loop_add(setup->loop, child->pid_fd, EPOLLIN | EPOLLONESHOT, pid_fd_ready,
 	                     child, &child->source);
 	if (ret)
-		goto close_pid_fd;
+		goto end_child;
 	free(path);
 	*ret_child = child;
 	return 0;
 
-close_pid_fd:
-	close(child->pid_fd);
 end_child:
 	kill_and_reap(child);
+	close(child->pid_fd);
 free_child:
 	free(child);
 free_path:
@@ -296,7 +303,7 @@ void child_process_stop(struct child_process *child, int64_t grace_ns)
 		return;
 	event_loop_remove(child->source);
 	if (!child->reaped) {
-		(void)kill(child->pid, SIGTERM);
+		(void)send_signal(child, SIGTERM);
 		if (ends_within(child, grace_ns))
 			(void)reap(child);
 		else

@@ -15,7 +15,7 @@
  * each second whether that is over.
  *
  * Syscalls: main,io: poll read
- * Syscalls: main: ioctl:terminal
+ * Syscalls: main: ioctl:window
  */
 #include <errno.h>
 #include <poll.h>

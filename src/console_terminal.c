@@ -8,9 +8,11 @@
  *
  * Signals that kill a process which went wrong (a failed assertion, a fault) end raw mode first.
  * Their handler has no state to look into, as nothing here is global: it does not restore what was
- * there, it undoes what raw mode takes away from any usual terminal.
+ * there, it undoes what raw mode takes away from any usual terminal. It runs on the thread that
+ * went wrong, so every thread may do what it does.
  *
- * Syscalls: main: ioctl:terminal sigaction
+ * Syscalls: all: getpgrp ioctl:terminal
+ * Syscalls: main: sigaction
  */
 #include "console_terminal.h"
 

@@ -25,13 +25,13 @@
  * clone3 is refused with ENOSYS, which C libraries know from older kernels.
  *
  * The library's own calls, of every thread: memory of malloc and stacks, locks, the end of a
- * thread and of a process, an assertion that does not hold.
+ * thread and of a process, an assertion that does not hold (which signals the thread itself).
  *
  * Syscalls: all,share: brk close clock_gettime clock_nanosleep exit exit_group futex
  * Syscalls: all,share: getpid gettid getrandom gettimeofday madvise mmap mprotect mremap munmap
  * Syscalls: all,share: prctl prlimit64 read restart_syscall rseq rt_sigaction rt_sigprocmask
  * Syscalls: all,share: rt_sigreturn sched_getaffinity sched_yield set_robust_list sysinfo
- * Syscalls: all,share: sigaltstack write writev lseek
+ * Syscalls: all,share: sigaltstack tgkill write writev lseek
  */
 #include "ebb/sandbox.h"
 
@@ -166,7 +166,8 @@ static int restrict_files(int ruleset_fd, uint64_t rights, int folder_fd)
 }
 
 /* The rules' set, of all that this host's Landlock knows; the newest is tried first, since it is
- * most likely there. -errno: -ENOSYS and -EOPNOTSUPP where there is none. */
+ * most likely there. -errno: -ENOSYS and -EOPNOTSUPP where there is none, and -EPERM, which Linux
+ * itself does not say here: a container's own filter forbids it. */
 static int make_ruleset(struct ruleset *ret_ruleset)
 {
 	size_t size_bytes;
@@ -190,11 +191,12 @@ static int close_files(const struct sandbox_needs *needs, struct error *err)
 	struct ruleset ruleset;
 	int fd = make_ruleset(&ruleset), ret;
 
-	if (fd == -ENOSYS || fd == -EOPNOTSUPP) {
+	if (fd == -ENOSYS || fd == -EOPNOTSUPP || fd == -EPERM) {
 		if (needs->log)
 			log_info(needs->log,
 			         "this host has no Landlock (%s): files are kept shut by the lists "
-			         "of system calls alone",
+			         "of system calls alone, which let the main thread remove some and "
+			         "a share's server open any that it may",
 			         strerror(-fd));
 		return 0;
 	}
@@ -249,7 +251,7 @@ int sandbox_enter(enum sandbox_thread kind, struct error *err)
 		int ret = -errno;
 
 		if (!host_has_filters())
-			return 0;
+			return error_set(err, 0, "%s", strerror(-ret));
 		return error_set_errno(err, ret, "seccomp");
 	}
 	sandbox_entered(kind);

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
-#include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
@@ -39,8 +38,12 @@
 /* Linux 6.7's; older headers lack it. */
 #define PAGEMAP_SCAN_REQUEST _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96)
 
-/* What threads of glibc and musl are made with, and nothing that makes a process. */
+/* What threads of glibc and musl are made with, and nothing that makes a process or a namespace;
+ * and what they may be made with beside that. */
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+#define THREAD_OPTIONS \
+	(CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | \
+	 CLONE_CHILD_SETTID | CLONE_DETACHED)
 
 /* By enum sandbox_thread. */
 static const char *const kinds[] = { "main", "io", "reclaim", "vcpu", "share", "test" };
@@ -57,6 +60,7 @@ static const struct {
 	{ "epoll_wait", { "epoll_wait", "epoll_pwait" } },
 	{ "eventfd", { "eventfd2" } },
 	{ "fstat", { "fstat", "newfstatat" } },
+	{ "getpgrp", { "getpgrp", "getpgid" } },
 	{ "mkdir", { "mkdir", "mkdirat" } },
 	{ "mknod", { "mknod", "mknodat" } },
 	{ "nanosleep", { "nanosleep", "clock_nanosleep" } },
@@ -85,17 +89,17 @@ struct limit {
 #define EXACT UINT32_MAX
 
 static const struct limit limited[] = {
-	{ "clone", 0, THREAD_FLAGS, THREAD_FLAGS },
+	{ "clone", 0, EXACT & ~THREAD_OPTIONS, THREAD_FLAGS },
 	{ "fcntl", 1, EXACT, F_GETFD },
 	{ "fcntl", 1, EXACT, F_SETFD },
 	{ "fcntl", 1, EXACT, F_GETFL },
 	{ "fcntl", 1, EXACT, F_SETFL },
 	{ "fcntl", 1, EXACT, F_DUPFD_CLOEXEC },
-	{ "kill", 1, EXACT, SIGTERM },
-	{ "kill", 1, EXACT, SIGKILL },
 	{ "mmap", 2, PROT_EXEC, 0 },
 	{ "mprotect", 2, PROT_EXEC, 0 },
 	{ "newfstatat", 3, EXACT, AT_EMPTY_PATH },
+	{ "pidfd_send_signal", 1, EXACT, SIGTERM },
+	{ "pidfd_send_signal", 1, EXACT, SIGKILL },
 	{ "prctl", 0, EXACT, PR_SET_NAME },
 	{ "prlimit64", 2, UINT64_MAX, 0 }, /* asked, not set */
 	{ "tgkill", 0, EXACT, SANDBOX_PID },
@@ -106,27 +110,14 @@ static const struct {
 	const char *name;
 	uint64_t mask, value;
 } groups[] = {
-	{ "ioctl:block", EXACT, BLKDISCARD },
-	{ "ioctl:block", EXACT, BLKZEROOUT },
-	{ "ioctl:block", EXACT, BLKGETSIZE64 },
-	{ "ioctl:kvm", 0xff00, 0xae00 },
-	{ "ioctl:pagemap", EXACT, PAGEMAP_SCAN_REQUEST },
-	{ "ioctl:terminal", EXACT, TCGETS },
-	{ "ioctl:terminal", EXACT, TCSETS },
-	{ "ioctl:terminal", EXACT, TCSETSW },
-	{ "ioctl:terminal", EXACT, TCSETSF },
+	{ "ioctl:kvm", 0xff00, 0xae00 },         { "ioctl:pagemap", EXACT, PAGEMAP_SCAN_REQUEST },
+	{ "ioctl:terminal", EXACT, TCGETS },     { "ioctl:terminal", EXACT, TCSETS },
 	{ "ioctl:terminal", EXACT, TCGETS2 }, /* newer C libraries */
-	{ "ioctl:terminal", EXACT, TCSETS2 },
-	{ "ioctl:terminal", EXACT, TCSETSW2 },
-	{ "ioctl:terminal", EXACT, TCSETSF2 },
-	{ "ioctl:terminal", EXACT, TIOCGWINSZ },
-	{ "ioctl:tun", EXACT, TUNSETOFFLOAD },
-	{ "ioctl:tun", EXACT, TUNSETQUEUE },
-	{ "ioctl:tun", EXACT, TUNSETVNETHDRSZ },
-	{ "ioctl:tun", EXACT, TUNSETVNETLE },
-	{ "ioctl:tun", EXACT, TUNGETIFF },
-	{ "ioctl:userfaultfd", 0xff00, 0xaa00 },
-	{ "ioctl:vhost", 0xff00, 0xaf00 },
+	{ "ioctl:terminal", EXACT, TCSETS2 },    { "ioctl:terminal", EXACT, TIOCGPGRP },
+	{ "ioctl:tun", EXACT, TUNSETOFFLOAD },   { "ioctl:tun", EXACT, TUNSETQUEUE },
+	{ "ioctl:tun", EXACT, TUNSETVNETHDRSZ }, { "ioctl:tun", EXACT, TUNSETVNETLE },
+	{ "ioctl:tun", EXACT, TUNGETIFF },       { "ioctl:userfaultfd", 0xff00, 0xaa00 },
+	{ "ioctl:vhost", 0xff00, 0xaf00 },       { "ioctl:window", EXACT, TIOCGWINSZ },
 };
 
 /* For nobody; and for nobody but the server of a folder. */
@@ -141,6 +132,7 @@ static const char *const never[] = {
 	"io_uring_setup",
 	"kcmp",
 	"kexec_load",
+	"kill",
 	"mount",
 	"open_by_handle_at",
 	"perf_event_open",

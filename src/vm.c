@@ -463,8 +463,10 @@ static int enter_sandbox(struct vm *vm, struct error *err)
 	int ret = sandbox_enter(SANDBOX_MAIN, err);
 
 	if (ret == 0)
-		log_info(vm->log,
-		         "this host filters no system calls (it needs CONFIG_SECCOMP_FILTER)");
+		log_warn(vm->log,
+		         "this host filters no system calls (%s; it needs CONFIG_SECCOMP_FILTER): "
+		         "a guest that breaks out of ebb has them all",
+		         err->message);
 	return ret < 0 ? ret : 0;
 }
 

@@ -13,6 +13,10 @@
 #define SYS_pidfd_open 434
 #endif
 
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
 #endif

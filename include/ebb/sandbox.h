@@ -11,7 +11,7 @@
  * The lists come from the sources: a line ` * Syscalls: KIND[,KIND…]: name name …` in a comment of
  * the file that makes the calls, as C names them, after set-up (KIND as below, or `all`); see
  * src/sandbox_lists. Some have groups instead of a name: ioctl:kvm ioctl:vhost ioctl:tun
- * ioctl:terminal ioctl:userfaultfd ioctl:pagemap ioctl:block; see src/sandbox_compile.c.
+ * ioctl:terminal ioctl:window ioctl:userfaultfd ioctl:pagemap; see src/sandbox_compile.c.
  */
 #ifndef EBB_SANDBOX_H
 #define EBB_SANDBOX_H
@@ -23,7 +23,8 @@
 enum sandbox_thread {
 	SANDBOX_MAIN,    /* "main" */
 	SANDBOX_IO,      /* "io" */
-	SANDBOX_RECLAIM, /* "reclaim": that loop, and the threads of traces and refills */
+	SANDBOX_RECLAIM, /* "reclaim": that loop, and the threads of refills and of a trace from the
+	                    start (a trace that a client starts is main's) */
 	SANDBOX_VCPU,    /* "vcpu" */
 	SANDBOX_SHARE,   /* "share": a process of its own, that serves one folder */
 	SANDBOX_TEST,    /* "test": a vCPU's of a machine with --test-devices: vcpu and that */
@@ -58,14 +59,16 @@ struct sandbox_needs {
 /*
  * For the process's only thread. Gives up all but needs, never to be had again. What the host's
  * kernel does not have is left out and told to the log: Landlock, or rights that its version does
- * not know. What it has must work. Error: -EPERM (a user, and not root), -errno of the host; part
+ * not know; what a container's own filter forbids is taken for that. What is there must work.
+ * Error: -EPERM (a user, and not root), -errno of the host; part
  * of it may be given up then.
  */
 EBB_MUST_CHECK int sandbox_give_up(const struct sandbox_needs *needs, struct error *err);
 
 /*
  * On the thread itself, once sandbox_give_up has succeeded. 1: inside. 0: the host has no seccomp
- * filters. -errno. A system call that is not on the list fails with EPERM, and the kernel logs it.
+ * filters, or does not let ebb have any; err holds why, and its code stays 0. -errno. A system call
+ * that is not on the list fails with EPERM, and the kernel logs it.
  */
 EBB_MUST_CHECK int sandbox_enter(enum sandbox_thread kind, struct error *err);
 

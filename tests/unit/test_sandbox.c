@@ -130,6 +130,7 @@ static void nobody_opens_executes_or_connects(void **state)
 		SYS_linkat,
 		SYS_symlinkat,
 		SYS_capset,
+		SYS_kill,
 	};
 
 	(void)state;
@@ -176,6 +177,10 @@ static void a_thread_is_made_but_no_process(void **state)
 	ALLOWED(SANDBOX_MAIN, SYS_clone, thread, 0, 0);
 	REFUSES(SANDBOX_MAIN, SYS_clone, SIGCHLD, 0, 0);
 	REFUSES(SANDBOX_MAIN, SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0);
+	ALLOWED(SANDBOX_MAIN, SYS_clone, thread | CLONE_DETACHED, 0, 0); /* musl */
+	REFUSES(SANDBOX_MAIN, SYS_clone, thread | CLONE_NEWUSER, 0, 0);
+	REFUSES(SANDBOX_MAIN, SYS_clone, thread | CLONE_NEWNET, 0, 0);
+	REFUSES(SANDBOX_MAIN, SYS_clone, thread | CLONE_PTRACE, 0, 0);
 	REFUSES(SANDBOX_VCPU, SYS_clone, thread, 0, 0);
 }
 
@@ -197,7 +202,8 @@ static void requests_are_of_the_thread_s_groups(void **state)
 	/* Whatever a C library makes of the request's upper half. */
 	ALLOWED(SANDBOX_MAIN, SYS_ioctl, 0, 0x5401, 0);
 	ALLOWED(SANDBOX_MAIN, SYS_ioctl, 0, UINT64_C(0xffffffff00005401), 0);
-	REFUSES(SANDBOX_VCPU, SYS_ioctl, 0, 0x5401, 0);
+	ALLOWED(SANDBOX_MAIN, SYS_ioctl, 0, 0x5413, 0); /* TIOCGWINSZ */
+	REFUSES(SANDBOX_VCPU, SYS_ioctl, 0, 0x5413, 0);
 	for (size_t kind = 0; kind < ARRAY_SIZE(ebb_kinds); kind++) {
 		REFUSES(ebb_kinds[kind], SYS_ioctl, 0, 0x5412, 0); /* TIOCSTI */
 		REFUSES(ebb_kinds[kind], SYS_ioctl, 0, UINT64_C(0x100005412), 0);
@@ -216,10 +222,11 @@ static void arguments_are_narrow(void **state)
 	REFUSES(SANDBOX_IO, SYS_prctl, PR_SET_MM, 0, 0);
 	ALLOWED(SANDBOX_IO, SYS_prlimit64, 0, 3, 0);
 	REFUSES(SANDBOX_IO, SYS_prlimit64, 0, 3, 0x1000);
-	ALLOWED(SANDBOX_MAIN, SYS_kill, 77, SIGTERM, 0);
-	REFUSES(SANDBOX_MAIN, SYS_kill, 77, SIGSTOP, 0);
-	REFUSES(SANDBOX_VCPU, SYS_kill, 77, SIGTERM, 0);
-	REFUSES(SANDBOX_MAIN, SYS_tgkill, 1, 1, SIGKILL); /* another process */
+	ALLOWED(SANDBOX_MAIN, SYS_pidfd_send_signal, 7, SIGTERM, 0);
+	REFUSES(SANDBOX_MAIN, SYS_pidfd_send_signal, 7, SIGSTOP, 0);
+	REFUSES(SANDBOX_VCPU, SYS_pidfd_send_signal, 7, SIGTERM, 0);
+	for (size_t kind = 0; kind < SANDBOX_THREAD_COUNT; kind++)
+		REFUSES((enum sandbox_thread)kind, SYS_tgkill, 1, 1, SIGKILL); /* another process */
 	ALLOWED(SANDBOX_MAIN, SYS_fcntl, 3, F_SETFL, 0);
 	REFUSES(SANDBOX_MAIN, SYS_fcntl, 3, F_SETOWN, 0);
 }
