@@ -69,6 +69,11 @@ $2 == "start" && !has_start {
 		begin[key] = word[key]
 }
 
+$2 == "settled" && $0 ~ / still=0( |$)/ { moving = moving SUBSEP $4 }
+
+$2 == "result" && $3 == "hog" && $4 == "failed:" && none == "" { none = "the guest could not use its memory: " rest(5) }
+$2 == "result" && $3 == "mix-on=tmpfs" { mix_in_memory = 1 }
+
 $2 == "result" {
 	words(4)
 	for (key in word)
@@ -89,7 +94,8 @@ function start_file() {
 	sub(/.*\//, "", file)
 	sub(/\.txt$/, "", file)
 	id = file
-	none = command = end_status = vmm = config = workload = cpus = round = ""
+	mix_in_memory = 0
+	moving = none = command = end_status = vmm = config = workload = cpus = round = ""
 	split("", lacks)
 	split("", mark_ms)
 	split("", count_of)
@@ -150,6 +156,10 @@ function finish() {
 	print id, vmm, config, workload, cpus, round, none, command >runs
 	if (none == "" && end_status != "" && end_status != "0")
 		print id, "status", "the VMM ended with status " end_status "; the run's figures count" >remarks
+	if (none == "" && mix_in_memory)
+		print id, "-", "the mix had its files in memory (tmpfs), not on a disk" >remarks
+	if (none == "")
+		still_moving()
 	for (key in lacks)
 		print id, key, lacks[key] >remarks
 	if (workload == "throughput")
@@ -166,6 +176,12 @@ function finish() {
 		raw_figures()
 	if (none == "" && (workload == "return" || workload == "balloon"))
 		write_series()
+}
+
+function still_moving(    count, i, part) {
+	count = split(moving, part, SUBSEP)
+	for (i = 2; i <= count; i++)
+		print id, "-", "resident memory still moved when the wait after `" part[i] "` ended: what is said to be at rest is where it was" >remarks
 }
 
 function figure(name, unit, value) {
@@ -299,6 +315,14 @@ function time_to(share, peak_kib, before_kib,    i, goal_kib) {
 	return ""
 }
 
+# What was not as the guest had left it, by the guest's programs, and what its kernel complained of.
+function wrongs(    of_churn, of_mix, of_kernel) {
+	of_churn = result_of("churn", "wrong")
+	of_mix = of_churn == "" ? "" : result_of("mix", "wrong")
+	of_kernel = of_mix == "" ? "" : result_of("complaints", "wrong")
+	return of_kernel == "" ? "" : of_churn + of_mix + of_kernel
+}
+
 function return_figures(    before_kib, peak_kib, rest_kib, i, share) {
 	before_kib = at("ready-done", "rss_kib")
 	figure("before", "MiB", before_kib == "" ? "" : before_kib / 1024)
@@ -327,10 +351,10 @@ function return_figures(    before_kib, peak_kib, rest_kib, i, share) {
 	figure("mean", "GiB", share == "" || i == "" || i == 0 ? "" : share * 60 / i)
 	cost_figures("freed", "freed-done")
 	figure("churn", "s", result_of("churn", "seconds"))
-	figure("churn_wrong", "", result_of("churn", "wrong"))
 	figure("churn_footprint", "GiB*min", footprint("churn", "churned-done"))
 	figure("mix", "s", result_of("mix", "seconds"))
 	figure("mix_footprint", "GiB*min", footprint("mix", "mixed-done"))
+	figure("wrong", "", wrongs())
 }
 
 # What it cost to take back what came back between two marks: the sums, and by the GiB.
@@ -411,7 +435,7 @@ function private_of(key) {
 }
 
 # Workload `idle` is the second half of `start` alone.
-function start_figures(    minor, major) {
+function start_figures(    minor, major, anonymous_kib, file_kib) {
 	if (!only_idle) {
 		figure("start_cpu", "ms", scaled(start_of("cpu_ns"), 1e6))
 		figure("start_syscalls", "", start_of("syscalls"))
@@ -422,8 +446,10 @@ function start_figures(    minor, major) {
 	if (!("ready" in mark_ms))
 		why = "the run did not come to its mark `ready`"
 	figure("userspace", "ms", "ready" in mark_ms ? mark_ms["ready"] : "")
-	figure("private", "MiB", scaled(private_of("anonymous_kib"), 1024))
-	figure("private_file", "MiB", scaled(private_of("file_kib"), 1024))
+	anonymous_kib = private_of("anonymous_kib")
+	file_kib = anonymous_kib == "" ? "" : private_of("file_kib")
+	figure("private", "MiB", file_kib == "" ? "" : (anonymous_kib + file_kib) / 1024)
+	figure("private_anonymous", "MiB", scaled(private_of("anonymous_kib"), 1024))
 }
 
 function raw_figures(    kind, i) {

@@ -25,7 +25,7 @@ END {
 	read_facts()
 	head()
 	throughput_table("page_fault1", "map 128 MiB of anonymous memory, touch every page, unmap")
-	throughput_table("page_fault2", "the same with a private mapping of a file")
+	throughput_table("page_fault2", "the same with a private mapping of a file, so that each write copies a page of the page cache")
 	picture("loss", "Loss of guest throughput")
 	return_table()
 	picture("resident", "Resident memory over time")
@@ -306,7 +306,7 @@ function work_table(    count, i, j, part, vmm, config) {
 	print "## 4. Work with the memory that came back: churn and mix\n"
 	if (no_run("return"))
 		return
-	header("VMM|configuration|churn, s|loss, %|GiB×min|wrong words|mix, s|loss, %|GiB×min")
+	header("VMM|configuration|churn, s|loss, %|GiB×min|mix, s|loss, %|GiB×min|wrong")
 	count = split(cpus_list["return"], part, " ")
 	for (j = 1; j <= row_count["return"]; j++)
 		for (i = 1; i <= count; i++) {
@@ -314,12 +314,12 @@ function work_table(    count, i, j, part, vmm, config) {
 			config = row_config["return", j]
 			printf "| %s | %s%s | %s | %s | %s | %s | %s | %s | %s |\n", vmm, config, with_cpus("return", part[i]),
 				cell(vmm, config, "return", part[i], "churn"), loss_cell(vmm, config, "return", part[i], "churn"),
-				cell(vmm, config, "return", part[i], "churn_footprint"), cell(vmm, config, "return", part[i], "churn_wrong"),
-				cell(vmm, config, "return", part[i], "mix"), loss_cell(vmm, config, "return", part[i], "mix"),
-				cell(vmm, config, "return", part[i], "mix_footprint")
+				cell(vmm, config, "return", part[i], "churn_footprint"), cell(vmm, config, "return", part[i], "mix"),
+				loss_cell(vmm, config, "return", part[i], "mix"), cell(vmm, config, "return", part[i], "mix_footprint"),
+				cell(vmm, config, "return", part[i], "wrong")
 		}
-	print "\nThe guest's own seconds for a fixed amount of work: memory used and freed again and again with a pattern that is verified (wrong" \
-		"\nmust be 0), and a build-like mix of processes and files. Loss = (this − off) / off, each round by itself; `poison` is held against" \
+	print "\nThe guest's own seconds for a fixed amount of work: memory used and freed again and again with a pattern that is verified," \
+		"\nand a build-like mix of processes and files. Wrong: what was found changed, and what the guest's kernel complained of; it must be 0. Loss = (this − off) / off, each round by itself; `poison` is held against" \
 		"\n`poison-off`. GiB×min: from the work's beginning to the end of the wait after it.\n"
 	print_notes()
 }
@@ -328,7 +328,7 @@ function start_table(    count, i, j, part, vmm, config) {
 	print "## 5. Start, and memory beside the guest's\n"
 	if (no_run("start"))
 		return
-	header("VMM|configuration|CPU to the first KVM_RUN, ms|system calls|page faults|to userspace, ms|private memory, MiB|files mapped, MiB")
+	header("VMM|configuration|CPU to the first KVM_RUN, ms|system calls|page faults|to userspace, ms|private memory, MiB|of it anonymous, MiB")
 	count = split(cpus_list["start"], part, " ")
 	for (j = 1; j <= row_count["start"]; j++)
 		for (i = 1; i <= count; i++) {
@@ -337,11 +337,11 @@ function start_table(    count, i, j, part, vmm, config) {
 			printf "| %s | %s%s | %s | %s | %s | %s | %s | %s |\n", vmm, config, with_cpus("start", part[i]),
 				cell(vmm, config, "start", part[i], "start_cpu"), cell(vmm, config, "start", part[i], "start_syscalls"),
 				cell(vmm, config, "start", part[i], "start_faults"), cell(vmm, config, "start", part[i], "userspace"),
-				cell(vmm, config, "start", part[i], "private"), cell(vmm, config, "start", part[i], "private_file")
+				cell(vmm, config, "start", part[i], "private"), cell(vmm, config, "start", part[i], "private_anonymous")
 		}
 	print "\nFrom exec to the first KVM_RUN: CPU of all threads, their system calls (of a second start, which is traced), page faults, small and" \
-		"\nlarge. To userspace: from exec until the guest's first program speaks. Private memory: anonymous memory of the idle VMM beside guest" \
-		"\nmemory, by smaps; files mapped: what is resident of its program, libraries and other files.\n"
+		"\nlarge. To userspace: from exec until the guest's first program speaks. Private memory: Private_Clean and Private_Dirty of smaps of the idle" \
+		"\nVMM, guest memory left out; what of it is not anonymous is pages of its program and libraries that no other process maps.\n"
 	print_notes()
 }
 

@@ -13,6 +13,7 @@ function target_table(    i) {
 	ratio_rows("inflate: VMM CPU, ms/GiB", 3, "balloon", "balloon", "vmm_per_gib", "")
 	ratio_rows("CPU to the first KVM_RUN, ms", 20, "start", "off", "start_cpu", "qemu-microvm")
 	ratio_rows("private memory, MiB", 20, "start", "off", "private", "")
+	ratio_rows("its anonymous part, MiB", 20, "start", "off", "private_anonymous", "")
 	loss_rows("throughput", "page_fault1")
 	loss_rows("throughput", "page_fault2")
 	loss_rows("return", "churn")
