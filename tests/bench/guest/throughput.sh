@@ -21,7 +21,7 @@ run() {
 		page_fault "$1" "$CPUS" "$SECONDS_EACH" /files
 	else
 		page_fault "$1" "$CPUS" "passes=$2" /files
-	fi
+	fi || echo "bench: result page_fault$1 failed: status $?, of $(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo) MiB"
 }
 
 mkdir /files

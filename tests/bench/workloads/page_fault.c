@@ -330,8 +330,8 @@ int main(int argc, char **argv)
 	ret = begin(&plan);
 	if (ret)
 		fprintf(stderr, "page_fault: %s\n", strerror(-ret));
-	else
-		ret = measure(&plan);
+	else if ((ret = measure(&plan)) != 0)
+		fprintf(stderr, "page_fault: a process did not get to the end\n");
 	for (index = 0; index < plan.processes && plan.pids[index] > 0; index++)
 		kill(plan.pids[index], SIGKILL);
 	while (wait(NULL) > 0)
