@@ -167,6 +167,8 @@ function head() {
 	if (clock_of() == "instructions")
 		print "Time here is a count of instructions (1 ns each) in an emulated host: counts and ratios hold, seconds are none of real" \
 			"\nhardware, and what caches, the TLB and exits cost is not in them.\n"
+	else if (fact["emulated"] ~ /^yes/)
+		print "The host is emulated: counts hold; seconds say how fast the emulator was.\n"
 }
 
 function clock_of(    line, clock) {

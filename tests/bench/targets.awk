@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Table 6: ebb beside each peer that was there, and what is asked of it. A part of tables.awk.
 
-function target_table(    i) {
+function target_table() {
 	print "## 6. Targets\n"
 	if (!("ebb" in seen_vmm)) {
 		print "No run of ebb: there is nothing to hold against its targets.\n"
+		return
+	}
+	if (vmm_count == 1) {
+		print "No peer ran beside ebb.\n"
 		return
 	}
 	print "| target | asked | peer | ebb | peer's | peer's : ebb | |\n| --- | --- | --- | ---: | ---: | ---: | --- |"
