@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-9p under a driver that does anything, with a file server that answers, is silent, says
- * what nobody asked for, or ends. */
+ * what nobody asked for, or ends, while memory goes and comes. */
 /* fakes: fuzz_driver fake_share_server fake_virtio_driver hostile_chains test_driver fake_vm */
 #include <assert.h>
 #include <stdlib.h>
@@ -10,9 +10,10 @@
 #include "fake_share_server.h"
 #include "fuzz_driver.h"
 
-#define RAM_BYTES   (1 * MIB)
-#define RINGS_GPA   (512 * KIB)
-#define REPLY_BYTES 8192
+#define RAM_BYTES     (1 * MIB)
+#define PLUGGED_BYTES (256 * KIB) /* behind that, now and then */
+#define RINGS_GPA     (512 * KIB)
+#define REPLY_BYTES   8192
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 
@@ -23,7 +24,20 @@ struct target {
 	struct device *device;
 	struct fuzz_driver fuzz;
 	unsigned int asked; /* requests that have no reply yet */
+	bool plugged;
 };
+
+static void plug(struct target *target, bool plugged)
+{
+	struct guest_memory *memory = target->vm.memory;
+
+	if (plugged == target->plugged)
+		return;
+	target->plugged = plugged;
+	if (plugged ? gmem_add_region(memory, RAM_BYTES, PLUGGED_BYTES, NULL, NULL)
+	            : gmem_remove_region(memory, RAM_BYTES))
+		abort();
+}
 
 static void server_event(void *ctx, struct fuzz_input *input)
 {
@@ -32,6 +46,8 @@ static void server_event(void *ctx, struct fuzz_input *input)
 	uint8_t what = fuzz_u8(input);
 	size_t got;
 
+	if (what >= 250 && what <= 253)
+		plug(target, what & 1);
 	if (fake_share_server.fd < 0)
 		return;
 	while ((got = fake_share_receive(request, sizeof(request)))) {
@@ -50,35 +66,27 @@ static void server_event(void *ctx, struct fuzz_input *input)
 static struct target *create(void)
 {
 	struct target *target = calloc(1, sizeof(*target));
-	struct fuzz_driver *fuzz;
+	struct fake_driver driver;
 
 	assert(target);
-	fake_transport_clear();
 	fake_share_server_clear();
-	target->vm.config = &target->vm_config;
-	list_init(&target->vm.devices);
-	if (guest_memory_create(&target->vm.memory, NULL) ||
-	    gmem_add_region(target->vm.memory, 0, RAM_BYTES, false, NULL) ||
-	    event_loop_create("io", &target->vm.io_loop, NULL))
-		abort();
+	fake_driver_vm_create(&target->vm, &target->vm_config, RAM_BYTES);
+	plug(target, true);
 	device_config_init(&target->config, "virtio-9p");
 	device_config_set_string(&target->config, "path", "/");
 	if (virtio_9p_class.create(&target->vm, &target->config, &target->device, NULL))
 		abort();
-	fuzz = &target->fuzz;
-	fake_driver_init(&fuzz->driver, &target->vm, target->device, RINGS_GPA);
-	fuzz->ram_bytes = RAM_BYTES;
-	fuzz->queue_count = 1;
-	fuzz->event = server_event;
-	fuzz->ctx = target;
+	fake_driver_init(&driver, &target->vm, target->device, RINGS_GPA);
+	target->fuzz = fuzz_driver_of(&driver, RAM_BYTES + PLUGGED_BYTES, 1);
+	target->fuzz.event = server_event;
+	target->fuzz.ctx = target;
 	return target;
 }
 
 static void destroy(struct target *target)
 {
 	virtio_9p_class.destroy(target->device);
-	event_loop_destroy(target->vm.io_loop);
-	guest_memory_destroy(target->vm.memory);
+	fake_driver_vm_destroy(&target->vm);
 	free(target);
 }
 

@@ -108,18 +108,14 @@ static void host_event(void *ctx, struct fuzz_input *input)
 static struct target *create(void)
 {
 	struct target *target = calloc(1, sizeof(*target));
-	struct fuzz_driver *fuzz;
 
 	assert(target);
-	fuzz = &target->fuzz;
 	blk_machine_begin(&target->machine);
 	if (blk_machine_create(&target->machine, NULL))
 		abort();
-	fuzz->driver = target->machine.driver;
-	fuzz->ram_bytes = BLK_RAM_BYTES;
-	fuzz->queue_count = QUEUES;
-	fuzz->event = host_event;
-	fuzz->ctx = target;
+	target->fuzz = fuzz_driver_of(&target->machine.driver, BLK_RAM_BYTES, QUEUES);
+	target->fuzz.event = host_event;
+	target->fuzz.ctx = target;
 	return target;
 }
 

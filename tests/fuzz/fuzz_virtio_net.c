@@ -68,20 +68,16 @@ static void host_event(void *ctx, struct fuzz_input *input)
 static struct target *create(void)
 {
 	struct target *target = calloc(1, sizeof(*target));
-	struct fuzz_driver *fuzz;
 
 	assert(target);
-	fuzz = &target->fuzz;
 	net_machine_begin(&target->machine);
 	fake_net.features = NET_GUEST_OFFLOADS | NET_HOST_OFFLOADS;
 	fake_net.queue_pairs = 2;
 	if (net_machine_create(&target->machine, NULL))
 		abort();
-	fuzz->driver = target->machine.driver;
-	fuzz->ram_bytes = NET_RAM_BYTES;
-	fuzz->queue_count = QUEUES;
-	fuzz->event = host_event;
-	fuzz->ctx = target;
+	target->fuzz = fuzz_driver_of(&target->machine.driver, NET_RAM_BYTES, QUEUES);
+	target->fuzz.event = host_event;
+	target->fuzz.ctx = target;
 	return target;
 }
 

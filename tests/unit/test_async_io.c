@@ -21,6 +21,7 @@
 #include <liburing.h>
 
 #include "ebb/async_io.h"
+#include "io_uring_tests.h"
 
 #define OPS 40
 
@@ -157,13 +158,6 @@ static bool host_has_io_uring(void)
 	has = async_io_is_batched(t.io);
 	tear_down(NULL);
 	return has;
-}
-
-static void batches(void **state)
-{
-	(void)state;
-	print_message("this host has no io_uring for us\n");
-	skip();
 }
 
 static void prepare(enum async_op_kind kind, int fd)
@@ -431,12 +425,6 @@ int main(void)
 		TEST(the_kernel_took_some_that_wait),
 		TEST(an_interrupted_wait_goes_on),
 	};
-	const struct CMUnitTest without[] = { cmocka_unit_test(batches) };
-	int failed = cmocka_run_group_tests(any_host, NULL, NULL);
 
-	if (host_has_io_uring())
-		failed += cmocka_run_group_tests(with_io_uring, NULL, NULL);
-	else
-		failed += cmocka_run_group_tests(without, NULL, NULL);
-	return failed;
+	return run_io_uring_tests(any_host, with_io_uring, host_has_io_uring());
 }

@@ -27,6 +27,7 @@
 #include "ebb/async_queue.h"
 
 #include "failures.h"
+#include "io_uring_tests.h"
 
 #define TASKS 300
 #define BLOCK 512
@@ -684,13 +685,6 @@ static bool host_has_io_uring(void)
 	return has;
 }
 
-static void in_flight(void **state)
-{
-	(void)state;
-	print_message("this host has no io_uring for us\n");
-	skip();
-}
-
 int main(void)
 {
 	const struct CMUnitTest any_host[] = {
@@ -713,12 +707,6 @@ int main(void)
 		TEST(what_the_kernel_cancels_is_done_here),
 		TEST(a_ring_that_is_lost),
 	};
-	const struct CMUnitTest without[] = { cmocka_unit_test(in_flight) };
-	int failed = cmocka_run_group_tests(any_host, NULL, NULL);
 
-	if (host_has_io_uring())
-		failed += cmocka_run_group_tests(with_io_uring, NULL, NULL);
-	else
-		failed += cmocka_run_group_tests(without, NULL, NULL);
-	return failed;
+	return run_io_uring_tests(any_host, with_io_uring, host_has_io_uring());
 }

@@ -3,7 +3,6 @@
 /* fakes: fake_kvm fake_arch fake_device_table */
 /* wraps: monotonic_ns accept4 */
 /* The control socket under good and bad clients. */
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -24,6 +23,7 @@
 
 #include "../../src/control_private.h"
 #include "control_server.h"
+#include "open_fds.h"
 
 #define CAPABILITIES "{\"execute\": \"qmp_capabilities\"}\n"
 #define QUERY_NAME   "{\"execute\": \"query-name\"}\n"
@@ -60,21 +60,10 @@ int __wrap_accept4(int fd, struct sockaddr *peer, socklen_t *size_bytes, int fla
 static struct control_server server;
 static size_t fds_before;
 
-static size_t count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 static int set_up(void **state)
 {
 	(void)state;
-	fds_before = count_fds();
+	fds_before = open_fd_count();
 	later_ns = 0;
 	accept_error = 0;
 	control_server_start(&server);
@@ -85,7 +74,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	control_server_stop(&server);
-	return count_fds() == fds_before ? 0 : -1;
+	return open_fd_count() == fds_before ? 0 : -1;
 }
 
 static int connect_client(void)
@@ -606,7 +595,7 @@ static void a_start_that_runs_out_of_descriptors_leaves_nothing(void **state)
 	struct rlimit limit, few;
 	bool done = false;
 	unsigned int failures = 0;
-	size_t fds_at_first = count_fds();
+	size_t fds_at_first = open_fd_count();
 
 	(void)state;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -627,7 +616,7 @@ static void a_start_that_runs_out_of_descriptors_leaves_nothing(void **state)
 		failures += !done;
 		control_destroy(control);
 		control_name_release(name);
-		assert_int_equal(count_fds(), fds_at_first);
+		assert_int_equal(open_fd_count(), fds_at_first);
 		snprintf(path, sizeof(path), "%s/ebb/few.sock", server.folder);
 		assert_int_equal(access(path, F_OK), -1);
 	}

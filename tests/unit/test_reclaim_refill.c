@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -21,6 +20,7 @@
 #include "ebb/log.h"
 #include "ebb/reclaim.h"
 #include "fake_refill_host.h"
+#include "open_fds.h"
 
 #define POISON    0xaaaaaaaau
 #define BLOCK     PAGE_2M_BYTES
@@ -125,17 +125,6 @@ static uint64_t huge_bytes(struct fixture *f)
 	}
 	fclose(maps);
 	return bytes;
-}
-
-static unsigned int open_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
 }
 
 /* --- what is read --- */
@@ -507,7 +496,7 @@ static void test_no_privilege(void **state)
 static void test_set_up_failures_leave_nothing(void **state)
 {
 	struct fixture *f = *state;
-	unsigned int before = open_descriptors();
+	unsigned int before = open_fd_count();
 	struct error err = ERROR_INIT;
 
 	fake_refill_host.errors[FAKE_OPEN_DEVICE] = -EMFILE;
@@ -518,11 +507,11 @@ static void test_set_up_failures_leave_nothing(void **state)
 	tear_down(state);
 	set_up(state);
 	f = *state;
-	before = open_descriptors();
+	before = open_fd_count();
 	fake_refill_host.errors[FAKE_HANDSHAKE] = -EINVAL;
 	assert_int_equal(reclaim_set_poison(f->reclaim, POISON, &err), -EINVAL);
 	assert_string_not_equal(err.message, "");
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(open_fd_count(), before);
 	/* Either way in is enough. */
 	fake_refill_host_reset();
 	fake_refill_host.errors[FAKE_OPEN_DEVICE] = -ENOENT;

@@ -18,30 +18,6 @@
 
 #define ZERO UINT64_C(0)
 
-static int set_up(void **state)
-{
-	struct share_client *client = malloc(sizeof(*client));
-
-	share_client_begin(client, false);
-	*state = client;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	share_client_end(*state);
-	free(*state);
-	return 0;
-}
-
-static struct stat host_stat(struct share_client *client, const char *path)
-{
-	struct stat stat;
-
-	assert_int_equal(fstatat(client->folder_fd, path, &stat, AT_SYMLINK_NOFOLLOW), 0);
-	return stat;
-}
-
 static int read_at(struct share_client *client, uint32_t fid, uint64_t offset, uint32_t count)
 {
 	int ret = share_call(client, P9_READ, "dqd", fid, offset, count);
@@ -102,7 +78,7 @@ static void test_write(void **state)
 	share_host_file(client, "file", "");
 	assert_int_equal(share_open_path(client, 1, "file", 1), 0);
 	assert_int_equal(write_at(client, 1, 4, "abcd"), 4);
-	assert_int_equal(host_stat(client, "file").st_size, 8);
+	assert_int_equal(share_host_stat(client, "file").st_size, 8);
 	assert_int_equal(read_at(client, 1, 0, 1), -EBADF);
 	assert_int_equal(write_at(client, 1, (uint64_t)INT64_MAX + 1, "x"), -EINVAL);
 	assert_int_equal(write_at(client, 1, INT64_MAX - 1, "x"), -EFBIG);
@@ -113,9 +89,9 @@ static void test_write(void **state)
 	/* With O_APPEND it goes where the client says all the same. */
 	assert_int_equal(share_open_path(client, 2, "file", 02001), 0);
 	assert_int_equal(write_at(client, 2, 0, "wxyz"), 4);
-	assert_int_equal(host_stat(client, "file").st_size, 8);
+	assert_int_equal(share_host_stat(client, "file").st_size, 8);
 	assert_int_equal(share_open_path(client, 3, "file", 01001), 0);
-	assert_int_equal(host_stat(client, "file").st_size, 0);
+	assert_int_equal(share_host_stat(client, "file").st_size, 0);
 	assert_int_equal(share_open_path(client, 4, "", 1), -EISDIR);
 	assert_int_equal(share_open_path(client, 5, "file", 0200000), -ENOTDIR);
 }
@@ -189,7 +165,7 @@ static void test_readdir(void **state)
 static void test_readdir_of_the_root(void **state)
 {
 	struct share_client *client = *state;
-	const ino_t inode = host_stat(client, ".").st_ino;
+	const ino_t inode = share_host_stat(client, ".").st_ino;
 	unsigned int found = 0;
 
 	assert_int_equal(share_open_path(client, 1, "", 0), 0);
@@ -211,7 +187,7 @@ static void test_getattr(void **state)
 
 	share_host_file(client, "file", "12345");
 	assert_int_equal(share_walk_path(client, 1, "file"), 0);
-	stat = host_stat(client, "file");
+	stat = share_host_stat(client, "file");
 	assert_int_equal(share_call(client, P9_GETATTR, "dq", 1u, P9_GETATTR_BASIC), 0);
 	assert_int_equal(client->reply_bytes, 7 + 8 + 13 + 3 * 4 + 15 * 8);
 	assert_int_equal(share_reply_number(client, 8) & P9_GETATTR_BASIC, P9_GETATTR_BASIC);
@@ -254,21 +230,21 @@ static void test_setattr(void **state)
 	share_host_file(client, "file", "12345");
 	assert_int_equal(share_walk_path(client, 1, "file"), 0);
 	assert_int_equal(set_attributes(client, 1, P9_SETATTR_MODE, 06751, 0), 0);
-	assert_int_equal(host_stat(client, "file").st_mode, S_IFREG | 06751);
+	assert_int_equal(share_host_stat(client, "file").st_mode, S_IFREG | 06751);
 	assert_int_equal(set_attributes(client, 1, P9_SETATTR_SIZE, 0, 3), 0);
-	assert_int_equal(host_stat(client, "file").st_size, 3);
+	assert_int_equal(share_host_stat(client, "file").st_size, 3);
 	assert_int_equal(set_attributes(client, 1, P9_SETATTR_SIZE, 0, UINT64_MAX), -EINVAL);
 	assert_int_equal(set_attributes(client, 1,
 	                                P9_SETATTR_ATIME | P9_SETATTR_ATIME_SET | P9_SETATTR_MTIME |
 	                                        P9_SETATTR_MTIME_SET,
 	                                0, 0),
 	                 0);
-	stat = host_stat(client, "file");
+	stat = share_host_stat(client, "file");
 	assert_true(stat.st_atim.tv_sec == 1000 && stat.st_atim.tv_nsec == 7);
 	assert_true(stat.st_mtim.tv_sec == 2000 && stat.st_mtim.tv_nsec == 9);
 	/* One of them, now. */
 	assert_int_equal(set_attributes(client, 1, P9_SETATTR_MTIME, 0, 0), 0);
-	stat = host_stat(client, "file");
+	stat = share_host_stat(client, "file");
 	assert_true(stat.st_atim.tv_sec == 1000 && stat.st_mtim.tv_sec > 100000);
 	assert_int_equal(set_attributes(client, 1, P9_SETATTR_CTIME, 0, 0), 0);
 	assert_int_equal(share_call(client, P9_SETATTR, "dddddqqqqq", 1u, P9_SETATTR_MTIME | 0u, 0u,
@@ -279,7 +255,7 @@ static void test_setattr(void **state)
 	assert_int_equal(set_attributes(client, 2, P9_SETATTR_SIZE | P9_SETATTR_MODE, 0644, 7), 0);
 	assert_int_equal(share_open_path(client, 3, "file", 0), 0);
 	assert_int_equal(set_attributes(client, 3, P9_SETATTR_SIZE, 0, 8), 0);
-	stat = host_stat(client, "file");
+	stat = share_host_stat(client, "file");
 	assert_true(stat.st_size == 8 && (stat.st_mode & 07777) == 0644);
 	assert_int_equal(set_attributes(client, 0, P9_SETATTR_SIZE, 0, 8), -EISDIR);
 	assert_int_equal(set_attributes(client, 0, P9_SETATTR_MODE, 0700, 8), 0);
@@ -290,7 +266,7 @@ static void test_setattr(void **state)
 	                            P9_SETATTR_UID | P9_SETATTR_GID | 0u, 0u, 12u, 34u, ZERO, ZERO,
 	                            ZERO, ZERO, ZERO),
 	                 0);
-	stat = host_stat(client, "file");
+	stat = share_host_stat(client, "file");
 	assert_true(stat.st_uid == 12 && stat.st_gid == 34);
 }
 
@@ -318,7 +294,7 @@ static void test_statfs_and_locks(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, share_client_set_up, share_client_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_read),    TEST(test_read_and_write_of_a_message),
 		TEST(test_write),   TEST(test_readdir),

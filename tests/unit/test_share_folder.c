@@ -24,28 +24,9 @@
 
 #include "share_client.h"
 
-static int set_up(void **state)
-{
-	struct share_client *client = malloc(sizeof(*client));
-
-	share_client_begin(client, false);
-	*state = client;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	share_client_end(*state);
-	free(*state);
-	return 0;
-}
-
 static uint64_t inode_of(struct share_client *client, const char *path)
 {
-	struct stat stat;
-
-	assert_int_equal(fstatat(client->folder_fd, path, &stat, AT_SYMLINK_NOFOLLOW), 0);
-	return stat.st_ino;
+	return share_host_stat(client, path).st_ino;
 }
 
 /* The inode that a fid stands for. */
@@ -391,7 +372,7 @@ static void test_qids_of_two_file_systems(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, share_client_set_up, share_client_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_above_the_root_is_the_root),
 		TEST(test_names_that_are_none),

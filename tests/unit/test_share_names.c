@@ -18,30 +18,6 @@
 
 #include "share_client.h"
 
-static int set_up(void **state)
-{
-	struct share_client *client = malloc(sizeof(*client));
-
-	share_client_begin(client, false);
-	*state = client;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	share_client_end(*state);
-	free(*state);
-	return 0;
-}
-
-static struct stat host_stat(struct share_client *client, const char *path)
-{
-	struct stat stat;
-
-	assert_int_equal(fstatat(client->folder_fd, path, &stat, AT_SYMLINK_NOFOLLOW), 0);
-	return stat;
-}
-
 static void make_depth(struct share_client *client, unsigned int depth, char path[128])
 {
 	path[0] = 0;
@@ -64,7 +40,7 @@ static void test_walk_of_sixteen(void **state)
 		client->at += P9_QID_BYTES;
 	assert_int_equal(share_reply_number(client, 1), P9_QID_DIR);
 	client->at += 4;
-	assert_int_equal(share_reply_number(client, 8), host_stat(client, path).st_ino);
+	assert_int_equal(share_reply_number(client, 8), share_host_stat(client, path).st_ino);
 	path[31] = '/';
 	assert_int_equal(share_walk_path(client, 2, path), -EPROTO);
 	/* From there on. */
@@ -117,7 +93,7 @@ static void test_lcreate(void **state)
 	assert_int_equal(share_walk_path(client, 1, ""), 0);
 	umask(0);
 	assert_int_equal(share_call(client, P9_LCREATE, "dsddd", 1u, "new", 0x42u, 04640u, 0u), 0);
-	stat = host_stat(client, "new");
+	stat = share_host_stat(client, "new");
 	assert_int_equal(stat.st_mode, S_IFREG | 04640);
 	assert_int_equal(share_reply_number(client, 1), P9_QID_FILE);
 	client->at += 4;
@@ -125,7 +101,7 @@ static void test_lcreate(void **state)
 	/* The fid is the file's, and open. */
 	assert_int_equal(share_call(client, P9_WRITE, "dqdr", 1u, UINT64_C(0), 3u, "abc", (size_t)3),
 	                 0);
-	assert_int_equal(host_stat(client, "new").st_size, 3);
+	assert_int_equal(share_host_stat(client, "new").st_size, 3);
 	assert_int_equal(share_call(client, P9_LCREATE, "dsddd", 1u, "b", 0x42u, 0644u, 0u),
 	                 -ENOTDIR);
 	/* One that is there: opened, unless O_EXCL. */
@@ -138,7 +114,7 @@ static void test_lcreate(void **state)
 	/* And truncated, if that is asked for. */
 	assert_int_equal(share_walk_path(client, 3, ""), 0);
 	assert_int_equal(share_call(client, P9_LCREATE, "dsddd", 3u, "new", 01102u, 0644u, 0u), 0);
-	assert_int_equal(host_stat(client, "new").st_size, 0);
+	assert_int_equal(share_host_stat(client, "new").st_size, 0);
 	/* A folder of that name is none. */
 	assert_int_equal(mkdirat(client->folder_fd, "d", 0755), 0);
 	assert_int_equal(share_walk_path(client, 4, ""), 0);
@@ -155,12 +131,12 @@ static void test_mkdir_mknod_symlink(void **state)
 	umask(0);
 	assert_int_equal(share_call(client, P9_MKDIR, "dsdd", 0u, "d", 01771u, 0u), 0);
 	assert_int_equal(share_reply_number(client, 1), P9_QID_DIR);
-	assert_int_equal(host_stat(client, "d").st_mode, S_IFDIR | 01771);
+	assert_int_equal(share_host_stat(client, "d").st_mode, S_IFDIR | 01771);
 	assert_int_equal(share_call(client, P9_MKDIR, "dsdd", 0u, "d", 0755u, 0u), -EEXIST);
 	assert_int_equal(share_call(client, P9_MKNOD, "dsdddd", 0u, "fifo", S_IFIFO | 0600u, 0u, 0u,
 	                            0u),
 	                 0);
-	assert_int_equal(host_stat(client, "fifo").st_mode, S_IFIFO | 0600);
+	assert_int_equal(share_host_stat(client, "fifo").st_mode, S_IFIFO | 0600);
 	assert_int_equal(share_call(client, P9_MKNOD, "dsdddd", 0u, "sock", S_IFSOCK | 0600u, 0u, 0u,
 	                            0u),
 	                 0);
@@ -191,18 +167,18 @@ static void test_link_rename_unlink(void **state)
 	ino_t inode;
 
 	share_host_file(client, "file", "content");
-	inode = host_stat(client, "file").st_ino;
+	inode = share_host_stat(client, "file").st_ino;
 	assert_int_equal(mkdirat(client->folder_fd, "d", 0755), 0);
 	assert_int_equal(share_walk_path(client, 1, "file"), 0);
 	assert_int_equal(share_walk_path(client, 2, "d"), 0);
 	assert_int_equal(share_call(client, P9_LINK, "dds", 2u, 1u, "linked"), 0);
-	assert_int_equal(host_stat(client, "d/linked").st_ino, inode);
+	assert_int_equal(share_host_stat(client, "d/linked").st_ino, inode);
 	assert_int_equal(share_call(client, P9_LINK, "dds", 2u, 1u, "linked"), -EEXIST);
 	assert_int_equal(share_call(client, P9_LINK, "dds", 1u, 1u, "x"), -ENOTDIR);
 	assert_int_equal(share_call(client, P9_LINK, "dds", 2u, 9u, "x"), -EBADF);
 	assert_true(share_call(client, P9_LINK, "dds", 2u, 2u, "x") < 0); /* a folder */
 	assert_int_equal(share_call(client, P9_RENAMEAT, "dsds", 2u, "linked", 0u, "moved"), 0);
-	assert_int_equal(host_stat(client, "moved").st_ino, inode);
+	assert_int_equal(share_host_stat(client, "moved").st_ino, inode);
 	assert_int_equal(share_call(client, P9_RENAMEAT, "dsds", 2u, "linked", 0u, "m"), -ENOENT);
 	assert_int_equal(share_call(client, P9_RENAMEAT, "dsds", 2u, "x", 1u, "m"), -ENOTDIR);
 	/* A fid goes along with what it stands for. */
@@ -233,25 +209,25 @@ static void test_owner_of_what_is_made(void **state)
 	client->server->sets_owner = true;
 	assert_int_equal(share_call(client, P9_ATTACH, "ddssd", 1u, P9_NO_FID, "", "", 1234u), 0);
 	assert_int_equal(share_call(client, P9_MKDIR, "dsdd", 1u, "d", 0700u, 2345u), 0);
-	stat = host_stat(client, "d");
+	stat = share_host_stat(client, "d");
 	assert_true(stat.st_uid == 1234 && stat.st_gid == 2345);
 	assert_int_equal(share_call(client, P9_SYMLINK, "dssd", 1u, "l", "x", 2346u), 0);
-	stat = host_stat(client, "l");
+	stat = share_host_stat(client, "l");
 	assert_true(stat.st_uid == 1234 && stat.st_gid == 2346);
 	assert_int_equal(share_call(client, P9_MKNOD, "dsdddd", 1u, "n", S_IFIFO | 0600u, 0u, 0u,
 	                            2347u),
 	                 0);
-	stat = host_stat(client, "n");
+	stat = share_host_stat(client, "n");
 	assert_true(stat.st_uid == 1234 && stat.st_gid == 2347);
 	/* In a folder of somebody else's, as the guest's root: the guest judges, not the host. */
 	assert_int_equal(share_call(client, P9_WALK, "ddws", 0u, 2u, 1u, "d"), 0);
 	assert_int_equal(share_call(client, P9_LCREATE, "dsddd", 2u, "f", 0x42u, 0600u, 0u), 0);
-	stat = host_stat(client, "d/f");
+	stat = share_host_stat(client, "d/f");
 	assert_true(stat.st_uid == 0 && stat.st_gid == 0);
 	/* What walks from a user's attach is that user's. */
 	assert_int_equal(share_call(client, P9_WALK, "ddws", 1u, 3u, 1u, "d"), 0);
 	assert_int_equal(share_call(client, P9_LCREATE, "dsddd", 3u, "g", 0x42u, 04700u, 1u), 0);
-	stat = host_stat(client, "d/g");
+	stat = share_host_stat(client, "d/g");
 	assert_true(stat.st_uid == 1234 && stat.st_gid == 1 && (stat.st_mode & 07777) == 04700);
 	assert_int_equal(share_owner_begin(client->server, P9_NO_UID, 0), -EPERM);
 	client->server->sets_owner = false;
@@ -260,7 +236,7 @@ static void test_owner_of_what_is_made(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, share_client_set_up, share_client_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_walk_of_sixteen),     TEST(test_walk_of_a_part),
 		TEST(test_walk_fids),           TEST(test_lcreate),

@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,18 +15,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "open_fds.h"
 #include "share_client.h"
-
-static unsigned int open_fds(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
-}
 
 static struct share_client *begin(bool readonly)
 {
@@ -71,14 +60,14 @@ static void test_version(void **state)
 static void test_version_forgets_fids(void **state)
 {
 	struct share_client *client = begin(false);
-	const unsigned int fds = open_fds();
+	const unsigned int fds = open_fd_count();
 
 	(void)state;
 	for (unsigned int i = 1; i < 20; i++)
 		assert_int_equal(share_walk_path(client, i, ""), 0);
-	assert_int_equal(open_fds(), fds + 19);
+	assert_int_equal(open_fd_count(), fds + 19);
 	assert_int_equal(share_call(client, P9_VERSION, "ds", 8192u, "9P2000.L"), 0);
-	assert_int_equal(open_fds(), fds - 1); /* the root's too */
+	assert_int_equal(open_fd_count(), fds - 1); /* the root's too */
 	assert_int_equal(share_call(client, P9_CLUNK, "d", 3u), -EBADF);
 	end(client);
 }
@@ -190,7 +179,7 @@ static void test_readonly_refuses_all_that_changes(void **state)
 static void test_fids_run_out(void **state)
 {
 	struct share_client *client = malloc(sizeof(*client));
-	const unsigned int fds = open_fds();
+	const unsigned int fds = open_fd_count();
 
 	(void)state;
 	share_client_create(client, false, 64);
@@ -207,7 +196,7 @@ static void test_fids_run_out(void **state)
 	assert_int_equal(share_call(client, P9_CLUNK, "d", 5u), 0);
 	assert_int_equal(share_walk_path(client, 1000, ""), 0);
 	end(client);
-	assert_int_equal(open_fds(), fds);
+	assert_int_equal(open_fd_count(), fds);
 }
 
 static void test_descriptors_run_out(void **state)
@@ -242,7 +231,7 @@ static void test_create_failures(void **state)
 	struct share_server_options options = { .fids_max = 64 };
 	struct share_server *server = NULL;
 	struct error err = ERROR_INIT;
-	const unsigned int fds = open_fds();
+	const unsigned int fds = open_fd_count();
 
 	(void)state;
 	options.folder_fd = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -253,7 +242,7 @@ static void test_create_failures(void **state)
 	options.folder_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	assert_int_equal(share_server_create(&options, &server, &err), -ENOTDIR);
 	assert_null(server);
-	assert_int_equal(open_fds(), fds);
+	assert_int_equal(open_fd_count(), fds);
 	share_server_destroy(NULL);
 }
 

@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,17 +18,7 @@
 #include "../../devices/share/share_private.h"
 #include "ebb/sandbox.h"
 #include "fake_child_process.h"
-
-static unsigned int open_fds(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
-}
+#include "open_fds.h"
 
 static const struct sandbox_user somebody = { .uid = 12, .gid = 34 };
 
@@ -82,7 +71,7 @@ static void check_setup_and_say_ready(void)
 static void test_start(void **state)
 {
 	struct share_server_process *process = NULL;
-	const unsigned int fds = open_fds();
+	const unsigned int fds = open_fd_count();
 	int fd;
 
 	(void)state;
@@ -95,10 +84,10 @@ static void test_start(void **state)
 	assert_string_equal(fake_child_process.words[4], "/tmp");
 	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	assert_int_equal(open_fds(), fds + 2); /* its end is the fake's copy */
+	assert_int_equal(open_fd_count(), fds + 2); /* its end is the fake's copy */
 	share_server_stop(process);
 	assert_int_equal(fake_child_process.stops, 1);
-	assert_int_equal(open_fds(), fds);
+	assert_int_equal(open_fd_count(), fds);
 	share_server_stop(NULL);
 }
 
@@ -130,7 +119,7 @@ static void test_failures(void **state)
 		{ end_at_once, 0, -EIO, "folder /tmp: " },
 		{ say_little, 0, -EIO, "folder /tmp: " },
 	};
-	const unsigned int fds = open_fds();
+	const unsigned int fds = open_fd_count();
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -146,7 +135,7 @@ static void test_failures(void **state)
 		assert_null(process);
 		assert_int_equal(fd, -1);
 		fake_child_process_clear();
-		assert_int_equal(open_fds(), fds);
+		assert_int_equal(open_fd_count(), fds);
 	}
 }
 

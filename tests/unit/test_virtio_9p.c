@@ -51,15 +51,10 @@ static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	fake_transport_clear();
 	fake_share_server_clear();
-	f->vm.config = &f->vm_config;
-	list_init(&f->vm.devices);
+	fake_driver_vm_create(&f->vm, &f->vm_config, RAM_BYTES);
 	assert_int_equal(pipe2(f->log_fds, O_CLOEXEC | O_NONBLOCK), 0);
 	assert_int_equal(log_create(f->log_fds[1], LOG_INFO, &f->vm.log), 0);
-	assert_int_equal(guest_memory_create(&f->vm.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES, false, NULL), 0);
-	assert_int_equal(event_loop_create("io", &f->vm.io_loop, NULL), 0);
 	device_config_init(&f->config, "virtio-9p");
 	strcpy(f->config.id, "share0");
 	device_config_set_string(&f->config, "path", "/some/folder");
@@ -75,8 +70,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	virtio_9p_class.destroy(f->device);
-	event_loop_destroy(f->vm.io_loop);
-	guest_memory_destroy(f->vm.memory);
+	fake_driver_vm_destroy(&f->vm);
 	log_destroy(f->vm.log);
 	close(f->log_fds[0]);
 	close(f->log_fds[1]);

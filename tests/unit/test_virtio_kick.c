@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The eventfds behind notifications: opened, placed, moved, lent, and none left open. */
 /* fakes: virtio_machine test_driver fake_kvm fake_arch */
-#include <dirent.h>
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <setjmp.h>
@@ -14,6 +13,7 @@
 #include <cmocka.h>
 
 #include "fake_kvm.h"
+#include "open_fds.h"
 #include "virtio_machine.h"
 
 #define STATUS_ALL \
@@ -106,18 +106,6 @@ struct fixture {
 	unsigned int open_before;
 };
 
-static unsigned int open_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
-}
-
 static void set_up(struct fixture *f)
 {
 	int ret;
@@ -128,13 +116,13 @@ static void set_up(struct fixture *f)
 	f->vdev = &f->probe->vdev;
 	f->toy = from_transport(f->vdev->transport);
 	machine_settle(&f->machine); /* the loop's own descriptors are there */
-	f->open_before = open_descriptors();
+	f->open_before = open_fd_count();
 }
 
 static void stop(struct fixture *f)
 {
 	virtio_set_status(f->vdev, 0);
-	assert_int_equal(open_descriptors(), f->open_before);
+	assert_int_equal(open_fd_count(), f->open_before);
 	assert_int_equal(fake_kvm_ioeventfd_count(), 0);
 }
 
@@ -174,7 +162,7 @@ static void only_ready_queues_have_eventfds(void **state)
 	(void)state;
 	set_up(&f);
 	assert_true(start(&f, 1));
-	assert_int_equal(open_descriptors(), f.open_before + 1);
+	assert_int_equal(open_fd_count(), f.open_before + 1);
 	assert_int_equal(fake_kvm_ioeventfd_count(), 1);
 	virtio_queue_kick(f.vdev, 1); /* not ready */
 	virtio_queue_kick(f.vdev, PROBE_QUEUES);
@@ -277,7 +265,7 @@ static void failed_start_closes_all(void **state)
 	set_up(&f);
 	f.probe->activate_ret = -EIO;
 	assert_false(start(&f, PROBE_QUEUES));
-	assert_int_equal(open_descriptors(), f.open_before);
+	assert_int_equal(open_fd_count(), f.open_before);
 	assert_int_equal(fake_kvm_ioeventfd_count(), 0);
 	tear_down(&f);
 }
@@ -306,7 +294,7 @@ static void eventfds_are_lent_and_come_back(void **state)
 	machine_settle(&f.machine);
 	assert_int_equal(f.toy->notified, 1);
 	virtio_queue_return_eventfds(f.vdev, 0);
-	assert_int_equal(open_descriptors(), f.open_before + 2); /* the two kicks */
+	assert_int_equal(open_fd_count(), f.open_before + 2); /* the two kicks */
 	machine_settle(&f.machine);
 	assert_int_equal(f.probe->notifications[0], 1); /* for what came meanwhile */
 	virtio_queue_return_eventfds(f.vdev, 0);        /* twice is harmless */
@@ -402,7 +390,7 @@ static void borrower_follows_the_interrupt(void **state)
 	machine_settle(&f.machine);
 	assert_int_equal(moved.times, 2);
 	assert_int_equal(moved.call_fd, 0);
-	assert_int_equal(open_descriptors(), f.open_before + 2); /* the relay is closed */
+	assert_int_equal(open_fd_count(), f.open_before + 2); /* the relay is closed */
 	virtio_queue_return_eventfds(f.vdev, 1);
 	virtio_interrupts_moved(f.vdev);
 	machine_settle(&f.machine);
@@ -419,7 +407,7 @@ static void reset_while_lent_closes_all(void **state)
 	set_up(&f);
 	assert_true(start(&f, 1));
 	assert_int_equal(virtio_queue_take_eventfds(f.vdev, 0, NULL, &kick_fd, &call_fd, NULL), 0);
-	assert_int_equal(open_descriptors(), f.open_before + 2); /* kick and relay */
+	assert_int_equal(open_fd_count(), f.open_before + 2); /* kick and relay */
 	tear_down(&f);
 }
 

@@ -30,11 +30,7 @@ static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	fake_transport_clear();
-	f->vm.config = &f->vm_config;
-	assert_int_equal(guest_memory_create(&f->vm.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES, false, NULL), 0);
-	assert_int_equal(event_loop_create("io", &f->vm.io_loop, NULL), 0);
+	fake_driver_vm_create(&f->vm, &f->vm_config, RAM_BYTES);
 	f->config.class = &virtio_rng_class;
 	assert_int_equal(virtio_rng_class.create(&f->vm, &f->config, &f->device, NULL), 0);
 	fake_driver_init(&f->driver, &f->vm, f->device, RINGS_GPA);
@@ -48,8 +44,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	virtio_rng_class.destroy(f->device);
-	event_loop_destroy(f->vm.io_loop);
-	guest_memory_destroy(f->vm.memory);
+	fake_driver_vm_destroy(&f->vm);
 	free(f);
 	return 0;
 }

@@ -16,14 +16,10 @@ static void must(bool done)
 void blk_machine_begin(struct blk_machine *machine)
 {
 	memset(machine, 0, sizeof(*machine));
-	fake_transport_clear();
 	fake_disk_clear();
 	strcpy(machine->vm_config.name, "guest");
 	machine->vm_config.cpu_count = 2;
-	machine->vm.config = &machine->vm_config;
-	must(guest_memory_create(&machine->vm.memory, NULL) == 0);
-	must(gmem_add_region(machine->vm.memory, 0, BLK_RAM_BYTES, NULL, NULL) == 0);
-	must(event_loop_create("io", &machine->vm.io_loop, NULL) == 0);
+	fake_driver_vm_create(&machine->vm, &machine->vm_config, BLK_RAM_BYTES);
 	machine->config.class = &virtio_blk_class;
 	strcpy(machine->config.id, "disk0");
 	device_config_set_string(&machine->config, "path", "disk.img");
@@ -42,8 +38,7 @@ void blk_machine_end(struct blk_machine *machine)
 {
 	virtio_blk_class.destroy(machine->device);
 	must(!fake_disk.open_count);
-	event_loop_destroy(machine->vm.io_loop);
-	guest_memory_destroy(machine->vm.memory);
+	fake_driver_vm_destroy(&machine->vm);
 }
 
 uint8_t *blk_machine_memory(struct blk_machine *machine, gpa_t gpa)

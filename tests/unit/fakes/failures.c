@@ -2,7 +2,6 @@
 /* See failures.h. __wrap_* and __real_* are the linker's names (ld --wrap). */
 #include "failures.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -88,18 +87,6 @@ int __wrap_open(const char *path, int flags, ...)
 	mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
 	va_end(args);
 	return fails(EMFILE) ? -1 : __real_open(path, flags, mode);
-}
-
-unsigned int open_fd_count(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 unsigned int failures_run(failures_create_fn create, void (*destroy)(void *ctx), void *ctx)

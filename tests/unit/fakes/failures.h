@@ -14,12 +14,11 @@
 
 #include "ebb/error.h"
 #include "ebb/types.h"
+#include "open_fds.h"
 
 /* The nth call from now (0: the next) fails, once: with ENOMEM, EMFILE or EAGAIN as fits it. */
 void failures_arm(unsigned int n);
 bool failures_disarm(void); /* whether that call came */
-
-unsigned int open_fd_count(void);
 
 /*
  * Creates and destroys once for each call that can fail, with that one failing. A create that fails

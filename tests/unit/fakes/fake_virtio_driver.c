@@ -26,6 +26,28 @@ void fake_transport_clear(void)
 	memset((void *)&fake_transport, 0, sizeof(fake_transport));
 }
 
+static void must(bool done)
+{
+	assert(done);
+	(void)done;
+}
+
+void fake_driver_vm_create(struct vm *vm, const struct vm_config *config, uint64_t ram_bytes)
+{
+	fake_transport_clear();
+	vm->config = config;
+	list_init(&vm->devices);
+	must(guest_memory_create(&vm->memory, NULL) == 0);
+	must(gmem_add_region(vm->memory, 0, ram_bytes, NULL, NULL) == 0);
+	must(event_loop_create("io", &vm->io_loop, NULL) == 0);
+}
+
+void fake_driver_vm_destroy(struct vm *vm)
+{
+	event_loop_destroy(vm->io_loop);
+	guest_memory_destroy(vm->memory);
+}
+
 static void notify_used(struct virtio_transport *transport, unsigned int queue_index)
 {
 	(void)transport;

@@ -41,6 +41,10 @@ extern struct fake_transport fake_transport;
 
 void fake_transport_clear(void);
 
+/* What most devices need of a VM: RAM from 0 on and an io loop. The transport is cleared. */
+void fake_driver_vm_create(struct vm *vm, const struct vm_config *config, uint64_t ram_bytes);
+void fake_driver_vm_destroy(struct vm *vm);
+
 /* rings_gpa: 4 KiB aligned, FAKE_DRIVER_QUEUES_MAX * FAKE_DRIVER_RING_BYTES of RAM. */
 void fake_driver_init(struct fake_driver *driver, struct vm *vm, struct device *device,
                       gpa_t rings_gpa);

@@ -136,6 +136,14 @@ static void operate(struct fuzz_driver *fuzz, struct fuzz_input *input)
 	}
 }
 
+struct fuzz_driver fuzz_driver_of(const struct fake_driver *driver, uint64_t ram_bytes,
+                                  unsigned int queue_count)
+{
+	return (struct fuzz_driver){ .driver = *driver,
+		                     .ram_bytes = ram_bytes,
+		                     .queue_count = queue_count };
+}
+
 void fuzz_driver_run(struct fuzz_driver *fuzz, const uint8_t *data, size_t size_bytes)
 {
 	struct fuzz_input input = { data, size_bytes };

@@ -25,6 +25,10 @@ struct fuzz_driver {
 	void *ctx;
 };
 
+/* A driver that is there already and does what a fuzzer's bytes say; events are its owner's to set. */
+struct fuzz_driver fuzz_driver_of(const struct fake_driver *driver, uint64_t ram_bytes,
+                                  unsigned int queue_count);
+
 /* Ends with the device reset. */
 void fuzz_driver_run(struct fuzz_driver *fuzz, const uint8_t *data, size_t size_bytes);
 

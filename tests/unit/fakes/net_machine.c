@@ -21,15 +21,11 @@ static void must(bool done)
 void net_machine_begin(struct net_machine *machine)
 {
 	memset(machine, 0, sizeof(*machine));
-	fake_transport_clear();
 	fake_net_clear();
 	fake_net_vhost_clear();
 	fake_vm_clear();
 	strcpy(machine->vm_config.name, "guest");
-	machine->vm.config = &machine->vm_config;
-	must(guest_memory_create(&machine->vm.memory, NULL) == 0);
-	must(gmem_add_region(machine->vm.memory, 0, NET_RAM_BYTES, NULL, NULL) == 0);
-	must(event_loop_create("io", &machine->vm.io_loop, NULL) == 0);
+	fake_driver_vm_create(&machine->vm, &machine->vm_config, NET_RAM_BYTES);
 	machine->config.class = &virtio_net_class;
 	strcpy(machine->config.id, "net0");
 	device_config_set_string(&machine->config, "kind", "tap");
@@ -48,8 +44,7 @@ void net_machine_end(struct net_machine *machine)
 {
 	virtio_net_class.destroy(machine->device);
 	must(!fake_net.open_count && !fake_net_vhost.open_count && !fake_vm_has_listeners());
-	event_loop_destroy(machine->vm.io_loop);
-	guest_memory_destroy(machine->vm.memory);
+	fake_driver_vm_destroy(&machine->vm);
 }
 
 int net_machine_set_up(void **state, unsigned int pairs)

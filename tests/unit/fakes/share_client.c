@@ -65,6 +65,23 @@ void share_client_end(struct share_client *client)
 	(void)nftw(client->outside, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
+int share_client_set_up(void **state)
+{
+	struct share_client *client = malloc(sizeof(*client));
+
+	must(client != NULL, "malloc");
+	share_client_begin(client, false);
+	*state = client;
+	return 0;
+}
+
+int share_client_tear_down(void **state)
+{
+	share_client_end(*state);
+	free(*state);
+	return 0;
+}
+
 static void put(struct share_client *client, const void *bytes, size_t size_bytes)
 {
 	assert(size_bytes <= sizeof(client->request) - client->request_bytes);
@@ -198,4 +215,12 @@ void share_host_file(struct share_client *client, const char *path, const char *
 bool share_host_has(struct share_client *client, const char *path)
 {
 	return faccessat(client->folder_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+struct stat share_host_stat(struct share_client *client, const char *path)
+{
+	struct stat stat;
+
+	must(fstatat(client->folder_fd, path, &stat, AT_SYMLINK_NOFOLLOW) == 0, path);
+	return stat;
 }

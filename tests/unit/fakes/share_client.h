@@ -25,6 +25,10 @@ void share_client_create(struct share_client *client, bool readonly, unsigned in
 void share_client_begin(struct share_client *client, bool readonly);
 void share_client_end(struct share_client *client); /* removes the folder */
 
+/* cmocka's: the state is a client that has begun, of a share that is written. */
+int share_client_set_up(void **state);
+int share_client_tear_down(void **state);
+
 /* A message of fields: b w d q numbers of 1, 2, 4, 8 bytes (int, int, unsigned, uint64_t), s a
  * string, r raw bytes (const void *, size_t). */
 void share_client_write(struct share_client *client, uint8_t type, const char *fields, ...);
@@ -45,5 +49,6 @@ int share_open_path(struct share_client *client, uint32_t new_fid, const char *p
 /* Of the host's side, beneath the shared folder; they assert. */
 void share_host_file(struct share_client *client, const char *path, const char *content);
 bool share_host_has(struct share_client *client, const char *path);
+struct stat share_host_stat(struct share_client *client, const char *path); /* of a link itself */
 
 #endif
