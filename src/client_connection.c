@@ -18,6 +18,14 @@
 
 /* --- finding guests --- */
 
+/* Where guests are, if that can be believed. */
+static int find_folder(char folder[CONTROL_PATH_MAX], struct error *err)
+{
+	int ret = control_folder(folder, err);
+
+	return ret ? ret : control_check_folder(folder, err);
+}
+
 /* -errno, without a message. */
 static int connect_path(const char *path)
 {
@@ -79,7 +87,7 @@ int client_running(char ***ret_names, size_t *ret_count, struct error *err)
 	char folder[CONTROL_PATH_MAX], name[VM_NAME_MAX], **names = NULL;
 	struct dirent *entry;
 	size_t count = 0;
-	int ret = control_folder(folder, err);
+	int ret = find_folder(folder, err);
 	DIR *dir;
 
 	if (ret)
@@ -132,12 +140,14 @@ static int not_running(const char *name, struct error *err)
 
 int client_open_socket(const char *name, int *ret_fd, struct error *err)
 {
-	char path[CONTROL_PATH_MAX];
+	char folder[CONTROL_PATH_MAX], path[CONTROL_PATH_MAX];
 	int fd, ret;
 
 	if (!vm_name_is_valid(name))
 		return error_set(err, -EINVAL, "%s: not a guest's name", name);
-	ret = control_socket_path(name, path, err);
+	ret = find_folder(folder, err);
+	if (!ret)
+		ret = control_socket_path(name, path, err);
 	if (ret)
 		return ret;
 	fd = connect_path(path);

@@ -16,7 +16,7 @@
  * The folder must be the user's own and closed to others, so nobody else can put a file or a link
  * into it; inside it paths are used as they are. That is so in /tmp too, where a user has it who
  * has no folder of the session's (a container, a job of a build machine): another user who makes it
- * first only gets ebb refused.
+ * first only gets ebb refused, and its clients too, which would else believe that user's sockets.
  *
  * Syscalls: main: unlink
  */
@@ -100,13 +100,21 @@ int control_socket_path(const char *name, char path[CONTROL_PATH_MAX], struct er
 	return ret ? ret : join_path(path, folder, name, ".sock", err);
 }
 
-/* Opens the folder, created where it is missing. Returns the descriptor or -errno. */
-static int open_folder(const char *folder)
+/* The descriptor, or -errno. */
+static int open_existing(const char *folder)
 {
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd >= 0 || errno != ENOENT)
-		return fd < 0 ? -errno : fd;
+	return fd < 0 ? -errno : fd;
+}
+
+/* The same; the folder is made where it is missing. */
+static int open_or_make(const char *folder)
+{
+	int fd = open_existing(folder);
+
+	if (fd != -ENOENT)
+		return fd;
 	if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
 		/* A machine just started may lack even /run. */
 		if (errno != ENOENT || strcmp(folder, ROOT_FOLDER) != 0)
@@ -114,8 +122,7 @@ static int open_folder(const char *folder)
 		if ((mkdir("/run", 0755) != 0 && errno != EEXIST) || mkdir(folder, 0700) != 0)
 			return -errno;
 	}
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return open_existing(folder);
 }
 
 /* Root's folder is a fixed one, whatever the environment says. */
@@ -124,10 +131,11 @@ static const char *or_another_folder(void)
 	return geteuid() ? ", or set XDG_RUNTIME_DIR to a folder of your own" : "";
 }
 
-int control_open_folder(const char *folder, struct error *err)
+/* fd: of the folder, or why there is none. Returns it, or closes it and returns an error. */
+static int judge_folder(const char *folder, int fd, struct error *err)
 {
 	struct stat status;
-	int fd = open_folder(folder), ret = 0;
+	int ret = 0;
 
 	if (fd == -ENOTDIR || fd == -ELOOP)
 		return error_set(
@@ -156,10 +164,18 @@ int control_open_folder(const char *folder, struct error *err)
 	return ret ? ret : fd;
 }
 
+int control_open_folder(const char *folder, struct error *err)
+{
+	return judge_folder(folder, open_or_make(folder), err);
+}
+
 int control_check_folder(const char *folder, struct error *err)
 {
-	int fd = control_open_folder(folder, err);
+	int fd = open_existing(folder);
 
+	if (fd == -ENOENT)
+		return 0;
+	fd = judge_folder(folder, fd, err);
 	if (fd < 0)
 		return fd;
 	close(fd);

@@ -14,9 +14,8 @@ struct json_t;
 
 /* --- control_name.c --- */
 
-/* Creates the folder if it is missing; -EPERM when it is not the user's own alone. */
-EBB_MUST_CHECK int control_check_folder(const char *folder, struct error *err);
-EBB_MUST_CHECK int control_open_folder(const char *folder, struct error *err); /* a descriptor */
+/* Makes the folder where it is missing. A descriptor; errors as of control_check_folder. */
+EBB_MUST_CHECK int control_open_folder(const char *folder, struct error *err);
 const char *control_name_socket_path(const struct control_name *name);
 
 /* --- control_framer.c: a stream of bytes to JSON texts --- */

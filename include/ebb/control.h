@@ -34,6 +34,13 @@ struct vm;
  */
 EBB_MUST_CHECK int control_folder(char path[CONTROL_PATH_MAX], struct error *err);
 
+/*
+ * For clients: whether what is in that folder can be believed. 0 also where it is missing. -EPERM:
+ * another user's, or open to others; -ENOTDIR, -ELOOP: no folder; -errno of the host; each with
+ * what to do.
+ */
+EBB_MUST_CHECK int control_check_folder(const char *folder, struct error *err);
+
 /* The socket of a guest. -ENAMETOOLONG when it does not fit a socket address. */
 EBB_MUST_CHECK int control_socket_path(const char *name, char path[CONTROL_PATH_MAX],
                                        struct error *err);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -100,6 +101,25 @@ static void nobody_running_is_no_error(void **state)
 	assert_string_equal(run.output, "");
 }
 
+/* Sockets in a folder that others may write to may be anybody's. */
+static void a_folder_that_others_may_use_is_not_believed(void **state)
+{
+	char folder[128];
+
+	(void)state;
+	snprintf(folder, sizeof(folder), "%s/ebb", server.folder);
+	assert_int_equal(chmod(folder, 0777), 0);
+	client_run(&run, &client_list_command, "", NULL);
+	assert_int_equal(run.status, EXIT_STATUS_FAILURE);
+	assert_non_null(strstr(run.err.message, "lets others in"));
+	client_run(&run, &client_stop_command, "guest", NULL);
+	assert_int_equal(run.status, EXIT_STATUS_FAILURE);
+	assert_non_null(strstr(run.err.message, "lets others in"));
+	assert_int_equal(chmod(folder, 0700), 0);
+	client_run(&run, &client_list_command, "", NULL);
+	assert_int_equal(run.status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -107,6 +127,7 @@ int main(void)
 		TEST(the_living_are_listed_and_the_dead_are_not),
 		TEST(what_a_killed_guest_left_is_removed),
 		TEST(nobody_running_is_no_error),
+		TEST(a_folder_that_others_may_use_is_not_believed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,9 +245,9 @@ static void root_is_not_told_of_a_variable(void **state)
 	assert_int_equal(symlink(in_folder("others"), in_folder("link")), 0);
 	if (seteuid(0))
 		skip(); /* the tests are not run by root */
-	answers[0] = control_check_folder(in_folder("link"), &errors[0]);
-	answers[1] = control_check_folder(in_folder("missing/ebb"), &errors[1]);
-	answers[2] = control_check_folder(in_folder("others"), &errors[2]);
+	answers[0] = control_open_folder(in_folder("link"), &errors[0]);
+	answers[1] = control_open_folder(in_folder("missing/ebb"), &errors[1]);
+	answers[2] = control_open_folder(in_folder("others"), &errors[2]);
 	assert_int_equal(seteuid(user), 0);
 	assert_int_equal(answers[0], -ENOTDIR);
 	assert_int_equal(answers[1], -ENOENT);
@@ -256,6 +256,31 @@ static void root_is_not_told_of_a_variable(void **state)
 		assert_null(strstr(errors[i].message, "XDG_RUNTIME_DIR"));
 	assert_non_null(strstr(errors[0].message, "is in its place: remove it)"));
 	assert_non_null(strstr(errors[2].message, "not to you (remove it)"));
+}
+
+/* What clients ask before they believe a socket: nothing is made, and another user's is refused. */
+static void clients_believe_their_own_folder_alone(void **state)
+{
+	const uid_t user = geteuid();
+	struct error err = ERROR_INIT;
+	int answer;
+
+	(void)state;
+	assert_int_equal(control_check_folder(in_folder("ebb"), &err), 0);
+	assert_false(exists("ebb"));
+	assert_int_equal(mkdir(in_folder("ebb"), 0700), 0);
+	assert_int_equal(control_check_folder(in_folder("ebb"), &err), 0);
+	assert_int_equal(chmod(in_folder("ebb"), 0770), 0);
+	assert_int_equal(control_check_folder(in_folder("ebb"), &err), -EPERM);
+	assert_int_equal(symlink(in_folder("ebb"), in_folder("link")), 0);
+	assert_int_equal(control_check_folder(in_folder("link"), &err), -ENOTDIR);
+	if (seteuid(0))
+		skip(); /* the tests are not run by root */
+	assert_int_equal(mkdir(in_folder("root's"), 0755), 0);
+	assert_int_equal(seteuid(user), 0);
+	answer = control_check_folder(in_folder("root's"), &err);
+	assert_int_equal(answer, -EPERM);
+	assert_non_null(strstr(err.message, "it belongs to user 0, not to you"));
 }
 
 static void a_link_in_place_of_the_lock_is_refused(void **state)
@@ -335,6 +360,7 @@ int main(void)
 		TEST(only_one_of_many_starters_gets_a_name),
 		TEST(a_folder_that_others_reach_is_refused),
 		TEST(root_is_not_told_of_a_variable),
+		TEST(clients_believe_their_own_folder_alone),
 		TEST(a_link_in_place_of_the_lock_is_refused),
 		TEST(a_path_that_fits_no_socket_is_refused),
 		TEST(a_user_without_a_session_has_a_folder_in_tmp),
