@@ -189,9 +189,9 @@ uint32_t net_receive(struct net *net, unsigned int timeout_ms)
 	return 0;
 }
 
-bool net_find_host(struct net *net)
+bool net_find_host_within(struct net *net, unsigned int timeout_ms)
 {
-	uint64_t end = clock_ns() + WAIT_MAX_MS * 1000000ull;
+	uint64_t end = clock_ns() + timeout_ms * 1000000ull;
 	uint8_t question[ETHERNET_BYTES + ARP_BYTES];
 
 	while (clock_ns() < end) {
@@ -209,6 +209,11 @@ bool net_find_host(struct net *net)
 		} while (clock_ns() < again);
 	}
 	return false;
+}
+
+bool net_find_host(struct net *net)
+{
+	return net_find_host_within(net, WAIT_MAX_MS);
 }
 
 /* --- ping --- */

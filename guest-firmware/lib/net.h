@@ -38,8 +38,9 @@ uint32_t net_receive(struct net *net, unsigned int timeout_ms);
 bool net_send(struct net *net, uint16_t queue, const struct virtio_net_hdr_v1 *header,
               const void *frame, uint32_t size_bytes);
 
-/* Asks for the host's MAC address until it answers; false after WAIT_MAX_MS. */
+/* Asks for the host's MAC address until it answers; false after WAIT_MAX_MS, or after timeout_ms. */
 bool net_find_host(struct net *net);
+bool net_find_host_within(struct net *net, unsigned int timeout_ms);
 
 /* A ping by queue, and its answer with every byte right. Buffers that the answer took. */
 bool net_ping(struct net *net, uint16_t queue, uint16_t number, uint32_t data_bytes);

@@ -15,7 +15,8 @@
 
 #define F(name) FEATURE(VIRTIO_NET_F_##name)
 
-#define BASIC (F(MAC) | F(STATUS))
+#define BASIC         (F(MAC) | F(STATUS))
+#define VHOST_WAIT_MS 3000
 
 static struct net net;
 static uint16_t number;
@@ -98,9 +99,13 @@ static void test_checksums(void)
 		report_skip("checksum by the host", "not offered");
 		return;
 	}
-	net_find_host(&net);
+	/* Over vhost it is the kernel's answer: that of 6.12 on RISC-V answers no frame. */
+	if (!net_find_host_within(&net, option_present("own") ? WAIT_MAX_MS : VHOST_WAIT_MS) &&
+	    !option_present("own")) {
+		report_skip("checksum by the host", "this kernel's vhost answers nothing");
+		return;
+	}
 	CHECK("checksum by the host: sent", net_send_ping(&net, 1, ++number, 100, true));
-	/* Over vhost it is the kernel's answer: that of 6.12 on RISC-V was never seen to come. */
 	if (option_present("own") ? net_wait_pong(&net, number, 100) : answered_before_next())
 		report_pass("checksum by the host: answered");
 	else if (option_present("own"))
