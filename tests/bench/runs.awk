@@ -158,7 +158,7 @@ function finish() {
 		print id, "status", "the VMM ended with status " end_status "; the run's figures count" >remarks
 	if (none == "" && mix_in_memory)
 		print id, "-", "the mix had its files in memory (tmpfs), not on a disk" >remarks
-	if (none == "")
+	if (none == "" && workload != "start")
 		still_moving()
 	for (key in lacks)
 		print id, key, lacks[key] >remarks
@@ -434,8 +434,11 @@ function private_of(key) {
 	return ""
 }
 
-# Workload `idle` is the second half of `start` alone.
-function start_figures(    minor, major, anonymous_kib, file_kib) {
+# Workload `idle` is the second half of `start` alone. What comes of that half takes nothing from the first.
+function start_figures(    minor, major, anonymous_kib, file_kib, of_idle) {
+	of_idle = none
+	if (has_start)
+		none = ""
 	if (!only_idle) {
 		figure("start_cpu", "ms", scaled(start_of("cpu_ns"), 1e6))
 		figure("start_syscalls", "", start_of("syscalls"))
@@ -443,6 +446,7 @@ function start_figures(    minor, major, anonymous_kib, file_kib) {
 		major = minor == "" ? "" : start_of("majflt")
 		figure("start_faults", "", minor == "" || major == "" ? "" : minor + major)
 	}
+	none = of_idle
 	if (!("ready" in mark_ms))
 		why = "the run did not come to its mark `ready`"
 	figure("userspace", "ms", "ready" in mark_ms ? mark_ms["ready"] : "")
