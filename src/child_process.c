@@ -35,9 +35,10 @@
 #include "ebb/child_process.h"
 #include "ebb/compat.h"
 
-#define STACK_BYTES   (64 * KIB)
-#define FAILED_STATUS 127
-#define PATH_DEFAULT  "/usr/local/bin:/usr/bin:/bin"
+#define STACK_BYTES    (64 * KIB)
+#define FAILED_STATUS  127
+#define KILLED_WAIT_NS NS_PER_S
+#define PATH_DEFAULT   "/usr/local/bin:/usr/bin:/bin"
 
 struct child_process {
 	struct child_process_setup setup; /* argv is not kept */
@@ -222,11 +223,29 @@ static int send_signal(const struct child_process *child, int number)
 	return (int)syscall(SYS_pidfd_send_signal, child->pid_fd, number, NULL, 0);
 }
 
+/* Whether it has ended, or does so in time. */
+static bool ends_within(const struct child_process *child, int64_t time_ns)
+{
+	const int64_t end_ns = monotonic_ns() + time_ns;
+	struct pollfd pollfd = { .fd = child->pid_fd, .events = POLLIN };
+	int64_t left_ns;
+
+	while ((left_ns = end_ns - monotonic_ns()) > 0) {
+		struct timespec timeout = { .tv_sec = left_ns / NS_PER_S,
+			                    .tv_nsec = left_ns % NS_PER_S };
+
+		if (ppoll(&pollfd, 1, &timeout, NULL) > 0)
+			return true;
+	}
+	return poll(&pollfd, 1, 0) > 0;
+}
+
 /* One that became another user, and that ebb without capabilities may not end, is left to itself:
- * what it worked for is closed. */
+ * what it worked for is closed. So is one that the host's kernel does not let go, as in a file
+ * system that does not answer: who inherits it from ebb waits for it. */
 static void kill_and_reap(struct child_process *child)
 {
-	if (send_signal(child, SIGKILL) == 0)
+	if (send_signal(child, SIGKILL) == 0 && ends_within(child, KILLED_WAIT_NS))
 		(void)reap(child);
 }
 
@@ -278,23 +297,6 @@ free_path:
 int child_process_pid(const struct child_process *child)
 {
 	return child->pid;
-}
-
-/* Whether it has ended, or does so in time. */
-static bool ends_within(const struct child_process *child, int64_t time_ns)
-{
-	const int64_t end_ns = monotonic_ns() + time_ns;
-	struct pollfd pollfd = { .fd = child->pid_fd, .events = POLLIN };
-	int64_t left_ns;
-
-	while ((left_ns = end_ns - monotonic_ns()) > 0) {
-		struct timespec timeout = { .tv_sec = left_ns / NS_PER_S,
-			                    .tv_nsec = left_ns % NS_PER_S };
-
-		if (ppoll(&pollfd, 1, &timeout, NULL) > 0)
-			return true;
-	}
-	return poll(&pollfd, 1, 0) > 0;
 }
 
 void child_process_stop(struct child_process *child, int64_t grace_ns)

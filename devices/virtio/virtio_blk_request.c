@@ -111,8 +111,8 @@ static uint32_t range_flags(const uint8_t *bytes)
 	return load_le32(bytes + offsetof(struct virtio_blk_discard_write_zeroes, flags));
 }
 
-static bool parse_range(const uint8_t *bytes, const struct blk_limits *limits,
-                        uint32_t sectors_max, struct blk_range *range)
+static bool parse_range(const uint8_t *bytes, const struct blk_limits *limits, uint32_t sectors_max,
+                        struct blk_range *range)
 {
 	const uint32_t sectors =
 		load_le32(bytes + offsetof(struct virtio_blk_discard_write_zeroes, num_sectors));

@@ -36,7 +36,8 @@ EBB_MUST_CHECK int child_process_start(const struct child_process_setup *setup,
 
 int child_process_pid(const struct child_process *child);
 
-/* SIGTERM, SIGKILL after grace_ns, and it is gone; frees. NULL is fine. */
+/* SIGTERM, SIGKILL after grace_ns, and it is gone, but for one that the host's kernel holds: that
+ * is not waited for, longer than a second. Frees. NULL is fine. */
 void child_process_stop(struct child_process *child, int64_t grace_ns);
 
 #endif
