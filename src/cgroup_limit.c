@@ -108,12 +108,11 @@ static uint64_t parse_limit(const char *text)
 	return sscanf(text, "%" SCNu64, &value) == 1 ? value : UINT64_MAX;
 }
 
-static void keep_lower(struct cgroup_limit *limit, uint64_t value, bool soft, const char *path)
+static void keep_lower(struct cgroup_limit *limit, uint64_t value, const char *path)
 {
 	if (value >= limit->value)
 		return;
 	limit->value = value;
-	limit->soft = soft;
 	snprintf(limit->path, sizeof(limit->path), "%s", path);
 }
 
@@ -127,7 +126,7 @@ static bool look_at(cgroup_read_fn read, const struct group *group, const char *
 	if (length < 0 || (size_t)length >= sizeof(path) ||
 	    !read_text(read, path, text, sizeof(text)))
 		return false;
-	keep_lower(limit, parse_limit(text), false, path);
+	keep_lower(limit, parse_limit(text), path);
 	return true;
 }
 
@@ -170,39 +169,30 @@ static bool look_at_memory_v1(cgroup_read_fn read, const struct group *group,
 	value = line ? parse_limit(line + strlen(word)) : UINT64_MAX;
 	length = snprintf(path, sizeof(path), MOUNT "/memory%s/memory.limit_in_bytes", group->path);
 	if (value < V1_NONE_BYTES && length > 0 && (size_t)length < sizeof(path))
-		keep_lower(limit, value, false, path);
+		keep_lower(limit, value, path);
 	return true;
 }
 
-/* The group's own: what slows down. Most have none, and the mount's own folder only in a container.
- */
-static void look_at_memory_high(cgroup_read_fn read, const struct group *group,
-                                struct cgroup_limit *limit)
-{
-	struct cgroup_limit high = { .value = UINT64_MAX };
-
-	if (look_at(read, group, MOUNT, "memory.high", &high))
-		keep_lower(limit, high.value, true, high.path);
-}
-
-void cgroup_memory_limit(cgroup_read_fn read, struct cgroup_limit *ret_limit)
+void cgroup_memory_limit(cgroup_read_fn read, struct cgroup_memory *ret_memory)
 {
 	static const struct group top = { .path = "" };
+	struct cgroup_limit *max = &ret_memory->max;
 	char text[CGROUP_TEXT_MAX];
 	struct group group;
 
-	*ret_limit = (struct cgroup_limit){ .value = UINT64_MAX };
+	ret_memory->max = ret_memory->high = (struct cgroup_limit){ .value = UINT64_MAX };
 	if (!read_text(read, SELF_CGROUP, text, sizeof(text)) ||
 	    !find_group(text, "memory", &group))
 		return;
 	if (group.version_1) {
-		if (!look_at_memory_v1(read, &group, ret_limit) && group.path[0])
-			(void)look_at_memory_v1(read, &top, ret_limit);
+		if (!look_at_memory_v1(read, &group, max) && group.path[0])
+			(void)look_at_memory_v1(read, &top, max);
 		return;
 	}
-	look_upwards(read, &group, MOUNT, "memory.max", ret_limit);
-	if (group.path[0] || ret_limit->value != UINT64_MAX)
-		look_at_memory_high(read, &group, ret_limit);
+	look_upwards(read, &group, MOUNT, "memory.max", max);
+	/* Most have none, and the mount's own folder only in a container. */
+	if (group.path[0] || max->value != UINT64_MAX)
+		(void)look_at(read, &group, MOUNT, "memory.high", &ret_memory->high);
 }
 
 void cgroup_process_limit(cgroup_read_fn read, struct cgroup_limit *ret_limit)

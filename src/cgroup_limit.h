@@ -19,16 +19,20 @@ typedef ssize_t (*cgroup_read_fn)(const char *path, char *text, size_t size_byte
 
 struct cgroup_limit {
 	uint64_t value; /* bytes, or processes; UINT64_MAX: no limit is known, and no path */
-	bool soft;      /* above it one is slowed down, not ended (memory.high) */
 	char path[CGROUP_PATH_MAX]; /* the file that says so, and that may be written to raise it */
 };
 
+struct cgroup_memory {
+	struct cgroup_limit max;  /* above it one is ended */
+	struct cgroup_limit high; /* above it one is slowed down */
+};
+
 /*
- * The lowest limit on memory. Version 2: memory.max of the process's group and those above it as
- * far as they can be seen, and memory.high of its own; version 1: what the kernel says holds for
+ * The limits on memory. Version 2: the lowest memory.max of the process's group and those above it
+ * as far as they can be seen, and memory.high of its own; version 1: what the kernel says holds for
  * all of them. Reads 2 files where a process is in no group, 3 in a container.
  */
-void cgroup_memory_limit(cgroup_read_fn read, struct cgroup_limit *ret_limit);
+void cgroup_memory_limit(cgroup_read_fn read, struct cgroup_memory *ret_memory);
 
 /* The lowest limit on processes and threads (pids.max). */
 void cgroup_process_limit(cgroup_read_fn read, struct cgroup_limit *ret_limit);

@@ -40,7 +40,6 @@
 
 #define OUTPUT_PAUSE_BYTES (64 * KIB)
 #define READ_MAX_BYTES     (16 * KIB)
-#define PASSED_FDS_MAX     4 /* with one read */
 #define LISTEN_BACKLOG     16
 #define ACCEPT_PAUSE_NS    NS_PER_S
 
@@ -236,7 +235,7 @@ static void read_input(struct control_client *client)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(PASSED_FDS_MAX * sizeof(int))];
+		char bytes[CMSG_SPACE(CONTROL_PASSED_FDS_MAX * sizeof(int))];
 	} control;
 	size_t room_bytes;
 	char *room = control_framer_space(&client->session.framer, &room_bytes);

@@ -7,6 +7,8 @@
 #ifndef CONTROL_PRIVATE_H
 #define CONTROL_PRIVATE_H
 
+#include <assert.h>
+
 #include "ebb/control.h"
 #include "ebb/vm.h"
 
@@ -62,8 +64,12 @@ struct control_shared { /* by all sessions of a VM */
 
 /* --- control_fds.c: descriptors that a client passed --- */
 
-#define CONTROL_FDS_MAX     4
-#define CONTROL_FD_NAME_MAX 32
+#define CONTROL_FDS_MAX        4
+#define CONTROL_FD_NAME_MAX    32
+#define CONTROL_PASSED_FDS_MAX 4 /* with one read; the kernel closes others */
+static_assert(CONTROL_CLIENTS_MAX * (1 + CONTROL_FDS_MAX + 1) + CONTROL_PASSED_FDS_MAX ==
+                      CONTROL_DESCRIPTORS_MAX,
+              "include/ebb/control.h");
 
 struct control_fds {
 	int passed; /* came last, and has no name yet; -1: none */

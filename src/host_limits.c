@@ -8,9 +8,9 @@
  * is certain, and the kernel's way to say so would be SIGKILL.
  *
  * Descriptors are counted from the configuration, upwards: what a guest or a client makes ebb open
- * is bounded by it (an eventfd a queue and a vector, a socket a client). The soft limit of most
- * hosts, 1024, is for programs that use select; ebb does not, and raises it for itself alone as far
- * as it needs.
+ * is bounded by it (an eventfd a queue and a vector, a socket a client and what that passes). The
+ * soft limit of most hosts, 1024, is for programs that use select; ebb does not, and raises it for
+ * itself alone as far as it needs.
  *
  * Nothing here is asked again later: a limit that is lowered while a guest runs is between the host
  * and the kernel.
@@ -62,7 +62,7 @@ static uint64_t queues_of(const struct device_config *device)
 uint64_t host_limits_descriptors(const struct vm_config *config)
 {
 	uint64_t count =
-		BASE_DESCRIPTORS + CONTROL_CLIENTS_MAX + VCPU_DESCRIPTORS * config->cpu_count;
+		BASE_DESCRIPTORS + CONTROL_DESCRIPTORS_MAX + VCPU_DESCRIPTORS * config->cpu_count;
 
 	for (size_t i = 0; i < config->device_count; i++)
 		count += DEVICE_DESCRIPTORS + QUEUE_DESCRIPTORS * queues_of(&config->devices[i]);
@@ -116,9 +116,11 @@ static int refuse(const struct vm_config *config, const struct cgroup_limit *lim
 	                 prealloc ? "prealloc" : "lock", limit->path);
 }
 
-static void warn(const struct vm_config *config, const struct cgroup_limit *limit, uint64_t own,
+static void warn(const struct vm_config *config, const struct cgroup_memory *group, uint64_t own,
                  struct error *err)
 {
+	const bool is_soft = group->high.value < group->max.value;
+	const struct cgroup_limit *limit = is_soft ? &group->high : &group->max;
 	const uint64_t plug = pluggable_bytes(config);
 	char ram_text[SIZE_TEXT_MAX], plug_text[SIZE_TEXT_MAX], own_text[SIZE_TEXT_MAX];
 	char limit_text[SIZE_TEXT_MAX];
@@ -129,10 +131,10 @@ static void warn(const struct vm_config *config, const struct cgroup_limit *limi
 	          about(config->memory.size_bytes, ram_text), plug ? ", " : "",
 	          plug ? about(plug, plug_text) : "", plug ? " of virtio-mem" : "",
 	          about(own, own_text), about(limit->value, limit_text),
-	          limit->soft ? "is slowed down by the host" : "is ended by the host", limit->path);
+	          is_soft ? "is slowed down by the host" : "is ended by the host", limit->path);
 }
 
-int host_limits_judge_memory(const struct vm_config *config, const struct cgroup_limit *limit,
+int host_limits_judge_memory(const struct vm_config *config, const struct cgroup_memory *group,
                              struct error *err)
 {
 	const uint64_t ram = config->memory.size_bytes;
@@ -141,12 +143,12 @@ int host_limits_judge_memory(const struct vm_config *config, const struct cgroup
 
 	if (!is_counted(config))
 		return 0;
-	if ((backing->prealloc || backing->lock) && !limit->soft &&
-	    ram + host_limits_own_bytes(ram) > limit->value)
-		return refuse(config, limit, host_limits_own_bytes(ram), err);
-	if (all + host_limits_own_bytes(all) <= limit->value)
+	if ((backing->prealloc || backing->lock) &&
+	    ram + host_limits_own_bytes(ram) > group->max.value)
+		return refuse(config, &group->max, host_limits_own_bytes(ram), err);
+	if (all + host_limits_own_bytes(all) <= min_u64(group->max.value, group->high.value))
 		return 0;
-	warn(config, limit, host_limits_own_bytes(all), err);
+	warn(config, group, host_limits_own_bytes(all), err);
 	return 1;
 }
 
@@ -188,15 +190,13 @@ static int raise_descriptors(const struct vm_config *config, struct error *err)
 static int judge_memory(const struct vm_config *config, struct log *log, struct error *err)
 {
 	struct error warning = ERROR_INIT;
-	struct cgroup_limit limit;
+	struct cgroup_memory group;
 	int ret;
 
 	if (!is_counted(config))
 		return 0;
-	cgroup_memory_limit(read_host_file, &limit);
-	if (limit.value == UINT64_MAX)
-		return 0;
-	ret = host_limits_judge_memory(config, &limit, &warning);
+	cgroup_memory_limit(read_host_file, &group);
+	ret = host_limits_judge_memory(config, &group, &warning);
 	if (ret > 0)
 		log_warn(log, "%s", warning.message);
 	else if (ret < 0)

@@ -27,7 +27,7 @@ uint64_t host_limits_own_bytes(uint64_t guest_bytes);
  * group's memory limit holds for them, or they leave memory for their disk.
  */
 EBB_MUST_CHECK int host_limits_judge_memory(const struct vm_config *config,
-                                            const struct cgroup_limit *limit, struct error *err);
+                                            const struct cgroup_memory *group, struct error *err);
 
 /* --- of this process --- */
 

@@ -18,6 +18,9 @@ struct control_name;
 struct vm;
 
 #define CONTROL_CLIENTS_MAX 16
+/* Open at most: a client's socket, 4 named descriptors that it passed (getfd) and one that has no
+ * name yet, and 4 of the read that goes on. */
+#define CONTROL_DESCRIPTORS_MAX (CONTROL_CLIENTS_MAX * (1 + 4 + 1) + 4)
 #define CONTROL_IDLE_NS \
 	(60 * NS_PER_S) /* silent for so long, a client may be replaced by a new one */
 #define CONTROL_REQUEST_MAX_BYTES \

@@ -38,22 +38,27 @@ static ssize_t read_file(const char *path, char *text, size_t size_bytes)
 	return -ENOENT;
 }
 
-static struct cgroup_limit memory_of(const struct file *these)
+static struct cgroup_memory both_of(const struct file *these)
 {
-	struct cgroup_limit limit;
+	struct cgroup_memory memory;
 
 	files = these;
 	reads = 0;
-	cgroup_memory_limit(read_file, &limit);
-	return limit;
+	cgroup_memory_limit(read_file, &memory);
+	return memory;
+}
+
+static struct cgroup_limit memory_of(const struct file *these)
+{
+	return both_of(these).max;
 }
 
 static void assert_none(const struct file *these, unsigned int reads_max)
 {
-	struct cgroup_limit limit = memory_of(these);
+	struct cgroup_memory memory = both_of(these);
 
-	assert_true(limit.value == UINT64_MAX);
-	assert_string_equal(limit.path, "");
+	assert_true(memory.max.value == UINT64_MAX && memory.high.value == UINT64_MAX);
+	assert_string_equal(memory.max.path, "");
 	assert_true(reads <= reads_max);
 }
 
@@ -100,10 +105,10 @@ static void test_version_2(void **state)
 		                            { V2 "/a/memory.high", "2000\n" },
 		                            { NULL, NULL } };
 	struct cgroup_limit limit = memory_of(container);
+	struct cgroup_memory memory;
 
 	(void)state;
 	assert_int_equal(limit.value, GIB);
-	assert_false(limit.soft);
 	assert_string_equal(limit.path, V2 "/memory.max");
 	assert_true(reads <= 3);
 
@@ -111,10 +116,12 @@ static void test_version_2(void **state)
 	assert_int_equal(limit.value, 500000000);
 	assert_string_equal(limit.path, V2 "/user.slice/user-1000.slice/memory.max");
 
-	limit = memory_of(high);
-	assert_int_equal(limit.value, 2000);
-	assert_true(limit.soft);
-	assert_string_equal(limit.path, V2 "/a/memory.high");
+	/* What slows down does not hide what ends. */
+	memory = both_of(high);
+	assert_int_equal(memory.high.value, 2000);
+	assert_string_equal(memory.high.path, V2 "/a/memory.high");
+	assert_int_equal(memory.max.value, 3000);
+	assert_string_equal(memory.max.path, V2 "/a/memory.max");
 }
 
 /* The path is the host's, the mount shows the container's group as its own folder. */

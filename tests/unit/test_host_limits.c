@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "../../src/host_limits.h"
+#include "ebb/control.h"
 #include "ebb/device.h"
 
 static struct vm_config config;
@@ -34,10 +35,13 @@ static void fresh(void)
 
 static int judge(uint64_t limit_bytes, bool soft)
 {
-	struct cgroup_limit limit = { .value = limit_bytes, .soft = soft, .path = "/the/file" };
+	struct cgroup_limit limit = { .value = limit_bytes, .path = "/the/file" };
+	struct cgroup_memory group = { .max = { .value = UINT64_MAX },
+		                       .high = { .value = UINT64_MAX } };
 
+	*(soft ? &group.high : &group.max) = limit;
 	err = (struct error)ERROR_INIT;
-	return host_limits_judge_memory(&config, &limit, &err);
+	return host_limits_judge_memory(&config, &group, &err);
 }
 
 static void test_memory_fits(void **state)
@@ -102,6 +106,25 @@ static void test_memory_at_once(void **state)
 	assert_non_null(strstr(err.message, "--mem 512M,lock: "));
 }
 
+/* What slows down comes first, and what ends is certain all the same. */
+static void test_memory_at_once_with_both(void **state)
+{
+	const struct cgroup_memory group = { .max = { .value = 500 * MIB, .path = "/the/max" },
+		                             .high = { .value = 400 * MIB, .path = "/the/high" } };
+
+	(void)state;
+	fresh();
+	config.memory.backing.prealloc = true;
+	assert_int_equal(host_limits_judge_memory(&config, &group, &err), -ENOMEM);
+	assert_non_null(strstr(err.message, "into the 500M of memory"));
+	assert_non_null(strstr(err.message, "raise /the/max)"));
+	fresh();
+	assert_int_equal(host_limits_judge_memory(&config, &group, &err), 1);
+	assert_non_null(strstr(err.message, "into the 400M that"));
+	assert_non_null(strstr(err.message, "is slowed down by the host"));
+	assert_non_null(strstr(err.message, "raise /the/high)"));
+}
+
 static void test_memory_elsewhere(void **state)
 {
 	(void)state;
@@ -131,6 +154,8 @@ static void test_descriptors(void **state)
 	queues = host_limits_descriptors(&config);
 	assert_true(net > four);
 	assert_int_equal(queues - net, net - four + 7 * 8);
+	/* A client passes descriptors beside having a socket. */
+	assert_true(plain > CONTROL_CLIENTS_MAX * 6);
 	/* What every host allows is enough for what most run. */
 	assert_true(plain < 256);
 }
@@ -218,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory_fits),        cmocka_unit_test(test_memory_on_demand),
 		cmocka_unit_test(test_memory_pluggable),   cmocka_unit_test(test_memory_at_once),
+		cmocka_unit_test(test_memory_at_once_with_both),
 		cmocka_unit_test(test_memory_elsewhere),   cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_raises_descriptors), cmocka_unit_test(test_explains),
 		cmocka_unit_test(test_explains_threads),
