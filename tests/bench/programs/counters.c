@@ -4,15 +4,17 @@
  * DOC: Where the figures are from.
  *
  *	cpu_ns          the process's CPU clock: all threads, those that ended too
- *	vcpu_ns         schedstat of the threads whose names match; of one that runs at this moment
- *on another CPU it may be a tick behind (so take it while the guest waits) vmm_ns          cpu_ns
- *without vcpu_ns. A vCPU's time in the kernel and in the VMM is vcpu_ns: only what other threads do
- *is here exits           /sys/kernel/debug/kvm/PID-*, all vCPUs; for root, with debugfs mounted
+ *	vcpu_ns         schedstat of the threads whose names match; of one that runs at this
+ *	                moment on another CPU it may be a tick behind: take it while the guest
+ *	                waits
+ *	vmm_ns          cpu_ns without vcpu_ns: what other threads do. What a vCPU's thread does
+ *	                in the kernel and in the VMM is in vcpu_ns
+ *	exits           /sys/kernel/debug/kvm/PID-*, all vCPUs; for root, with debugfs mounted
  *	thp_split_*     /proc/vmstat: of the whole host, whoever split it
  *	minflt threads  /proc/PID/stat
  *
- * Programs that the VMM starts (a file server, passt) are not counted. Files of /proc stay open and
- *are read again, which is the least that a look can cost.
+ * Programs that the VMM starts (a file server, passt) are not counted. Files of /proc stay open
+ * and are read again, which is the least that a look can cost.
  */
 #include "counters.h"
 

@@ -2,14 +2,16 @@
 /* Runs one guest under a VMM, hears what it says, and records what it costs the host. */
 /*
  * DOC: record [--period MS] [--limit SECONDS] [--vcpu-threads REGEX] [--ram-mib N] [--count-calls]
- *      [--on NAME=ACTION]… [--private-at NAME] --argv FILE
+ *      [--tty] [--on NAME=ACTION]… [--private-at NAME] --argv FILE
  *
  * FILE has the VMM's words, one a line. Its stdin and stdout are pipes of ours, the guest's
- * console; stderr stays. The guest says, in lines of its console:
+ * console (with --tty a terminal of ours, for kvmtool, which reads nothing else); stderr stays.
+ * The guest says, in lines of its console:
  *
  *	bench: mark NAME      a snapshot is taken
- *	bench: ask NAME       the same; then ACTION is done, snapshot NAME-done, and it is answered
- *"go" bench: result WORDS   copied bench: over           it is about to power off; snapshot "over"
+ *	bench: ask NAME       the same; then ACTION, snapshot NAME-done, and the answer "go"
+ *	bench: result WORDS   copied
+ *	bench: over           it is about to power off; snapshot "over"
  *
  * ACTION: settle:SECONDS (until resident memory has not moved by 1 MiB for 6 s; settle:S:QUIET for
  * another time than 6), sleep:SECONDS, run:COMMAND (by sh; PID is the VMM's). Without one it is
@@ -21,7 +23,9 @@
  *	bench mark T NAME
  *	bench count T NAME KEY=VALUE…        counters.c says what they are; THP splits are the whole
  *	                                     host's. release_calls and release_bytes with
- *	                                     --count-calls: asked for, whether granted or not
+ *	                                     --count-calls: asked for, whether granted or not,
+ *	                                     of any memory (a C library's thread that ends
+ *	                                     releases its stack by the same call)
  *	bench private T NAME anonymous_kib=… file_kib=… ram_rss_kib=…     at each --private-at
  *	bench settled T NAME still=0|1 ms=…  how long it took to come to rest
  *	bench action T NAME WORDS            what a command said
@@ -40,8 +44,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "action.h"
@@ -61,7 +67,7 @@
 struct options {
 	uint64_t period_ms, limit_s, ram_mib;
 	const char *vcpu_names;
-	bool count_calls;
+	bool count_calls, tty;
 	struct action_plan on[ON_MAX];
 	const char *private_at[PRIVATE_MAX];
 	unsigned int on_count, private_count;
@@ -253,33 +259,74 @@ static void take_calls(struct recorder *recorder)
 
 /* --- the run --- */
 
+/* A terminal that changes nothing of what goes through it. */
+static int open_terminal(int *ret_ours_fd, int *ret_guests_fd)
+{
+	int ours_fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), guests_fd = -1;
+	struct termios how;
+
+	if (ours_fd >= 0 && unlockpt(ours_fd) == 0)
+		guests_fd = ioctl(ours_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (guests_fd < 0 || tcgetattr(guests_fd, &how)) {
+		complain("no terminal for the VMM: %s", strerror(errno));
+		return -errno;
+	}
+	cfmakeraw(&how);
+	tcsetattr(guests_fd, TCSANOW, &how);
+	*ret_ours_fd = ours_fd;
+	*ret_guests_fd = guests_fd;
+	return 0;
+}
+
+/* The console, both ends; ours do not block. */
+static int open_console(struct recorder *recorder, int *ret_stdin_fd, int *ret_stdout_fd)
+{
+	int input[2], output[2];
+
+	if (recorder->options->tty) {
+		int ret = open_terminal(&input[1], &input[0]);
+
+		if (ret)
+			return ret;
+		output[0] = fcntl(input[1], F_DUPFD_CLOEXEC, 0);
+		output[1] = fcntl(input[0], F_DUPFD_CLOEXEC, 0);
+	} else if (pipe2(input, O_CLOEXEC) || pipe2(output, O_CLOEXEC)) {
+		complain("pipe: %s", strerror(errno));
+		return -errno;
+	}
+	*ret_stdin_fd = input[0];
+	*ret_stdout_fd = output[1];
+	recorder->to_guest_fd = input[1];
+	recorder->from_guest_fd = output[0];
+	fcntl(input[1], F_SETFL, O_NONBLOCK);
+	fcntl(output[0], F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
 static int begin(struct recorder *recorder)
 {
 	const struct options *options = recorder->options;
 	const long period_ns = (long)(options->period_ms * NS_PER_MS);
 	struct sock_filter instructions[TRACER_INSTRUCTIONS_MAX];
 	struct sock_fprog filter = tracer_release_filter(instructions);
-	int input[2], output[2], ret;
+	int stdin_fd = -1, stdout_fd = -1, ret;
 	struct itimerspec period = {
 		.it_interval = { period_ns / 1000000000, period_ns % 1000000000 },
 		.it_value = { period_ns / 1000000000, period_ns % 1000000000 },
 	};
 
-	if (pipe2(input, O_CLOEXEC) || pipe2(output, O_CLOEXEC))
-		return -errno;
-	ret = launch_prepare(&(struct launch){ .words = options->words,
-	                                       .stdin_fd = input[0],
-	                                       .stdout_fd = output[1],
-	                                       .filter = options->count_calls ? &filter : NULL },
-	                     &recorder->vmm);
-	close(input[0]);
-	close(output[1]);
+	ret = open_console(recorder, &stdin_fd, &stdout_fd);
 	if (ret)
 		return ret;
-	recorder->to_guest_fd = input[1];
-	recorder->from_guest_fd = output[0];
-	fcntl(input[1], F_SETFL, O_NONBLOCK);
-	fcntl(output[0], F_SETFL, O_NONBLOCK);
+	ret = launch_prepare(&(struct launch){ .words = options->words,
+	                                       .stdin_fd = stdin_fd,
+	                                       .stdout_fd = stdout_fd,
+	                                       .filter = options->count_calls ? &filter : NULL },
+	                     &recorder->vmm);
+	close(stdin_fd);
+	close(stdout_fd);
+	if (ret)
+		return ret;
 	recorder->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (recorder->timer_fd < 0 || timerfd_settime(recorder->timer_fd, 0, &period, NULL))
 		return -errno;
@@ -391,6 +438,10 @@ static bool parse_options(int argc, char **argv, struct options *ret)
 			options.count_calls = true;
 			continue;
 		}
+		if (!strcmp(argv[i], "--tty")) {
+			options.tty = true;
+			continue;
+		}
 		if (i + 1 == argc || !take_option(&options, argv[i], argv[i + 1])) {
 			complain("%s: not understood", argv[i]);
 			return false;
@@ -408,7 +459,7 @@ int main(int argc, char **argv)
 
 	if (!parse_options(argc, argv, &options)) {
 		complain("usage: record [--period MS] [--limit SECONDS] [--vcpu-threads REGEX] "
-		         "[--ram-mib N] [--count-calls] [--on NAME=ACTION]... "
+		         "[--ram-mib N] [--count-calls] [--tty] [--on NAME=ACTION]... "
 		         "[--private-at NAME] --argv FILE");
 		return 64;
 	}

@@ -4,16 +4,17 @@
  * DOC: Two ways to see system calls.
  *
  *	seccomp notification   a filter tells of a few calls, the rest runs as if nothing were
- *there; the thread waits while it is looked at (seccomp_unotify(2)). No ptrace: threads are made
- *without a stop. ptrace                 every call of every thread stops twice; counts only, no
- *time.
+ *	                       there; the thread waits while it is looked at
+ *	                       (seccomp_unotify(2)). Threads are made without a stop.
+ *	ptrace                 every call of every thread stops twice; counts only, no time.
  *
- * The filter is there before the VMM is executed, and what the VMM starts inherits it. Filters that
- * the VMM gives itself are asked as well, and the strictest answer is taken: a call that the VMM's
- * own filter refuses with an error is not told of, one that it allows is. The call that was told of
- * happens as it was (SECCOMP_USER_NOTIF_FLAG_CONTINUE): this is a count, not a fence.
+ * The filter is there before the VMM is executed, and what the VMM starts inherits it. Filters
+ * that the VMM gives itself are asked as well, and the strictest answer is taken: a call that the
+ * VMM's own filter refuses with an error is not told of, one that it allows is. The call that was
+ * told of happens as it was (SECCOMP_USER_NOTIF_FLAG_CONTINUE): this is a count, not a fence.
  *
- * Numbers are those of the architecture that this program is built for, which has to be the VMM's.
+ * Numbers are those of the architecture that this program is built for, which has to be the
+ * VMM's.
  */
 #include "tracer.h"
 
