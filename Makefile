@@ -263,8 +263,14 @@ $(BENCH_DIR)/%: tests/bench/%.c $(wildcard tests/bench/*/*.h) Makefile
 	@$(if $(Q),echo "  CC    $@")
 	$(Q)$(BENCH_CC) -std=gnu11 -D_GNU_SOURCE -O2 -s $(WARNINGS) -static -o $@ $(filter %.c,$^)
 
-.PHONY: bench-programs
+.PHONY: bench-programs bench
 bench-programs: $(BENCH_PROGRAMS:%=$(BENCH_DIR)/%)
+
+# The tables by which page reporting is judged, for ebb and its peers (docs/benchmarking.md).
+bench:
+	@.ci/setup build check run bench
+	@$(MAKE) -s static bench-programs
+	@BUILD=$(BUILD) ARCH=$(ARCH) tests/bench/run
 
 host: all static firmware
 	@BUILD=$(BUILD) tests/host/run --arch $(ARCH)
@@ -333,6 +339,7 @@ help:
 	'make release-table what the memory-return engine really frees, on each backing' \
 	'make disk-table    system calls and time of a disk with 32 requests in flight, beside plain reads and writes' \
 	'make sandbox       what each thread of a running guest has left, and is refused (make probe: the build that tries)' \
+	'make bench         page reporting, memory returned and its cost, start, for ebb and QEMU: tables and plots (QUICK=1: 10 minutes)' \
 	'make figures       what a start costs: system calls, memory, sizes' \
 	'make host          Debian guests under a real KVM: native, or nested in an emulator' \
 	'make kernel-riscv  a riscv64 guest kernel with virtio-mem, out of Debian linux-source (a quarter of an hour, once)' \
