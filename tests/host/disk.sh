@@ -20,7 +20,7 @@ disk_begin() {
 # disk_image FILE SIZE: a sparse image with an empty ext4.
 disk_image() {
 	rm -f "$1"
-	truncate -s "$2" "$1" && mkfs.ext4 -q -m 0 -F "$1" || fail "no file system can be made in $1"
+	truncate -s "$2" "$1" && mkfs.ext4 -q -m 0 -F "$1" && for_ebb "$1" || fail "no file system can be made in $1"
 }
 
 # disk_kib FILE: what it takes of the host's disk.

@@ -173,7 +173,13 @@ guest_saw_or_ended() {
 
 # guest_expect REGEX SECONDS: waits for a console line; no success if ebb ended without it.
 guest_expect() {
-	within "$2" guest_saw_or_ended "$1" && guest_saw "$1"
+	within "$2" guest_saw_or_ended "$1" && guest_saw "$1" && ebb_is_users
+}
+
+# ebb_is_users: where ebb alone has to be the user's, it is.
+ebb_is_users() {
+	[ -z "${EBB_USER:-}" ] || [ "$(cat "/proc/$PID/comm" 2>/dev/null)" != ebb ] ||
+		grep -q "^Uid:	$EBB_USER	$EBB_USER	$EBB_USER	$EBB_USER\$" "/proc/$PID/status" || fail "ebb does not run as user $EBB_USER"
 }
 
 # guest_answer KEY: the rest of the last console line "KEY REST".

@@ -36,12 +36,16 @@ net_vhost() {
 	if [ "$1" = vsock ] && [ "$HOST_KIND" = nested ]; then
 		load vsock
 	fi
+	if [ -n "${EBB_USER:-}" ]; then
+		. "$RIG/user.sh"
+		user_host
+	fi
 	[ -r "/dev/vhost-$1" ] && [ -w "/dev/vhost-$1" ] || skip "no /dev/vhost-$1 that may be opened on this host"
 }
 
-# net_tap NAME NETWORK [QUEUES]: a TAP that stays, NETWORK.1 on it; NETWORK "-": none.
+# net_tap NAME NETWORK [QUEUES]: a TAP that stays, ebb's, NETWORK.1 on it; NETWORK "-": none.
 net_tap() {
-	maketap "$1" "${3:-1}" || fail "no TAP can be made"
+	maketap "$1" "${3:-1}" ${EBB_USER:+"$EBB_USER"} || fail "no TAP can be made"
 	[ "$2" = - ] || ip address add "$2.1/24" dev "$1" || fail "$1 does not take an address"
 	ip link set "$1" up
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes a TAP interface that stays: maketap NAME [QUEUES]. What `ip tuntap add NAME mode tap
- * [multi_queue]` does, for hosts whose ip knows no tuntap. Runs beside ebb.
+ * Makes a TAP interface that stays: maketap NAME [QUEUES [UID]]. What `ip tuntap add NAME mode
+ * tap [multi_queue] [user UID]` does, for hosts whose ip knows no tuntap. Runs beside ebb.
  */
 
 #include <fcntl.h>
@@ -32,6 +32,10 @@ int main(int argc, char **argv)
 	}
 	if (ioctl(fd, TUNSETIFF, &request) || ioctl(fd, TUNSETPERSIST, 1)) {
 		perror("maketap");
+		return 1;
+	}
+	if (argc > 3 && ioctl(fd, TUNSETOWNER, strtoul(argv[3], NULL, 10))) {
+		perror("maketap: owner");
 		return 1;
 	}
 	return 0;

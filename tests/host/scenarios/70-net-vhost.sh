@@ -3,6 +3,7 @@
 # timeout: 900
 # hosts-x86: bookworm
 # cost: 20
+# root-beside: it makes the TAPs and a network for them
 
 # shellcheck source=../net.sh
 . "$RIG/net.sh"

@@ -4,6 +4,7 @@
 # hosts-x86: bookworm
 # only-riscv: riscv-plic
 # cost: 20
+# root-beside: it makes the TAPs and a network for them
 
 # shellcheck source=../net.sh
 . "$RIG/net.sh"

@@ -4,6 +4,7 @@
 # only-riscv: riscv-plic
 # cost: 30
 # hosts-x86: bookworm
+# root: it becomes nobody itself
 
 . "$RIG/net.sh"
 need passt socat

@@ -3,6 +3,7 @@
 # timeout: 1800
 # hosts-x86: bookworm
 # cost: 30
+# root-beside: it makes the TAPs and a network for them
 # archs: x86
 
 # shellcheck source=../net.sh

@@ -4,6 +4,7 @@
 # hosts-x86: bookworm
 # archs: x86
 # cost: 30
+# root-beside: it makes the TAPs and a network for them
 
 # shellcheck source=../net.sh
 . "$RIG/net.sh"

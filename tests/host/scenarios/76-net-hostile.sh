@@ -6,6 +6,7 @@
 # cost: 10
 # pack: tests/guest/run virtio_net virtio_net_pairs virtio_net_hostile virtio_net_hostile_vhost --pack
 # pack-riscv: tests/guest/run virtio_net virtio_net_hostile virtio_net_hostile_vhost --pack
+# root: the guest programs with a TAP want to make it
 
 # shellcheck source=../net.sh
 . "$RIG/net.sh"

@@ -4,6 +4,7 @@
 # hosts-x86: bookworm
 # only-riscv: riscv-aia
 # cost: 12
+# root-beside: it loads the host's vsock
 
 # shellcheck source=../net.sh
 . "$RIG/net.sh"

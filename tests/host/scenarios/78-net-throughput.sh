@@ -7,6 +7,7 @@
 # icount: yes
 # slow: for its figures
 # pack: tests/host/pack-qemu
+# root-beside: it makes the TAPs and a network for them
 
 # shellcheck source=../net.sh
 . "$RIG/net.sh"

@@ -6,11 +6,13 @@
 # only-riscv: riscv-aia
 # slow-riscv: minutes, where one processor emulates host and guest
 # disk: 4G debian
+# root-beside: it owns the image
 
 # shellcheck source=../disk.sh
 . "$RIG/disk.sh"
 need e2fsck
 [ -s "$DISK/debian.img" ] || fail "no debian.img on the host's disk"
+for_ebb "$DISK/debian.img"
 begun=$(now_ms)
 # Emulation under emulation is slow: only with SLOW=1 all of it runs, else without the units that this proves nothing by.
 cut="systemd.show_status=no"

@@ -6,6 +6,7 @@
 # only-riscv: riscv-plic
 # slow-riscv: minutes, where one processor emulates host and guest
 # disk: 3G
+# root-beside: it looks into the image
 
 # shellcheck source=../disk.sh
 . "$RIG/disk.sh"

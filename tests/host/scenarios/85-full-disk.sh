@@ -4,13 +4,14 @@
 # cost: 15
 # only-riscv: riscv-plic
 # disk: 3G
+# root-beside: it mounts the small file system
 
 # shellcheck source=../disk.sh
 . "$RIG/disk.sh"
 disk_begin "$1"
 mkdir "$W/small"
 mount -t tmpfs -o size=12m tmpfs "$W/small" || fail "no small file system"
-truncate -s 64M "$W/small/disk.img"
+truncate -s 64M "$W/small/disk.img" && for_ebb "$W/small/disk.img" || fail "no image"
 { disk_guest && echo serve_console; } >"$W/script"
 guest_start full "$DEFAULT_GUEST" -m 192 -d "$W/small/disk.img" --timeout 110 <"$W/script"
 guest_expect '^ready' 60 || fail "the guest does not come up"

@@ -4,6 +4,7 @@
 # cost: 30
 # archs: x86
 # disk: 3G
+# root-beside: it traces and has the host's file
 
 # shellcheck source=../disk.sh
 . "$RIG/disk.sh"
@@ -15,6 +16,7 @@ count=$(mib 2000 800)
 image=$SCRATCH/io.img
 for file in "$image" "$SCRATCH/cached.img"; do
 	truncate -s "${span}M" "$file"
+	for_ebb "$file"
 	diskbench "$file" write 65536 32 $((span * 16)) "$span" || fail "the host's own file cannot be written so"
 done
 { disk_guest && echo serve_console; } >"$W/script"

@@ -8,6 +8,7 @@
 # guests: standard
 # modules: standard
 # disk: 4G debian
+# root-beside: it mounts the folder
 
 # shellcheck source=../disk.sh
 . "$RIG/disk.sh"
@@ -49,6 +50,8 @@ guest_type exit
 guest_wait 60 || fail "still running after the shell's end"
 note "status $STATUS after the shell's end"
 [ "$SLOW" = 1 ] || pass
+# Whoever logs in is looked up in files that only root may read.
+[ -z "${EBB_USER:-}" ] || pass
 
 begun=$(now_ms)
 start systemd "init=/sbin/init"
