@@ -204,8 +204,8 @@ static void fail_pending(struct async_op *ops, unsigned int count)
 
 /*
  * The kernel takes no more of what is in the ring: what it has taken is cancelled and ends, and
- * the ring goes. Only a ring that refuses even that (its
- * memory is not what it was) is left to the kernel, which cancels before it lets go of a ring.
+ * the ring goes. Only a ring that refuses even that (its memory is not what it was) is left to the
+ * kernel, which cancels before it lets go of a ring.
  */
 static int give_up_ring(struct async_io *io, struct async_op *ops, unsigned int count,
                         unsigned int in_flight)

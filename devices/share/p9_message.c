@@ -20,10 +20,12 @@ struct layout {
 };
 
 /*
- *	f n  fid, new_fid             s  a string, the next of names       w  a count and as many
- *	o    offset                   c  count                             d  count, and so many
- *bytes l m u g v  flags mode uid gid valid                                t  a tag, of no interest
- *	z A a B b  size, times        k  request_mask                      M N  major, minor
+ *	f n        fid, new_fid                   s    a string, the next of names
+ *	o          offset                         w    a count, and so many strings
+ *	c          count                          d    count, and so many bytes
+ *	l m u g v  flags mode uid gid valid       t    a tag, of no interest
+ *	z A a B b  size, times                    k    request_mask
+ *	M N        major, minor
  *	y S L p    a lock's type, start, length, process
  */
 static const struct layout layouts[] = {
@@ -285,18 +287,13 @@ static void put_header(uint8_t *bytes, size_t size_bytes, uint8_t type, uint16_t
 	store_le16(bytes + 5, tag);
 }
 
-void p9_error_reply(uint8_t *bytes, uint16_t tag, int error)
-{
-	put_header(bytes, P9_ERROR_BYTES, P9_LERROR + 1, tag);
-	store_le32(bytes + P9_HEADER_BYTES, (uint32_t)-error);
-}
-
 size_t p9_reply_end(struct p9_reply *reply, const struct p9_request *request, int error)
 {
 	if (!error && reply->overflowed)
 		error = -EMSGSIZE;
 	if (error) {
-		p9_error_reply(reply->bytes, request->tag, error);
+		put_header(reply->bytes, P9_ERROR_BYTES, P9_LERROR + 1, request->tag);
+		store_le32(reply->bytes + P9_HEADER_BYTES, (uint32_t)-error);
 		return P9_ERROR_BYTES;
 	}
 	put_header(reply->bytes, reply->size_bytes, (uint8_t)(request->type + 1), request->tag);

@@ -44,18 +44,17 @@ enum p9_type {
 	P9_REMOVE = 122,
 };
 
-#define P9_HEADER_BYTES    7
-#define P9_ERROR_BYTES     (P9_HEADER_BYTES + 4)
-#define P9_READ_HEAD_BYTES (P9_HEADER_BYTES + 4) /* of an answer with data, before them */
-#define P9_QID_BYTES       13
-#define P9_DIRENT_BYTES    (P9_QID_BYTES + 8 + 1 + 2) /* and the name */
-#define P9_WALK_MAX        16
-#define P9_NO_FID          UINT32_MAX
-#define P9_NO_UID          UINT32_MAX
-#define P9_NO_TAG          UINT16_MAX
+#define P9_HEADER_BYTES 7
+#define P9_ERROR_BYTES  (P9_HEADER_BYTES + 4)
+#define P9_QID_BYTES    13
+#define P9_DIRENT_BYTES (P9_QID_BYTES + 8 + 1 + 2) /* and the name */
+#define P9_WALK_MAX     16
+#define P9_NO_FID       UINT32_MAX
+#define P9_NO_UID       UINT32_MAX
+#define P9_NO_TAG       UINT16_MAX
 
-/* Of a message of 96 KiB of data: see share_server.h. */
-#define P9_MESSAGE_MIN_BYTES 4096 /* a client that takes less has no use for us */
+/* A client that takes less has no use for us; the most is share_server.h's. */
+#define P9_MESSAGE_MIN_BYTES 4096
 
 enum { P9_QID_DIR = 0x80, P9_QID_SYMLINK = 0x02, P9_QID_FILE = 0x00 };
 
@@ -139,8 +138,5 @@ size_t p9_room_bytes(const struct p9_reply *reply);
 /* Writes the header over the first bytes; error: 0, or -errno, and then that is all it says. The
  * size of the whole. */
 size_t p9_reply_end(struct p9_reply *reply, const struct p9_request *request, int error);
-
-/* A reply of an error alone, of P9_ERROR_BYTES. */
-void p9_error_reply(uint8_t *bytes, uint16_t tag, int error);
 
 #endif

@@ -8,6 +8,8 @@
 
 #include "../../../devices/share/share_private.h"
 
+#define P9_READ_HEAD_BYTES (P9_HEADER_BYTES + 4) /* of an answer with data, before them */
+
 struct share_client {
 	struct share_server *server;
 	char folder[96];        /* what is shared: a folder in one of the test's own */
