@@ -42,6 +42,7 @@ function add(vmm, config, workload, cpus, figure, unit, value, why,    name, cel
 		cell_cpus[cells] = cpus
 		cell_figure[cells] = figure
 		cell_unit[cells] = unit
+		n[cells] = whys[cells] = planned[cells] = 0
 	}
 	cell = cell_of[name]
 	planned[cell]++

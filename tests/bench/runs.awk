@@ -191,7 +191,7 @@ function figure(name, unit, value) {
 	}
 	if (value == "" && why == "")
 		why = "the run does not say it"
-	print vmm, config, workload, cpus, round, id, name, unit, value == "" ? "" : sprintf("%.10g", value), value == "" ? why : ""
+	print vmm, config, workload, cpus, round, id, name, unit, (value == "" ? "" : sprintf("%.10g", value)), (value == "" ? why : "")
 	why = ""
 }
 
