@@ -8,7 +8,7 @@
  *	no_new_privs    no program could give them back; so the bounding set may stay as it is (to
  *	                empty it takes 41 system calls, and an ordinary user may not)
  *	Landlock        no file can be opened, nothing bound or connected to, whatever the filter
- *	                lets through; but what ends ebb's own name in the control sockets' folder
+ *	                lets through; but names in the control sockets' folder may be removed
  *	seccomp         a list a kind of thread; the rest is refused with EPERM and logged
  *
  * All but the last are one thread's affair in Linux and inherited by those that it makes. So they

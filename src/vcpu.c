@@ -7,7 +7,8 @@
  *	start -> reset -> parked <-> running -> (quit) ended
  *
  * It parks while anything asks for that: `pause` (main), `idle` (the guest has ended, asked for a
- * reset, or cannot go on). A parked thread that is asked for a reset does it where it stands, so
+ * reset, or cannot go on), `barred` (the host refused it its list of system calls; who resumes does
+ * not know of it yet). A parked thread that is asked for a reset does it where it stands, so
  * that when vcpu_wait_paused returns on every vCPU all of them are as at power-on: on x86 the first
  * one's INIT and SIPI must not meet another's registers half written.
  *
@@ -72,6 +73,7 @@ struct vcpu_thread {
 	bool started;
 	/* Requests, under the lock: */
 	bool pause, idle, reset, quit;
+	bool barred; /* for good: it is not in the sandbox */
 	/* What has come of them, under the lock: */
 	bool parked;
 };
@@ -257,7 +259,8 @@ static bool obey_requests(struct vcpu *vcpu)
 	bool quit;
 
 	pthread_mutex_lock(&thread->lock);
-	while (!thread->quit && (thread->reset || thread->pause || thread->idle)) {
+	while (!thread->quit &&
+	       (thread->reset || thread->pause || thread->idle || thread->barred)) {
 		if (thread->reset) {
 			reset(vcpu);
 			thread->reset = false;
@@ -337,13 +340,16 @@ static bool run_once(struct vcpu *vcpu)
 	return true;
 }
 
-/* A thread that cannot do without ends the machine, before it has run any of the guest. */
+/* A thread that cannot do without ends the machine, and never runs any of the guest. */
 static void enter_sandbox(struct vcpu *vcpu)
 {
 	struct error err = ERROR_INIT;
 
 	if (sandbox_enter(vcpu->vm->config->test_devices ? SANDBOX_TEST : SANDBOX_VCPU, &err) >= 0)
 		return;
+	pthread_mutex_lock(&vcpu->thread->lock);
+	vcpu->thread->barred = true;
+	pthread_mutex_unlock(&vcpu->thread->lock);
 	log_error(vcpu->vm->log, "vcpu %u: %s", vcpu->index, err.message);
 	vm_request_end(vcpu->vm, VM_END_HOST_FAILURE, 0);
 }

@@ -240,6 +240,22 @@ static void another_architecture_s_calls_end_the_process(void **state)
 		assert_int_equal(run((enum sandbox_thread)kind, &data), SECCOMP_RET_KILL_PROCESS);
 }
 
+/* x32's numbers, which go with x86-64's own name of the architecture; and numbers of nobody. */
+static void another_kind_of_numbers_is_no_way_round(void **state)
+{
+	struct seccomp_data data = { .nr = 0x40000000 | SYS_read, .arch = own_arch() };
+
+	(void)state;
+	for (size_t kind = 0; kind < SANDBOX_THREAD_COUNT; kind++) {
+		data.nr = 0x40000000 | SYS_read;
+		assert_int_not_equal(run((enum sandbox_thread)kind, &data), SECCOMP_RET_ALLOW);
+		data.nr = 5000;
+		assert_int_equal(run((enum sandbox_thread)kind, &data), REFUSED);
+		data.nr = -1;
+		assert_int_not_equal(run((enum sandbox_thread)kind, &data), SECCOMP_RET_ALLOW);
+	}
+}
+
 static void users_are_found_by_name_and_number(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -267,6 +283,7 @@ int main(void)
 		cmocka_unit_test(requests_are_of_the_thread_s_groups),
 		cmocka_unit_test(arguments_are_narrow),
 		cmocka_unit_test(another_architecture_s_calls_end_the_process),
+		cmocka_unit_test(another_kind_of_numbers_is_no_way_round),
 		cmocka_unit_test(users_are_found_by_name_and_number),
 	};
 

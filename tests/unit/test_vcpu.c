@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes: fake_kvm fake_arch */
+/* fakes: fake_kvm fake_arch fake_sandbox */
 /* vCPU threads: dispatch, kicks in every state, accesses completed before a pause, resets,
  * failures. */
 #include <errno.h>
@@ -21,6 +21,7 @@
 
 #include "fake_arch.h"
 #include "fake_kvm.h"
+#include "fake_sandbox.h"
 
 /* What the guest does, step by step; shared with hooks, which have no context. */
 static struct script {
@@ -40,6 +41,7 @@ static int set_up(void **state)
 	(void)state;
 	fake_kvm_reset();
 	fake_arch_reset();
+	fake_sandbox_reset();
 	memset(&script, 0, sizeof(script));
 	memset(&vm, 0, sizeof(vm));
 	memset(&config, 0, sizeof(config));
@@ -562,6 +564,24 @@ static void test_reset_fails(void **state)
 	vcpu_destroy(vcpu);
 }
 
+/* Whoever resumes it does not know yet. */
+static void test_not_in_the_sandbox(void **state)
+{
+	struct vcpu *vcpu;
+
+	(void)state;
+	fake_kvm_set_run_hook(run_asleep);
+	vm.sandboxed = true;
+	fake_sandbox.enter_fails_with = -ENOMEM;
+	vcpu = start_vcpu();
+	assert_int_equal(vm_end(&vm), VM_END_HOST_FAILURE);
+	vcpu_resume(vcpu);
+	usleep(20000);
+	pause_vcpu(vcpu);
+	assert_int_equal(metric_read(&script.runs), 0);
+	vcpu_destroy(vcpu);
+}
+
 static void test_fatal(void **state)
 {
 	struct vcpu *vcpu;
@@ -757,6 +777,7 @@ int main(void)
 		TEST(test_current),
 		TEST(test_resets),
 		TEST(test_reset_fails),
+		TEST(test_not_in_the_sandbox),
 		TEST(test_fatal),
 		TEST(test_name_out_of_range),
 		TEST(test_kvm_run_fails),

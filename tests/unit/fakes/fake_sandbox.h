@@ -10,6 +10,7 @@ struct fake_sandbox {
 	unsigned int threads;       /* the process's, then */
 	struct sandbox_needs needs; /* of the last time */
 	int fail_with;              /* giving up fails: -errno */
+	int enter_fails_with;           /* so does entering; before a thread is made */
 	unsigned int entered[SANDBOX_THREAD_COUNT];
 };
 
