@@ -69,42 +69,55 @@ static int cannot_read(const struct module_source *source, const char *path, int
 	                 strerror(-code));
 }
 
-/* A regular file of the source, in memory that the caller frees; -ENOENT without a message. */
+/* A regular file of the source of max_bytes at the most, to be read. What it is, is known before it
+ * is opened: with some devices that does something. */
+static int open_file_within(const struct module_source *source, const char *path,
+                            uint64_t max_bytes, size_t *ret_size_bytes)
+{
+	int path_fd = open_within(source->root_fd, path, O_PATH), ret = path_fd;
+	struct stat status;
+	char link[32];
+
+	if (path_fd < 0)
+		return ret;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
+	if (fstat(path_fd, &status)) {
+		ret = -errno;
+	} else if (!S_ISREG(status.st_mode)) {
+		ret = -EINVAL;
+	} else if ((uint64_t)status.st_size > max_bytes) {
+		ret = -EFBIG;
+	} else {
+		*ret_size_bytes = (size_t)status.st_size;
+		ret = open(link, O_RDONLY | O_CLOEXEC);
+		ret = ret < 0 ? -errno : ret;
+	}
+	close(path_fd);
+	return ret;
+}
+
+/* A file of the source, in memory that the caller frees; -ENOENT without a message. */
 static int read_within(const struct module_source *source, const char *path, uint64_t max_bytes,
                        uint8_t **ret_bytes, size_t *ret_size_bytes, struct error *err)
 {
-	int fd = open_within(source->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-	struct stat status;
+	size_t size_bytes = 0;
+	int ret, fd = open_file_within(source, path, max_bytes, &size_bytes);
 	uint8_t *bytes;
-	int ret = 0;
 
 	if (fd == -ENOENT)
 		return fd;
 	if (fd < 0)
 		return cannot_read(source, path, fd, err);
-	if (fstat(fd, &status))
-		ret = -errno;
-	else if (!S_ISREG(status.st_mode))
-		ret = -EINVAL;
-	else if ((uint64_t)status.st_size > max_bytes)
-		ret = -EFBIG;
-	if (ret)
-		goto close_fd;
-	bytes = malloc(max_u64((uint64_t)status.st_size, 1));
-	if (!bytes) {
-		ret = -ENOMEM;
-		goto close_fd;
-	}
-	ret = read_file(fd, 0, bytes, (size_t)status.st_size);
+	bytes = malloc(max_u64(size_bytes, 1));
+	ret = bytes ? read_file(fd, 0, bytes, size_bytes) : -ENOMEM;
+	close(fd);
 	if (ret) {
 		free(bytes);
-		goto close_fd;
+		return cannot_read(source, path, ret, err);
 	}
 	*ret_bytes = bytes;
-	*ret_size_bytes = (size_t)status.st_size;
-close_fd:
-	close(fd);
-	return ret ? cannot_read(source, path, ret, err) : 0;
+	*ret_size_bytes = size_bytes;
+	return 0;
 }
 
 static int packed(int ret, const char *path, struct error *err)

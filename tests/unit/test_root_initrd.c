@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -243,16 +244,22 @@ static void dots_do_not_lead_out(void **state)
 static void what_is_no_module_list_is_refused(void **state)
 {
 	struct fixture *fixture = *state;
-	char path[128];
+	char path[128], event[sizeof(struct inotify_event) + 256];
+	int watch_fd;
 
 	put(fixture->root, RELEASE "/modules.dep", "/etc/9p.ko:\n");
 	assert_int_equal(build(fixture, NULL), -EINVAL);
 	assert_non_null(strstr(fixture->err.message, RELEASE "/modules.dep in it"));
-	/* A pipe that nobody writes: no waiting for it. */
+	/* A pipe that nobody writes: no waiting for it; nor is it opened, which with a device would
+	 * do something. */
 	put(fixture->root, RELEASE "/modules.dep", "9p.ko:\n");
 	snprintf(path, sizeof(path), "%s/" RELEASE "/9p.ko", fixture->root);
 	assert_int_equal(mkfifo(path, 0600), 0);
+	watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	assert_true(inotify_add_watch(watch_fd, path, IN_OPEN) >= 0);
 	assert_int_equal(build(fixture, NULL), -EINVAL);
+	assert_int_equal(read(watch_fd, event, sizeof(event)), -1);
+	close(watch_fd);
 	assert_int_equal(unlink(path), 0);
 	/* Larger than any module: not even read. */
 	put(fixture->root, RELEASE "/9p.ko", "x");
