@@ -33,6 +33,10 @@ function ratio_rows(title, least, workload, config, figure, only,    count, i, v
 		target_row(title, "≥ " least, "–", DASH note("no run of `" workload "` was planned"), DASH, DASH, "not measured")
 		return
 	}
+	if (only != "" && !(only in seen_vmm)) {
+		target_row(title, "≥ " least, only, DASH, DASH note("no run of " only " was planned"), DASH, "not measured")
+		return
+	}
 	count = split(cpus_list[workload], part, " ")
 	for (v = 1; v <= vmm_count; v++)
 		for (i = 1; i <= count; i++)
