@@ -9,11 +9,9 @@
  *
  * The process's first thread runs it all: set-up, then the main loop in vm_run, then teardown.
  *
- * Until the step "sandbox" it is the only one: the loops are held, and what they are called for
- * runs here. That step gives up all that is not needed any more, and then lets them go; each thread
- * enters its own list of system calls first of all (sandbox.c). This one does so in vm_run, behind
- * the vCPUs' threads; teardown runs inside. So whatever a step opens that is used later is opened
- * before "sandbox".
+ * Until the step "sandbox" it is the only one (machine_sandbox.c): the loops are held, and what
+ * they are called for runs here. Whatever a step opens that is used later is opened before.
+ * Teardown runs inside.
  *
  * Syscalls: main: close epoll_ctl munmap read rt_sigprocmask sigaction
  */
@@ -22,7 +20,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -42,6 +39,7 @@
 #include "ebb/sandbox.h"
 #include "ebb/vm.h"
 #include "host_limits.h"
+#include "machine_sandbox.h"
 
 /* A panicked guest gets this long to finish what it prints. */
 #define PANIC_GRACE_NS (500 * NS_PER_MS)
@@ -474,110 +472,20 @@ static void unbuild_events(struct machine *machine)
 	event_loop_remove(machine->signal_source);
 }
 
-static void enter_sandbox(struct vm *vm, enum sandbox_thread kind)
-{
-	struct error err = ERROR_INIT;
-
-	if (sandbox_enter(kind, &err) >= 0)
-		return;
-	log_error(vm->log, "%s", err.message);
-	vm_request_end(vm, VM_END_HOST_FAILURE, 0);
-}
-
-static void io_begins(void *ctx)
-{
-	enter_sandbox(ctx, SANDBOX_IO);
-}
-
-static void reclaim_begins(void *ctx)
-{
-	enter_sandbox(ctx, SANDBOX_RECLAIM);
-}
-
 /* Whom the user named, for the steps that make processes; before anything is made. */
 static int build_user(struct machine *machine, struct error *err)
 {
-	const char *name = machine->config->user_name;
-	int ret;
-
-	if (!name)
-		return 0;
-	if (geteuid() != 0)
-		return error_set(err, -EPERM,
-		                 "--user %s: only root can become another user (run ebb as that "
-		                 "user)",
-		                 name);
-	ret = sandbox_find_user(name, &machine->user, err);
-	if (ret < 0) {
-		error_prefix(err, "--user");
-		return -EINVAL;
-	}
-	machine->vm.user = &machine->user;
-	return 0;
-}
-
-/* Memory that is plugged later is locked by who has no capability any more: within the limit, which
- * root may lift. Whom the host does not let has that memory refused, and counted. */
-static void keep_right_to_lock(const struct vm_config *config)
-{
-	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
-
-	if (config->memory.backing.lock)
-		(void)setrlimit(RLIMIT_MEMLOCK, &none);
+	return machine_find_user(&machine->vm, &machine->user, err);
 }
 
 static int build_sandbox(struct machine *machine, struct error *err)
 {
-	struct vm *vm = &machine->vm;
-	const struct sandbox_needs needs = {
-		.user = vm->user,
-		.files = SANDBOX_FILES_REMOVE, /* the name's, at the end */
-		.folder_fd = control_name_folder_fd(machine->name),
-		.log = vm->log,
-	};
-	int ret;
-
-	if (!machine->config->sandbox) {
-		log_warn(vm->log, "--no-sandbox: a guest that breaks out of ebb has all that this "
-		                  "user has");
-		return 0;
-	}
-	reclaim_open_files(vm->reclaim);
-	keep_right_to_lock(machine->config);
-	ret = sandbox_give_up(&needs, err);
-	if (ret)
-		return ret;
-	vm->sandboxed = true;
-	ret = event_loop_let_go(vm->io_loop, io_begins, vm);
-	if (!ret)
-		ret = event_loop_let_go(vm->reclaim_loop, reclaim_begins, vm);
-	return ret ? error_set_errno(err, ret, "threads") : 0;
+	return machine_give_up(&machine->vm, control_name_folder_fd(machine->name), err);
 }
 
-struct trace_start {
-	struct vm *vm;
-	struct error *err;
-	int ret;
-};
-
-static void start_trace(void *ctx)
-{
-	struct trace_start *start = ctx;
-
-	start->ret = reclaim_trace_start_prepared(start->vm->reclaim, start->vm->log, start->err);
-}
-
-/* On a thread of the right kind: the trace's inherits its list of system calls. */
 static int build_trace(struct machine *machine, struct error *err)
 {
-	struct trace_start start = { .vm = &machine->vm, .err = err };
-	const struct vm_config *config = machine->config;
-
-	if (config->trace_reclaim_path)
-		event_loop_call(machine->vm.reclaim_loop, start_trace, &start);
-	if (!start.ret && config->trace_reclaim_limit_bytes)
-		reclaim_trace_set_limit(machine->vm.reclaim, config->trace_reclaim_limit_bytes);
-	return start.ret;
+	return machine_start_trace(&machine->vm, err);
 }
 
 static const struct machine_step steps[] = {

@@ -149,8 +149,7 @@ uint64_t reclaim_resident_bytes(struct reclaim *reclaim)
 
 void reclaim_trace_set_limit(struct reclaim *reclaim, uint64_t limit_bytes)
 {
-	(void)reclaim;
-	(void)limit_bytes;
+	reclaim->trace_limit_bytes = limit_bytes;
 }
 
 int reclaim_trace_open(struct reclaim *reclaim, const char *path, bool overwrite, struct log *log,
@@ -184,9 +183,9 @@ int reclaim_trace_prepare(struct reclaim *reclaim, const char *path, struct erro
 
 int reclaim_trace_start_prepared(struct reclaim *reclaim, struct log *log, struct error *err)
 {
-	(void)reclaim;
 	(void)log;
 	(void)err;
+	reclaim->trace_started = true;
 	return 0;
 }
 

@@ -13,6 +13,8 @@ struct reclaim {
 	bool trace_overwrites;
 	int trace_fd; /* of the last one into a descriptor */
 	bool trace_is_json;
+	bool trace_started; /* one that was prepared */
+	uint64_t trace_limit_bytes;
 };
 
 #endif
