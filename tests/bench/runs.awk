@@ -69,6 +69,13 @@ $2 == "start" && !has_start {
 		begin[key] = word[key]
 }
 
+$2 == "launch" && !has_launch {
+	has_launch = 1
+	words(3)
+	for (key in word)
+		launch[key] = word[key]
+}
+
 $2 == "settled" && $0 ~ / still=0( |$)/ { moving = moving SUBSEP $4 }
 
 $2 == "result" && $3 == "hog" && $4 == "failed:" && none == "" { none = "the guest could not use its memory: " rest(5) }
@@ -89,7 +96,7 @@ $2 == "raw" {
 END { finish() }
 
 function start_file() {
-	is_run = has_private = has_start = ended = samples = 0
+	is_run = has_private = has_start = has_launch = ended = samples = 0
 	file = FILENAME
 	sub(/.*\//, "", file)
 	sub(/\.txt$/, "", file)
@@ -423,6 +430,16 @@ function start_of(key) {
 	return ""
 }
 
+function launch_of(key) {
+	if (!has_launch)
+		why = "launch" in lacks ? lacks["launch"] : "the run has no `bench launch` line"
+	else if (is_number(launch[key]))
+		return launch[key]
+	else
+		why = key in lacks ? "`" key "` could not be had: " lacks[key] : "the run's `bench launch` line has no `" key "`"
+	return ""
+}
+
 function private_of(key) {
 	if (!has_private) {
 		why = "private" in lacks ? lacks["private"] : "the run has no `bench private` line"
@@ -440,6 +457,8 @@ function start_figures(    minor, major, anonymous_kib, file_kib, of_idle) {
 	if (has_start)
 		none = ""
 	if (!only_idle) {
+		figure("launch_cpu", "ms", scaled(launch_of("cpu_ns"), 1e6))
+		figure("launch_syscalls", "", launch_of("syscalls"))
 		figure("start_cpu", "ms", scaled(start_of("cpu_ns"), 1e6))
 		figure("start_syscalls", "", start_of("syscalls"))
 		minor = start_of("minflt")

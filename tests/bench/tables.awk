@@ -330,19 +330,21 @@ function start_table(    count, i, j, part, vmm, config) {
 	print "## 5. Start, and memory beside the guest's\n"
 	if (no_run("start"))
 		return
-	header("VMM|configuration|CPU to the first KVM_RUN, ms|system calls|page faults|to userspace, ms|private memory, MiB|of it anonymous, MiB")
+	header("VMM|configuration|small guest: CPU to the first KVM_RUN, ms|system calls|kernel and initrd: CPU to the first KVM_RUN, ms|system calls|page faults|to userspace, ms|private memory, MiB|of it anonymous, MiB")
 	count = split(cpus_list["start"], part, " ")
 	for (j = 1; j <= row_count["start"]; j++)
 		for (i = 1; i <= count; i++) {
 			vmm = row_vmm["start", j]
 			config = row_config["start", j]
-			printf "| %s | %s%s | %s | %s | %s | %s | %s | %s |\n", vmm, config, with_cpus("start", part[i]),
+			printf "| %s | %s%s | %s | %s | %s | %s | %s | %s | %s | %s |\n", vmm, config, with_cpus("start", part[i]),
+				cell(vmm, config, "start", part[i], "launch_cpu"), cell(vmm, config, "start", part[i], "launch_syscalls"),
 				cell(vmm, config, "start", part[i], "start_cpu"), cell(vmm, config, "start", part[i], "start_syscalls"),
 				cell(vmm, config, "start", part[i], "start_faults"), cell(vmm, config, "start", part[i], "userspace"),
 				cell(vmm, config, "start", part[i], "private"), cell(vmm, config, "start", part[i], "private_anonymous")
 		}
 	print "\nFrom exec to the first KVM_RUN: CPU of all threads, their system calls (of a second start, which is traced), page faults, small and" \
-		"\nlarge. To userspace: from exec until the guest's first program speaks. Private memory: Private_Clean and Private_Dirty of smaps of the idle" \
+		"\nlarge; once of a guest of some KiB (ebb's selftest guest), which shows the VMM alone, and once of the stock kernel and its initrd, where what is" \
+		"\nread into guest memory before the start counts as well (QEMU copies it later, while the guest runs). To userspace: from exec until the guest's first program speaks. Private memory: Private_Clean and Private_Dirty of smaps of the idle" \
 		"\nVMM, guest memory left out; what of it is not anonymous is pages of its program and libraries that no other process maps.\n"
 	print_notes()
 }

@@ -4,6 +4,8 @@
 # shellcheck disable=SC2034,SC2154 # measure.sh's
 
 vmm_threads='^kvm-vcpu'
+# It reads its console from a terminal alone.
+vmm_record=--tty
 lkvm=${LKVM:-}
 
 vmm_about() {
