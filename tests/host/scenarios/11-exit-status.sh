@@ -21,18 +21,21 @@ END
 guest_wait 70 || fail "panic: still running"
 [ "$STATUS" = 126 ] || fail "panic: status $STATUS instead of 126"
 
-start time --timeout 2 <<-'END'
-	sleep 1000
-END
-guest_wait 30 || fail "--timeout 2: still running after 30 s"
-[ "$STATUS" = 124 ] || fail "--timeout: status $STATUS instead of 124"
+# The clock and the search in what the console says are the same C everywhere; each costs a guest's start.
+if [ "$ARCH" = x86 ] || [ "$SLOW" = 1 ]; then
+	start time --timeout 2 <<-'END'
+		sleep 1000
+	END
+	guest_wait 30 || fail "--timeout 2: still running after 30 s"
+	[ "$STATUS" = 124 ] || fail "--timeout: status $STATUS instead of 124"
 
-start expect --timeout 60 --expect 'the magic wor[d]' <<-'END'
-	echo "the magic word"
-	sleep 1000
-END
-guest_wait 60 || fail "--expect: still running"
-[ "$STATUS" = 0 ] || fail "--expect: status $STATUS instead of 0"
+	start expect --timeout 60 --expect 'the magic wor[d]' <<-'END'
+		echo "the magic word"
+		sleep 1000
+	END
+	guest_wait 60 || fail "--expect: still running"
+	[ "$STATUS" = 0 ] || fail "--expect: status $STATUS instead of 0"
+fi
 
 start noreboot --no-reboot --timeout 60 <<-'END'
 	reboot -f

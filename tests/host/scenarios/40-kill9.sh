@@ -2,6 +2,7 @@
 # `kill -9` of ebb leaves nothing that stops the next start under the same name; a running name is refused.
 # timeout: 120
 # only-riscv: riscv-plic
+# slow-riscv: what of ebb it tries is the same C on both architectures; x86 has it in every check
 # cost: 25
 
 script() {
