@@ -98,6 +98,7 @@ static void host_event(void *ctx, struct fuzz_input *input)
 static struct target *create(void)
 {
 	struct target *target = calloc(1, sizeof(*target));
+	struct fake_driver driver;
 	int failed;
 
 	target->vm.config = &target->vm_config;
@@ -114,12 +115,9 @@ static struct target *create(void)
 	         virtio_balloon_class.create(&target->vm, &target->config, &target->device, NULL);
 	assert(!failed);
 	(void)failed;
-	fake_driver_init(&target->fuzz.driver, &target->vm, target->device,
+	fake_driver_init(&driver, &target->vm, target->device,
 	                 RAM_BYTES - FAKE_DRIVER_QUEUES_MAX * FAKE_DRIVER_RING_BYTES);
-	target->fuzz.ram_bytes = RAM_BYTES;
-	target->fuzz.queue_count = 5;
-	target->fuzz.event = host_event;
-	target->fuzz.ctx = target;
+	target->fuzz = fuzz_driver_of(&driver, RAM_BYTES, 5, host_event, target);
 	return target;
 }
 

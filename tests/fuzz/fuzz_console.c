@@ -40,26 +40,19 @@ static void host_event(void *ctx, struct fuzz_input *input)
 static struct target *create(void)
 {
 	struct target *target = calloc(1, sizeof(*target));
-	int failed;
+	struct fake_driver driver;
 
+	assert(target);
 	fake_console_clear();
 	target->vm_config.console = CONSOLE_VIRTIO;
-	target->vm.config = &target->vm_config;
-	failed = console_create(NULL, NULL, NULL, NULL, &target->vm.console, NULL) ||
-	         guest_memory_create(&target->vm.memory, NULL) ||
-	         gmem_add_region(target->vm.memory, 0, RAM_BYTES, false, NULL) ||
-	         event_loop_create("io", &target->vm.io_loop, NULL);
+	fake_driver_vm_create(&target->vm, &target->vm_config, RAM_BYTES);
 	target->config.class = &virtio_console_class;
-	failed = failed ||
-	         virtio_console_class.create(&target->vm, &target->config, &target->device, NULL);
-	assert(!failed);
-	(void)failed;
-	fake_driver_init(&target->fuzz.driver, &target->vm, target->device,
+	if (console_create(NULL, NULL, NULL, NULL, &target->vm.console, NULL) ||
+	    virtio_console_class.create(&target->vm, &target->config, &target->device, NULL))
+		abort();
+	fake_driver_init(&driver, &target->vm, target->device,
 	                 RAM_BYTES - FAKE_DRIVER_QUEUES_MAX * FAKE_DRIVER_RING_BYTES);
-	target->fuzz.ram_bytes = RAM_BYTES;
-	target->fuzz.queue_count = 2;
-	target->fuzz.event = host_event;
-	target->fuzz.ctx = target;
+	target->fuzz = fuzz_driver_of(&driver, RAM_BYTES, 2, host_event, target);
 	return target;
 }
 

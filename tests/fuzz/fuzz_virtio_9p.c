@@ -77,9 +77,7 @@ static struct target *create(void)
 	if (virtio_9p_class.create(&target->vm, &target->config, &target->device, NULL))
 		abort();
 	fake_driver_init(&driver, &target->vm, target->device, RINGS_GPA);
-	target->fuzz = fuzz_driver_of(&driver, RAM_BYTES + PLUGGED_BYTES, 1);
-	target->fuzz.event = server_event;
-	target->fuzz.ctx = target;
+	target->fuzz = fuzz_driver_of(&driver, RAM_BYTES + PLUGGED_BYTES, 1, server_event, target);
 	return target;
 }
 

@@ -113,9 +113,8 @@ static struct target *create(void)
 	blk_machine_begin(&target->machine);
 	if (blk_machine_create(&target->machine, NULL))
 		abort();
-	target->fuzz = fuzz_driver_of(&target->machine.driver, BLK_RAM_BYTES, QUEUES);
-	target->fuzz.event = host_event;
-	target->fuzz.ctx = target;
+	target->fuzz =
+		fuzz_driver_of(&target->machine.driver, BLK_RAM_BYTES, QUEUES, host_event, target);
 	return target;
 }
 

@@ -334,6 +334,7 @@ static struct target *create(void)
 {
 	struct target *target = calloc(1, sizeof(*target));
 	struct device_config *config = &target->vm_config.devices[0];
+	struct fake_driver driver;
 	int failed;
 
 	target->vm.config = &target->vm_config;
@@ -356,11 +357,8 @@ static struct target *create(void)
 	(void)failed;
 	target->mem = memory_device_next(&target->vm, NULL);
 	target->device = device_find(&target->vm, "virtio-mem");
-	fake_driver_init(&target->fuzz.driver, &target->vm, target->device, RINGS_GPA);
-	target->fuzz.ram_bytes = RAM_BYTES;
-	target->fuzz.queue_count = 1;
-	target->fuzz.event = surroundings;
-	target->fuzz.ctx = target;
+	fake_driver_init(&driver, &target->vm, target->device, RINGS_GPA);
+	target->fuzz = fuzz_driver_of(&driver, RAM_BYTES, 1, surroundings, target);
 	return target;
 }
 

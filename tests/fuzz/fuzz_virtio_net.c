@@ -75,9 +75,8 @@ static struct target *create(void)
 	fake_net.queue_pairs = 2;
 	if (net_machine_create(&target->machine, NULL))
 		abort();
-	target->fuzz = fuzz_driver_of(&target->machine.driver, NET_RAM_BYTES, QUEUES);
-	target->fuzz.event = host_event;
-	target->fuzz.ctx = target;
+	target->fuzz = fuzz_driver_of(&target->machine.driver, NET_RAM_BYTES, QUEUES, host_event,
+	                              target);
 	return target;
 }
 

@@ -37,16 +37,12 @@ static int set_up_kind(void **state, enum console_kind kind)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	fake_transport_clear();
 	fake_console_clear();
 	fake_console.columns = 132;
 	fake_console.rows = 50;
 	f->vm_config.console = kind;
-	f->vm.config = &f->vm_config;
+	fake_driver_vm_create(&f->vm, &f->vm_config, RAM_BYTES);
 	assert_int_equal(console_create(NULL, NULL, NULL, NULL, &f->vm.console, NULL), 0);
-	assert_int_equal(guest_memory_create(&f->vm.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f->vm.memory, 0, RAM_BYTES, false, NULL), 0);
-	assert_int_equal(event_loop_create("io", &f->vm.io_loop, NULL), 0);
 	f->config.class = &virtio_console_class;
 	assert_int_equal(virtio_console_class.create(&f->vm, &f->config, &f->device, NULL), 0);
 	fake_driver_init(&f->driver, &f->vm, f->device, RINGS_GPA);
@@ -70,8 +66,7 @@ static int tear_down(void **state)
 
 	virtio_console_class.destroy(f->device);
 	assert_null(fake_console.ops);
-	event_loop_destroy(f->vm.io_loop);
-	guest_memory_destroy(f->vm.memory);
+	fake_driver_vm_destroy(&f->vm);
 	free(f);
 	return 0;
 }

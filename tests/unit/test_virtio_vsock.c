@@ -50,13 +50,9 @@ static int set_up(void **state)
 {
 	(void)state;
 	memset(&f, 0, sizeof(f));
-	fake_transport_clear();
 	fake_vhost_clear();
 	fake_vhost.features = SEQPACKET;
-	f.vm.config = &f.vm_config;
-	assert_int_equal(guest_memory_create(&f.vm.memory, NULL), 0);
-	assert_int_equal(gmem_add_region(f.vm.memory, 0, RAM_BYTES, NULL, NULL), 0);
-	assert_int_equal(event_loop_create("io", &f.vm.io_loop, NULL), 0);
+	fake_driver_vm_create(&f.vm, &f.vm_config, RAM_BYTES);
 	f.config.class = &virtio_vsock_class;
 	device_config_set_number(&f.config, "cid", CID);
 	return 0;
@@ -68,8 +64,7 @@ static int tear_down(void **state)
 	virtio_vsock_class.destroy(f.device);
 	assert_int_equal(fake_vhost.created, fake_vhost.destroyed);
 	assert_false(fake_vhost.running);
-	event_loop_destroy(f.vm.io_loop);
-	guest_memory_destroy(f.vm.memory);
+	fake_driver_vm_destroy(&f.vm);
 	return 0;
 }
 

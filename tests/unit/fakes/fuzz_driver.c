@@ -137,11 +137,9 @@ static void operate(struct fuzz_driver *fuzz, struct fuzz_input *input)
 }
 
 struct fuzz_driver fuzz_driver_of(const struct fake_driver *driver, uint64_t ram_bytes,
-                                  unsigned int queue_count)
+                                  unsigned int queue_count, fuzz_event_fn event, void *ctx)
 {
-	return (struct fuzz_driver){ .driver = *driver,
-		                     .ram_bytes = ram_bytes,
-		                     .queue_count = queue_count };
+	return (struct fuzz_driver){ *driver, ram_bytes, queue_count, event, ctx };
 }
 
 void fuzz_driver_run(struct fuzz_driver *fuzz, const uint8_t *data, size_t size_bytes)

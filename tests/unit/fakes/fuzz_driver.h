@@ -16,18 +16,20 @@ uint8_t fuzz_u8(struct fuzz_input *input);
 uint16_t fuzz_u16(struct fuzz_input *input);
 uint32_t fuzz_u32(struct fuzz_input *input);
 
+/* Something else that the device's surroundings do. */
+typedef void (*fuzz_event_fn)(void *ctx, struct fuzz_input *input);
+
 struct fuzz_driver {
 	struct fake_driver driver;
 	uint64_t ram_bytes; /* [0, ram_bytes) */
 	unsigned int queue_count;
-	/* Something else that the device's surroundings do; may be NULL. */
-	void (*event)(void *ctx, struct fuzz_input *input);
+	fuzz_event_fn event; /* may be NULL */
 	void *ctx;
 };
 
-/* A driver that is there already and does what a fuzzer's bytes say; events are its owner's to set. */
+/* A driver that is there already; driver is copied. */
 struct fuzz_driver fuzz_driver_of(const struct fake_driver *driver, uint64_t ram_bytes,
-                                  unsigned int queue_count);
+                                  unsigned int queue_count, fuzz_event_fn event, void *ctx);
 
 /* Ends with the device reset. */
 void fuzz_driver_run(struct fuzz_driver *fuzz, const uint8_t *data, size_t size_bytes);
