@@ -147,7 +147,10 @@ struct image_format {
 	const char *what, *how;
 };
 
-#define QEMU_CONVERTS "`qemu-img convert -O raw` makes a raw image of it"
+/* A guest may write such a head into its raw image, with a name of the host's in it: who converted
+ * that would hand it the host's file. */
+#define QEMU_CONVERTS \
+	"`qemu-img convert -O raw` makes a raw image of one that no guest had as its disk"
 
 static const struct image_format formats[] = {
 	{ "QFI\xfb", 4, "a qcow2 image", QEMU_CONVERTS },

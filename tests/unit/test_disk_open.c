@@ -134,7 +134,7 @@ static void formats_are_refused(void **state)
 	static const struct {
 		const char *bytes, *what;
 	} formats[] = {
-		{ "QFI\xfb\0\0\0\3", "qcow2" },
+		{ "QFI\xfb\0\0\0\3", "of one that no guest had as its disk" },
 		{ "KDMV\1\0\0\0", "VMDK" },
 		{ "vhdxfile", "VHDX" },
 		{ "\xfd"
