@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control socket's server: listening, clients, their input and output. */
+/* The control socket's server: listening, who has a place, events. */
 /*
  * DOC: Many clients, one thread, no waiting
  *
- * Everything runs on the main loop. A client is a non-blocking socket, a session (control_qmp.c)
- * and a queue of bytes that it has not taken yet.
- *
- *   input:  one read a wake-up; then requests are handled until there are none, or until
- *           OUTPUT_PAUSE_BYTES wait for the client: it must read before it is heard again.
- *   output: sent at once as far as the socket takes it, else queued and sent when it has room.
- *           CONTROL_OUTPUT_MAX_BYTES waiting (events to one that never reads) ends the client.
- *           A client that waits for its answer is not heard either, only hung up on when it goes.
- *   end of input: what was asked is answered, what waits is sent, then the client is hung up on.
+ * Everything runs on the main loop; each client's socket is control_client.c's.
  *
  * A client that has asked nothing for CONTROL_IDLE_NS is one that others may take the place of,
  * once all places are taken: the one that was silent for longest is told, and hung up on. Who waits
@@ -19,10 +11,7 @@
  * itself may have no descriptor more, nobody is listened to for ACCEPT_PAUSE_NS: who waits in the
  * backlog would wake the loop again and again.
  *
- * A client that is lost in the middle of a handler (its own, or an event's) is only marked; its
- * memory goes from work that the loop does later. So no handler ever holds a client that is gone.
- *
- * Syscalls: main: accept4 geteuid getsockopt recvmsg send
+ * Syscalls: main: accept4 geteuid getsockopt send
  */
 #include <errno.h>
 #include <jansson.h>
@@ -38,10 +27,8 @@
 #include "ebb/log.h"
 #include "ebb/memory_device.h"
 
-#define OUTPUT_PAUSE_BYTES (64 * KIB)
-#define READ_MAX_BYTES     (16 * KIB)
-#define LISTEN_BACKLOG     16
-#define ACCEPT_PAUSE_NS    NS_PER_S
+#define LISTEN_BACKLOG  16
+#define ACCEPT_PAUSE_NS NS_PER_S
 
 /* What changes a thousand times a GiB is told once in this time, as QEMU does, and the last one in
  * any case. */
@@ -52,18 +39,6 @@ struct change { /* something that changes often */
 	event_work_fn tell; /* takes the control socket */
 	bool waits;         /* the timer is set, and there is something to tell */
 	int64_t told_ns;
-};
-
-struct control_client {
-	struct control_session session; /* first: send finds the client by it */
-	struct control *control;
-	struct event_source *source;
-	uint32_t watched_events;
-	int fd; /* -1: lost */
-	bool input_ended;
-	int64_t heard_ns; /* when it came, or said something */
-	char *output;     /* output_start..output_size waits to be sent */
-	size_t output_start, output_size_bytes, output_capacity_bytes;
 };
 
 struct control {
@@ -81,208 +56,16 @@ struct control {
 	struct control_client *clients[CONTROL_CLIENTS_MAX];
 };
 
-static size_t waiting_bytes(const struct control_client *client)
-{
-	return client->output_size_bytes - client->output_start;
-}
-
-/* Hangs up now; the memory goes later. */
-static void client_lose(struct control_client *client)
-{
-	if (client->fd < 0)
-		return;
-	control_reclaim_abandon(&client->session);
-	event_loop_remove(client->source);
-	client->source = NULL;
-	close(client->fd);
-	client->fd = -1;
-	client->session.closing = true;
-	event_work_post(&client->control->reap_work);
-}
-
-static void client_free(struct control_client *client)
-{
-	if (client->source)
-		event_loop_remove(client->source);
-	if (client->fd >= 0)
-		close(client->fd);
-	control_session_fini(&client->session);
-	free(client->output);
-	free(client);
-}
-
 static void reap_clients(void *ctx)
 {
 	struct control *control = ctx;
 
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		if (control->clients[i] && control->clients[i]->fd < 0) {
-			client_free(control->clients[i]);
+			control_client_free(control->clients[i]);
 			control->clients[i] = NULL;
 		}
 	}
-}
-
-/* Bytes that the socket takes now; loses a client whose socket is broken. */
-static size_t send_some(struct control_client *client, const char *data, size_t size_bytes)
-{
-	size_t sent = 0;
-
-	while (sent < size_bytes) {
-		ssize_t ret = send(client->fd, data + sent, size_bytes - sent,
-		                   MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (ret < 0 && errno == EINTR)
-			continue;
-		if (ret < 0 && errno != EAGAIN)
-			client_lose(client);
-		if (ret <= 0)
-			break;
-		sent += (size_t)ret;
-	}
-	return sent;
-}
-
-static bool queue_output(struct control_client *client, const char *data, size_t size_bytes)
-{
-	if (size_bytes > CONTROL_OUTPUT_MAX_BYTES - waiting_bytes(client))
-		return false;
-	if (client->output_start) {
-		client->output_size_bytes = waiting_bytes(client);
-		memmove(client->output, client->output + client->output_start,
-		        client->output_size_bytes);
-		client->output_start = 0;
-	}
-	if (client->output_size_bytes + size_bytes > client->output_capacity_bytes) {
-		size_t capacity_bytes = 2 * (client->output_size_bytes + size_bytes);
-		char *output = realloc(client->output, capacity_bytes);
-
-		if (!output)
-			return false;
-		client->output = output;
-		client->output_capacity_bytes = capacity_bytes;
-	}
-	memcpy(client->output + client->output_size_bytes, data, size_bytes);
-	client->output_size_bytes += size_bytes;
-	return true;
-}
-
-/* Listens for what matters now: input unless too much output waits, room when any does. */
-static void update_events(struct control_client *client)
-{
-	uint32_t events = 0;
-
-	if (client->fd < 0)
-		return;
-	if (!client->input_ended && !client->session.closing && !client->session.waiting &&
-	    waiting_bytes(client) < OUTPUT_PAUSE_BYTES)
-		events |= EPOLLIN;
-	if (waiting_bytes(client))
-		events |= EPOLLOUT;
-	if (events == client->watched_events)
-		return;
-	client->watched_events = events;
-	if (event_loop_modify(client->source, events))
-		client_lose(client);
-}
-
-static void client_send(struct control_session *session, const char *data, size_t size_bytes)
-{
-	struct control_client *client = container_of(session, struct control_client, session);
-	size_t sent = 0;
-
-	if (client->fd < 0)
-		return;
-	if (!waiting_bytes(client))
-		sent = send_some(client, data, size_bytes);
-	if (client->fd >= 0 && sent < size_bytes &&
-	    !queue_output(client, data + sent, size_bytes - sent))
-		client_lose(client);
-}
-
-static void flush_output(struct control_client *client)
-{
-	if (!waiting_bytes(client))
-		return;
-	client->output_start +=
-		send_some(client, client->output + client->output_start, waiting_bytes(client));
-	if (!waiting_bytes(client)) {
-		free(client->output);
-		client->output = NULL;
-		client->output_start = client->output_size_bytes = 0;
-		client->output_capacity_bytes = 0;
-	}
-}
-
-/* Descriptors that came along: the last one stays. */
-static void take_fds(struct control_client *client, struct msghdr *message)
-{
-	for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head;
-	     head = CMSG_NXTHDR(message, head)) {
-		if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= head->cmsg_len;
-		     at += sizeof(int)) {
-			int fd;
-
-			memcpy(&fd, (const uint8_t *)head + at, sizeof(fd));
-			control_fds_pass(&client->session.fds, fd);
-		}
-	}
-}
-
-static void read_input(struct control_client *client)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(CONTROL_PASSED_FDS_MAX * sizeof(int))];
-	} control;
-	size_t room_bytes;
-	char *room = control_framer_space(&client->session.framer, &room_bytes);
-	struct iovec segment = { room, min_u64(room_bytes, READ_MAX_BYTES) };
-	struct msghdr message = { .msg_iov = &segment,
-		                  .msg_iovlen = 1,
-		                  .msg_control = &control,
-		                  .msg_controllen = sizeof(control) };
-	/* Those that there is no room for are closed by the kernel. */
-	ssize_t ret = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-	if (ret >= 0)
-		take_fds(client, &message);
-	if (ret > 0) {
-		control_framer_added(&client->session.framer, (size_t)ret);
-		client->heard_ns = monotonic_ns();
-	} else if (ret == 0) {
-		client->input_ended = true;
-	} else if (errno != EAGAIN && errno != EINTR) {
-		client_lose(client);
-	}
-}
-
-/* Requests that are there, as long as the client takes the answers. */
-static void handle_requests(struct control_client *client)
-{
-	while (client->fd >= 0 && waiting_bytes(client) < OUTPUT_PAUSE_BYTES &&
-	       control_session_step(&client->session))
-		;
-	if (client->fd >= 0 && !waiting_bytes(client) && !client->session.waiting &&
-	    (client->session.closing || client->input_ended))
-		client_lose(client);
-	update_events(client);
-}
-
-static void client_ready(void *ctx, uint32_t epoll_events)
-{
-	struct control_client *client = ctx;
-
-	if (epoll_events & EPOLLOUT)
-		flush_output(client);
-	if (client->fd >= 0 && (client->watched_events & EPOLLIN) &&
-	    (epoll_events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		read_input(client);
-	else if (client->fd >= 0 && !(epoll_events & (EPOLLIN | EPOLLOUT)))
-		client_lose(client); /* hung up while it was not listened to */
-	handle_requests(client);
 }
 
 /* Only this user and root: the folder's mode says so already, and this does not depend on it. */
@@ -293,33 +76,6 @@ static bool may_connect(int fd)
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size_bytes) == 0 &&
 	       (peer.uid == 0 || peer.uid == geteuid());
-}
-
-/* Takes fd. Returns -errno with fd closed when there is no memory. */
-static int client_create(struct control *control, int fd, struct control_client **ret_client)
-{
-	struct control_client *client = calloc(1, sizeof(*client));
-	int ret;
-
-	if (!client) {
-		close(fd);
-		return -ENOMEM;
-	}
-	client->control = control;
-	client->fd = fd;
-	client->watched_events = EPOLLIN;
-	client->heard_ns = monotonic_ns();
-	ret = control_session_init(&client->session, &control->shared);
-	if (!ret)
-		ret = event_loop_add(control->vm->main_loop, fd, EPOLLIN, client_ready, client,
-		                     &client->source);
-	if (ret) {
-		client_free(client);
-		return ret;
-	}
-	client->session.send = client_send;
-	*ret_client = client;
-	return 0;
 }
 
 /* Of those that others may take the place of, the one that was silent for longest. */
@@ -355,9 +111,8 @@ static size_t find_place(struct control *control)
 	silent = find_silent(control);
 	if (!silent)
 		return CONTROL_CLIENTS_MAX;
-	if (!waiting_bytes(silent))
-		(void)send_some(silent, replaced, sizeof(replaced) - 1);
-	client_lose(silent);
+	control_client_say(silent, replaced);
+	control_client_lose(silent);
 	reap_clients(control); /* no handler of a client is running */
 	return find_place(control);
 }
@@ -398,9 +153,10 @@ static void listener_ready(void *ctx, uint32_t epoll_events)
 		close(fd);
 		return;
 	}
-	if (client_create(control, fd, &control->clients[place]) == 0) {
+	if (control_client_create(&control->shared, &control->reap_work, fd,
+	                          &control->clients[place]) == 0) {
 		control_session_greet(&control->clients[place]->session);
-		update_events(control->clients[place]);
+		control_client_update(control->clients[place]);
 	}
 }
 
@@ -413,8 +169,8 @@ static void tell_clients(struct control *control, enum vm_event event, uint64_t 
 			continue;
 		control_session_event(&client->session, event, value);
 		if (event == VM_EVENT_RECLAIM_ENDED && control_reclaim_ended(&client->session))
-			handle_requests(client);
-		update_events(client);
+			control_client_handle(client);
+		control_client_update(client);
 	}
 }
 
@@ -437,7 +193,7 @@ static void tell_memory_device(struct control *control, const struct memory_devi
 		if (!client || client->fd < 0)
 			continue;
 		control_session_tell(&client->session, "MEMORY_DEVICE_SIZE_CHANGE", data);
-		update_events(client);
+		control_client_update(client);
 	}
 	json_decref(data);
 }
@@ -619,8 +375,8 @@ void control_destroy(struct control *control)
 		if (!control->clients[i])
 			continue;
 		if (control->clients[i]->fd >= 0)
-			flush_output(control->clients[i]);
-		client_lose(control->clients[i]);
+			control_client_flush(control->clients[i]);
+		control_client_lose(control->clients[i]);
 	}
 	event_work_cancel(&control->reap_work);
 	reap_clients(control);

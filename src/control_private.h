@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Between the files of the control socket: names (control_name.c), framing (control_framer.c), QMP
- * sessions (control_qmp.c), the commands (control_commands.c, control_memory.c, control_reclaim.c,
- * control_stats.c), and the server that joins them (control.c). Main thread throughout.
+ * sessions (control_qmp.c), clients (control_client.c), the commands (control_commands.c,
+ * control_memory.c, control_reclaim.c, control_stats.c), and the server that joins them
+ * (control.c). Main thread throughout.
  */
 #ifndef CONTROL_PRIVATE_H
 #define CONTROL_PRIVATE_H
@@ -124,6 +125,46 @@ void control_session_event(struct control_session *session, enum vm_event event,
 
 /* One line of why there is no conversation, before hanging up. */
 void control_session_refuse(struct control_session *session, const char *reason);
+
+/* --- control_client.c: a client's socket, its input and its output --- */
+
+struct event_source;
+struct event_work;
+
+struct control_client {
+	struct control_session session; /* first: send finds the client by it */
+	struct event_work *reap;        /* posted when it is lost: it is to be freed */
+	struct event_source *source;
+	uint32_t watched_events;
+	int fd; /* -1: lost */
+	bool input_ended;
+	int64_t heard_ns; /* when it came, or said something */
+	char *output;     /* output_start..output_size_bytes waits to be sent */
+	size_t output_start, output_size_bytes, output_capacity_bytes;
+};
+
+/* Served on the main loop from now on; it is not greeted yet. Takes fd, non-blocking: -errno with
+ * it closed. shared and reap are borrowed. */
+EBB_MUST_CHECK int control_client_create(struct control_shared *shared, struct event_work *reap,
+                                         int fd, struct control_client **ret_client);
+
+/* Not within a handler of its own. */
+void control_client_free(struct control_client *client);
+
+/* Hangs up now; its memory goes with reap. */
+void control_client_lose(struct control_client *client);
+
+/* Does the requests that are there, as long as the client takes the answers. */
+void control_client_handle(struct control_client *client);
+
+/* To be called once something was sent outside of its handlers: listens for what matters now. */
+void control_client_update(struct control_client *client);
+
+/* Sends what waits, as far as the socket takes it. */
+void control_client_flush(struct control_client *client);
+
+/* text, unless something else waits; what the socket does not take is lost. */
+void control_client_say(struct control_client *client, const char *text);
 
 /* --- commands: control_commands.c, control_stats.c, control_reclaim.c, control_memory.c --- */
 
