@@ -153,6 +153,55 @@ static void test_serves(void **state)
 	assert_int_equal(f->ended_status, -1);
 }
 
+static int set_attributes(struct fixture *f, unsigned int fid, unsigned int valid, uint64_t size)
+{
+	return CALL(f, P9_SETATTR, "dddddqqqqq", fid, valid, 0640u, 0u, 0u, size, UINT64_C(1),
+	            UINT64_C(2), UINT64_C(3), UINT64_C(4));
+}
+
+/* What a client seldom wants makes system calls as well, in a file system or by a way of its own:
+ * none of them is one that the sandbox does not know. */
+static void test_seldom_calls(void **state)
+{
+	static const unsigned int kinds[] = { S_IFREG, S_IFIFO, S_IFSOCK };
+	struct fixture *f = *state;
+	struct error err = ERROR_INIT;
+	char name[8];
+
+	share_host_file(&f->client, "file", "content");
+	assert_int_equal(start(f, f->client.folder, false, &err), 0);
+	attach(f);
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
+		snprintf(name, sizeof(name), "node%u", i);
+		assert_int_equal(CALL(f, P9_MKNOD, "dsdddd", 0u, name, kinds[i] | 0644u, 0u, 0u, 0u),
+		                 0);
+		assert_int_equal(CALL(f, P9_WALK, "ddws", 0u, 10 + i, 1u, name), 0);
+		assert_int_equal(CALL(f, P9_GETATTR, "dq", 10 + i, P9_GETATTR_BASIC), 0);
+		assert_int_equal(set_attributes(f, 10 + i, 0x1b7, 0), 0); /* but size and ctime */
+	}
+	assert_int_equal(CALL(f, P9_MKDIR, "dsdd", 0u, "sub", 0755u, 0u), 0);
+	assert_int_equal(CALL(f, P9_WALK, "ddws", 0u, 1u, 1u, "sub"), 0);
+	assert_int_equal(CALL(f, P9_RENAMEAT, "dsds", 0u, "node0", 1u, "file"), 0);
+	/* One that is there; then its size, by its own descriptor and by none. */
+	assert_int_equal(CALL(f, P9_LCREATE, "dsddd", 1u, "file", 0x242u, 0644u, 0u), 0);
+	assert_int_equal(set_attributes(f, 1, P9_SETATTR_SIZE, 70000), 0);
+	assert_int_equal(CALL(f, P9_FSYNC, "dd", 1u, 1u), 0);
+	assert_int_equal(CALL(f, P9_LOCK, "dbdqqds", 1u, 1u, 0u, UINT64_C(0), UINT64_C(9), 1u, "x"),
+	                 0);
+	assert_int_equal(CALL(f, P9_WALK, "ddw", 1u, 2u, 0u), 0);
+	assert_int_equal(set_attributes(f, 2, P9_SETATTR_SIZE | P9_SETATTR_CTIME, 3), 0);
+	assert_int_equal(CALL(f, P9_UNLINKAT, "dsd", 0u, "sub", 0x200u), -ENOTEMPTY);
+	/* A folder, not from its beginning. */
+	assert_int_equal(CALL(f, P9_WALK, "ddw", 0u, 3u, 0u), 0);
+	assert_int_equal(CALL(f, P9_LOPEN, "dd", 3u, 0x10000u), 0);
+	assert_int_equal(CALL(f, P9_READDIR, "dqd", 3u, UINT64_C(0), 40u), 0);
+	assert_int_equal(CALL(f, P9_READDIR, "dqd", 3u, UINT64_C(0), 4000u), 0);
+	assert_int_equal(CALL(f, P9_FSYNC, "dd", 3u, 0u), 0);
+	/* A session anew. */
+	attach(f);
+	assert_int_equal(f->ended_status, -1);
+}
+
 /* The largest message either way. */
 static void test_a_whole_message(void **state)
 {
@@ -331,7 +380,7 @@ int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_serves), TEST(test_a_whole_message),
+		TEST(test_serves), TEST(test_seldom_calls), TEST(test_a_whole_message),
 		TEST(test_readonly), TEST(test_owner),
 		TEST(test_more_fids_than_ebb_has_descriptors),
 		TEST(test_user),
