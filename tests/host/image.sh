@@ -42,6 +42,14 @@ module_order() {
 	return 0
 }
 
+# strip_modules FILE…: without what no kernel needs of them. For RISC-V three quarters are local symbols, and each page of a guest there
+# is a fault of an emulated KVM.
+strip_modules() {
+	local what=--strip-debug
+	[ "$arch" != riscv ] || what=--strip-unneeded
+	"${cross}strip" $what "$@" 2>/dev/null || true
+}
+
 # base FOLDER KERNEL-FOLDER host|guest: busybox with its names, the modules and `load`, the mount points.
 base() {
 	local folder=$1 kernel=$2 name group
@@ -58,7 +66,7 @@ base() {
 	cat "$folder"/modules/order* | while read -r name; do
 		cp "$kernel/modules/$name.ko" "$folder/modules/"
 	done
-	"${cross}strip" --strip-debug "$folder"/modules/*.ko 2>/dev/null || true
+	strip_modules "$folder"/modules/*.ko
 }
 
 make_l1() {
@@ -163,7 +171,7 @@ make_modules() {
 	while read -r name; do
 		[ ! -f "$kernel/modules/$name.ko" ] || cp "$kernel/modules/$name.ko" "$out/lib/modules/$release/kernel/"
 	done < <(awk '$2 == "guest" { print $1 }' "$here/modules")
-	"${cross}strip" --strip-debug "$out/lib/modules/$release"/kernel/*.ko 2>/dev/null || true
+	strip_modules "$out/lib/modules/$release"/kernel/*.ko
 	# Debian packs its own from 6.12 on, and the guest's kernel unpacks them.
 	case $release in 6.1.*) ;; *) xz --check=crc32 "$out/lib/modules/$release"/kernel/*.ko ;; esac
 	cp "$kernel/modules.builtin" "$out/lib/modules/$release/"
@@ -175,7 +183,7 @@ prepare_modules() {
 	local kernel
 	need depmod kmod
 	kernel=$("$here/fetch" --arch "$debian_arch" kernel "${1%-*}" "${1##*-}")
-	once "$host_dir/guests/$1/root" "$(key_of "$kernel/key" "$kernel/release" "$here/modules" 2)" make_modules "$kernel"
+	once "$host_dir/guests/$1/root" "$(key_of "$kernel/key" "$kernel/release" "$here/modules" 3)" make_modules "$kernel"
 }
 
 # prepare_common: busybox, the guest programs, the tools.
