@@ -61,8 +61,8 @@ typedef void (*disk_done_fn)(void *ctx, struct disk_request *request);
 
 /*
  * done is called once for each request, never from within disk_submit; disk_start may call it for
- * what completed at once. -EINVAL: the user's to mend (no such file, no image, locked by another
- * VMM, empty), with what to do; -ENOMEM, -errno.
+ * what completed at once. It may submit and start requests, the same one too. -EINVAL: the user's
+ * to mend (no such file, no image, locked by another VMM, empty), with what to do; -ENOMEM, -errno.
  */
 EBB_MUST_CHECK int disk_open(const struct disk_setup *setup, disk_done_fn done, void *ctx,
                              struct disk **ret_disk, struct error *err);

@@ -213,14 +213,13 @@ void disk_bounce_start(struct disk_job *job)
 void disk_bounce_run(struct disk *disk)
 {
 	struct disk_bounce *bounce = &disk->bounce;
-	unsigned int waiting = 0;
-	struct disk_job *job;
 
 	while (!bounce->job && !list_is_empty(&bounce->waiting)) {
-		waiting = 0;
+		struct disk_job *job = container_of(bounce->waiting.next, struct disk_job, node);
+		unsigned int waiting = 0;
+
 		list_for_each (node, &bounce->waiting)
 			waiting++;
-		job = container_of(bounce->waiting.next, struct disk_job, node);
 		if (has_parts(disk, job->request) && disk->running > waiting)
 			return;
 		list_remove(&job->node);
