@@ -16,8 +16,9 @@
 
 #include "share_private.h"
 
-#define BUCKETS 65536
-#define NONE    (-1)
+#define BUCKET_BITS 16
+#define BUCKETS     (1 << BUCKET_BITS)
+#define NONE        (-1)
 
 struct share_fids {
 	unsigned int max, count;
@@ -27,10 +28,11 @@ struct share_fids {
 	struct share_fid fids[];
 };
 
-/* Linux counts up from 0; what others do spreads by the multiplication (Knuth's). */
+/* Linux counts up from 0; what others do, as every 65536th, spreads by the multiplication
+ * (Knuth's), in whose upper bits all of the number is. */
 static unsigned int bucket_of(uint32_t number)
 {
-	return (uint32_t)(number * UINT32_C(2654435761)) % BUCKETS;
+	return (uint32_t)(number * UINT32_C(2654435761)) >> (32 - BUCKET_BITS);
 }
 
 static void make_empty(struct share_fids *fids)

@@ -50,7 +50,9 @@ static void test_add_find_remove(void **state)
 	share_fids_destroy(NULL);
 }
 
-/* 65536 buckets of a multiplicative hash: multiples of 65536 share one. */
+/* 65536 buckets of a multiplicative hash: what its factor makes small numbers of shares one. */
+#define COLLIDING(i) ((i) * UINT32_C(244002641))
+
 static void test_numbers_that_collide(void **state)
 {
 	struct share_fids *fids;
@@ -59,12 +61,12 @@ static void test_numbers_that_collide(void **state)
 	(void)state;
 	assert_int_equal(share_fids_create(16, &fids), 0);
 	for (uint32_t i = 0; i < 16; i++)
-		assert_int_equal(share_fids_add(fids, i * 65536, an_fd(), &fid), 0);
+		assert_int_equal(share_fids_add(fids, COLLIDING(i), an_fd(), &fid), 0);
 	/* From the middle, the end and the beginning of a chain. */
 	for (uint32_t i = 7; i != 6; i = (i + 1) % 16) {
-		share_fids_remove(fids, share_fids_find(fids, i * 65536));
-		assert_null(share_fids_find(fids, i * 65536));
-		assert_non_null(share_fids_find(fids, 6 * 65536));
+		share_fids_remove(fids, share_fids_find(fids, COLLIDING(i)));
+		assert_null(share_fids_find(fids, COLLIDING(i)));
+		assert_non_null(share_fids_find(fids, COLLIDING(6)));
 	}
 	assert_int_equal(share_fids_count(fids), 1);
 	share_fids_destroy(fids);
