@@ -38,6 +38,8 @@
 /* Linux 6.7's; older headers lack it. */
 #define PAGEMAP_SCAN_REQUEST _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96)
 
+#define KVM_RUN_REQUEST _IO(0xae, 0x80)
+
 /* What threads of glibc and musl are made with, and nothing that makes a process or a namespace;
  * and what they may be made with beside that. */
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
@@ -262,11 +264,11 @@ static int allow(struct filter *filter, const char *name)
 
 /* --- a filter --- */
 
-static int open_filter(struct filter *filter, uint32_t arch, bool is_share)
+static int open_filter(struct filter *filter, uint32_t arch, size_t kind)
 {
-	int ret = 0, number;
+	int ret = 0;
 
-	*filter = (struct filter){ .arch = arch, .is_share = is_share };
+	*filter = (struct filter){ .arch = arch, .is_share = kind == SHARE };
 	filter->ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	if (!filter->ctx)
 		return -ENOMEM;
@@ -279,21 +281,44 @@ static int open_filter(struct filter *filter, uint32_t arch, bool is_share)
 	if (!ret)
 		ret = seccomp_attr_set(filter->ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	/* Its flags lie in memory, where no filter looks. C libraries fall back to clone. */
-	number = number_of("clone3");
 	if (!ret)
-		ret = seccomp_rule_add_array(filter->ctx, SCMP_ACT_ERRNO(ENOSYS), number, 0, NULL);
+		ret = seccomp_rule_add_array(filter->ctx, SCMP_ACT_ERRNO(ENOSYS),
+		                             number_of("clone3"), 0, NULL);
 	/*
-	 * The kernel remembers what is always allowed; KVM_RUN is looked at each time. libseccomp
-	 * forgets to load the call's number when the first in order has no rule: a folder's server
-	 * has no ioctl.
+	 * The kernel runs a new filter once for every call's number, to remember those that it
+	 * always allows: most of what a filter costs a start. So it is a tree, no list.
 	 */
-	number = number_of("ioctl");
-	if (!ret && !is_share)
-		ret = seccomp_syscall_priority(filter->ctx, number, 255);
+	if (!ret)
+		ret = seccomp_attr_set(filter->ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	return ret;
 }
 
-static int print_filter(const struct filter *filter, const char *kind)
+static void print_instruction(struct sock_filter instruction)
+{
+	printf("\t{ %#x, %u, %u, %#x },\n", instruction.code, instruction.jt, instruction.jf,
+	       instruction.k);
+}
+
+/* In front of a vCPU's tree, as ioctl is no call that the kernel remembers: KVM_RUN, allowed. */
+static void print_kvm_run(const struct filter *filter)
+{
+	const struct sock_filter instructions[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, filter->arch, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+		         (uint32_t)seccomp_syscall_resolve_name_arch(filter->arch, "ioctl"), 0, 3),
+		/* The low word, which is all that the kernel takes of it. */
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, KVM_RUN_REQUEST, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(instructions); i++)
+		print_instruction(instructions[i]);
+}
+
+static int print_filter(const struct filter *filter, size_t kind)
 {
 	static struct sock_filter instructions[INSTRUCTIONS_MAX];
 	int fd = memfd_create("filter", MFD_CLOEXEC), ret;
@@ -310,10 +335,11 @@ static int print_filter(const struct filter *filter, const char *kind)
 	if (instructions[2].code != (BPF_LD | BPF_W | BPF_ABS) ||
 	    instructions[2].k != offsetof(struct seccomp_data, nr))
 		return -EPROTO;
-	printf("\nstatic const struct sock_filter %s_filter[] = {\n", kind);
+	printf("\nstatic const struct sock_filter %s_filter[] = {\n", kinds[kind]);
+	if (kind == VCPU || kind == TEST)
+		print_kvm_run(filter);
 	for (size_t i = 0; i < (size_t)size_bytes / sizeof(instructions[0]); i++)
-		printf("\t{ %#x, %u, %u, %#x },\n", instructions[i].code, instructions[i].jt,
-		       instructions[i].jf, instructions[i].k);
+		print_instruction(instructions[i]);
 	puts("};");
 	return 0;
 }
@@ -364,13 +390,13 @@ static int compile(uint32_t arch, char (*lines)[3][NAME_LENGTH], size_t line_cou
 	for (size_t i = 0; !ret && i < ARRAY_SIZE(kinds); i++) {
 		struct filter filter;
 
-		ret = open_filter(&filter, arch, i == SHARE);
+		ret = open_filter(&filter, arch, i);
 		if (!ret)
 			ret = fill_filter(&filter, kinds[i], lines, line_count);
 		if (!ret && i == TEST)
 			ret = fill_filter(&filter, kinds[VCPU], lines, line_count);
 		if (!ret)
-			ret = print_filter(&filter, kinds[i]);
+			ret = print_filter(&filter, i);
 		seccomp_release(filter.ctx);
 	}
 	if (!ret)
