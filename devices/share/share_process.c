@@ -15,7 +15,7 @@
  * Where another user runs ebb, or root's ebb becomes one (--user), the share can do what that user
  * can.
  *
- * Syscalls: share: recvfrom sendto munmap brk exit_group
+ * Syscalls: share: recvfrom sendto nanosleep munmap brk exit_group
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -27,12 +27,15 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ebb/sandbox.h"
 #include "share_private.h"
 
 #define FAILED_STATUS 125
+#define SEND_TRIES    500 /* five seconds */
+#define SEND_PAUSE_NS (10 * NS_PER_MS)
 #define CAP(name)     (UINT64_C(1) << CAP_##name)
 #define READING_CAPS  CAP(DAC_READ_SEARCH)
 #define WRITING_CAPS \
@@ -138,11 +141,19 @@ static int set_up(struct process *process, struct error *err)
 	return confine(process->server, &setup, err);
 }
 
+/* A host that is short of memory may have some soon. */
 static int send_packet(int fd, const void *bytes, size_t size_bytes)
 {
-	while (send(fd, bytes, size_bytes, MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
+	const struct timespec pause = { .tv_nsec = SEND_PAUSE_NS };
+	unsigned int tries = 0;
+
+	while (send(fd, bytes, size_bytes, MSG_NOSIGNAL) < 0) {
+		if (errno == EINTR)
+			continue;
+		if ((errno != ENOBUFS && errno != ENOMEM) || ++tries == SEND_TRIES)
 			return -errno;
+		nanosleep(&pause, NULL);
+	}
 	return 0;
 }
 

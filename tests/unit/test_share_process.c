@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The process that serves a folder, for real: this program is started anew, as ebb would be. */
 /* fakes: share_client */
+/* wraps: send */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,6 +34,23 @@ struct fixture {
 	_Atomic int ended_status; /* -1: it runs */
 	const struct sandbox_user *user;
 };
+
+/* In the process, which has that of its environment. */
+#define SHORTAGE "EBB_TEST_SENDS_THAT_FAIL"
+
+ssize_t __real_send(int fd, const void *bytes, size_t size_bytes, int flags);
+ssize_t __wrap_send(int fd, const void *bytes, size_t size_bytes, int flags);
+
+static unsigned int sends_that_fail;
+
+ssize_t __wrap_send(int fd, const void *bytes, size_t size_bytes, int flags)
+{
+	if (!sends_that_fail)
+		return __real_send(fd, bytes, size_bytes, flags);
+	sends_that_fail--;
+	errno = sends_that_fail % 2 ? ENOBUFS : ENOMEM;
+	return -1;
+}
 
 static void ended(void *ctx, int wait_status)
 {
@@ -237,6 +255,18 @@ static void test_a_whole_message(void **state)
 	free(data);
 }
 
+/* A host that is short of memory for a moment. */
+static void test_no_room_for_a_packet(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(setenv(SHORTAGE, "9", 1), 0);
+	assert_int_equal(start(f, f->client.folder, false, &err), 0);
+	assert_int_equal(unsetenv(SHORTAGE), 0);
+	attach(f);
+}
+
 static void test_readonly(void **state)
 {
 	struct fixture *f = *state;
@@ -381,6 +411,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_serves), TEST(test_seldom_calls), TEST(test_a_whole_message),
+		TEST(test_no_room_for_a_packet),
 		TEST(test_readonly), TEST(test_owner),
 		TEST(test_more_fids_than_ebb_has_descriptors),
 		TEST(test_user),
@@ -391,6 +422,8 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], SHARE_SERVER_COMMAND) == 0) {
 		struct error err = ERROR_INIT;
 
+		if (getenv(SHORTAGE))
+			sends_that_fail = (unsigned int)atoi(getenv(SHORTAGE));
 		/* No look for leaks, which a sandbox would not let through. */
 		_exit(share_server_main(argc - 1, argv + 1, &err));
 	}
