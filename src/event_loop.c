@@ -24,9 +24,10 @@
  * the caller's, the rest waits. Once it is let go its thread is there, and sleeps without
  * descriptors until something needs it.
  *
- * A thread that cannot be started: sources and timers are refused; posted work waits for the next
- * attempt; a call runs at once on the caller's thread, which stands in for the loop's: one caller
- * at a time, and a thread that can be had after all waits for the last of them.
+ * A thread that cannot be started, or for which there are no descriptors: sources and timers are
+ * refused; posted work waits for the next attempt; a call runs at once on the caller's thread, which
+ * stands in for the loop's: one caller at a time, and a thread that can be had after all, or that
+ * slept, waits for the last of them.
  *
  * Syscalls: all: epoll_create1 epoll_ctl epoll_wait eventfd write
  * Syscalls: main,io,reclaim: pthread_create
@@ -681,14 +682,15 @@ static void run_call(void *ctx)
 	pthread_mutex_unlock(&call->work.loop->lock);
 }
 
-/* Does a call in place of the thread. False: there is one by now. */
+/* Does a call in place of the thread. False: there is one by now that does not sleep for want of
+ * descriptors. */
 static bool stand_in(struct event_loop *loop, event_work_fn fn, void *ctx)
 {
 	bool alone;
 
 	pthread_mutex_lock(&loop->stand_in_lock);
 	pthread_mutex_lock(&loop->lock);
-	alone = !loop->has_thread;
+	alone = !loop->has_thread || loop->epoll_fd < 0;
 	loop->has_stand_in = alone;
 	loop->stand_in = pthread_self();
 	pthread_mutex_unlock(&loop->lock);

@@ -619,6 +619,75 @@ static void test_calls_of_a_loop_without_a_thread(void **state)
 	event_loop_destroy(stand_in.loop);
 }
 
+struct beginning {
+	unsigned int begun; /* how often the thread began; behind so many calls */
+	uint64_t begun_behind;
+	struct metric_counter calls;
+	pthread_t caller, called_on;
+};
+
+static void begin(void *ctx)
+{
+	struct beginning *beginning = ctx;
+
+	beginning->begun_behind = metric_read(&beginning->calls);
+	beginning->begun++;
+}
+
+static void note_call(void *ctx)
+{
+	struct beginning *beginning = ctx;
+
+	beginning->called_on = pthread_self();
+	metric_increment(&beginning->calls);
+}
+
+/* A loop that is held has its calls done by the caller; then its thread does what it is for first. */
+static void test_held(void **state)
+{
+	struct beginning beginning = { .caller = pthread_self() };
+	struct event_loop *loop = new_loop("held");
+
+	(void)state;
+	event_loop_hold(loop);
+	event_loop_call(loop, note_call, &beginning);
+	assert_true(pthread_equal(beginning.called_on, beginning.caller));
+	assert_int_equal(event_loop_let_go(loop, begin, &beginning), 0);
+	event_loop_call(loop, note_call, &beginning);
+	assert_int_equal(metric_read(&beginning.calls), 2);
+	assert_false(pthread_equal(beginning.called_on, beginning.caller));
+	event_loop_destroy(loop);
+	assert_int_equal(beginning.begun, 1);
+	assert_int_equal(beginning.begun_behind, 1);
+}
+
+/* The thread is there and sleeps, and no descriptor is left that could wake it. */
+static void test_calls_of_a_loop_without_descriptors(void **state)
+{
+	struct beginning beginning = { .caller = pthread_self() };
+	struct event_loop *loop = new_loop("asleep");
+	struct rlimit before, limit;
+	int first_free = new_fd(0);
+
+	(void)state;
+	close(first_free);
+	event_loop_hold(loop);
+	assert_int_equal(event_loop_let_go(loop, NULL, NULL), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	limit.rlim_cur = (rlim_t)first_free + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	alarm(20); /* who waits does so for ever */
+	event_loop_call(loop, note_call, &beginning);
+	alarm(0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(pthread_equal(beginning.called_on, beginning.caller));
+	event_loop_call(loop, note_call, &beginning); /* there is room again */
+	assert_false(pthread_equal(beginning.called_on, beginning.caller));
+	assert_int_equal(metric_read(&beginning.calls), 2);
+	event_loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -636,6 +705,8 @@ int main(void)
 		cmocka_unit_test(test_signals_blocked),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_calls_of_a_loop_without_a_thread),
+		cmocka_unit_test(test_calls_of_a_loop_without_descriptors),
+		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_stop_from_elsewhere),
 	};
 
