@@ -25,9 +25,9 @@
  * descriptors until something needs it.
  *
  * A thread that cannot be started, or for which there are no descriptors: sources and timers are
- * refused; posted work waits for the next attempt; a call runs at once on the caller's thread, which
- * stands in for the loop's: one caller at a time, and a thread that can be had after all, or that
- * slept, waits for the last of them.
+ * refused; posted work waits for the next attempt; a call runs at once on the caller's thread,
+ * which stands in for the loop's: one caller at a time, and a thread that can be had after all, or
+ * that slept, waits for the last of them.
  *
  * Syscalls: all: epoll_create1 epoll_ctl epoll_wait eventfd write
  * Syscalls: main,io,reclaim: pthread_create
