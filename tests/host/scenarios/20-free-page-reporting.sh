@@ -41,7 +41,10 @@ enough() {
 }
 within 40 enough ||
 	fail "40 s after the guest let go of $hog MiB only $(((peak - $(ram_rss_kib "$PID")) / 1024)) MiB are not resident"
-figure "95 % of $hog MiB came back in $((($(now_ms) - begun) / 1000)) s"
+taken=$((($(now_ms) - begun) / 1000))
+figure "95 % of $hog MiB came back in $taken s"
+# (`within` is more patient on a busy machine.)
+[ $taken -le 40 ] || fail "95 % of $hog MiB came back in $taken s, 40 allowed"
 # Two more seconds pass between the passes of the guest's reporting.
 sleep 3
 steady "$PID" 20 || true
