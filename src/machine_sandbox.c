@@ -43,7 +43,7 @@ static void enter_sandbox(struct vm *vm, enum sandbox_thread kind)
 {
 	struct error err = ERROR_INIT;
 
-	if (sandbox_enter(kind, &err) >= 0)
+	if (sandbox_enter(kind, vm->pid, &err) >= 0)
 		return;
 	log_error(vm->log, "%s", err.message);
 	vm_request_end(vm, VM_END_HOST_FAILURE, 0);
@@ -90,6 +90,7 @@ int machine_give_up(struct vm *vm, int folder_fd, struct error *err)
 	if (ret)
 		return ret;
 	vm->sandboxed = true;
+	vm->pid = getpid();
 	ret = event_loop_let_go(vm->io_loop, io_begins, vm);
 	if (!ret)
 		ret = event_loop_let_go(vm->reclaim_loop, reclaim_begins, vm);

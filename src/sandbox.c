@@ -227,7 +227,7 @@ static bool host_has_filters(void)
 }
 
 /* A filter of our own process: it is compiled without its number. */
-static struct sock_fprog fill_in(enum sandbox_thread kind,
+static struct sock_fprog fill_in(enum sandbox_thread kind, int pid,
                                  struct sock_filter instructions[INSTRUCTIONS_MAX])
 {
 	size_t count;
@@ -237,15 +237,15 @@ static struct sock_fprog fill_in(enum sandbox_thread kind,
 	memcpy(instructions, filter, count * sizeof(*filter));
 	for (size_t i = 0; i < count; i++)
 		if (instructions[i].code == (BPF_JMP | BPF_JEQ | BPF_K) &&
-		    instructions[i].k == SANDBOX_PID) /* of lists that signal threads */
-			instructions[i].k = (uint32_t)getpid();
+		    instructions[i].k == SANDBOX_PID)
+			instructions[i].k = (uint32_t)pid;
 	return (struct sock_fprog){ .len = (unsigned short)count, .filter = instructions };
 }
 
-int sandbox_enter(enum sandbox_thread kind, struct error *err)
+int sandbox_enter(enum sandbox_thread kind, int pid, struct error *err)
 {
 	struct sock_filter instructions[INSTRUCTIONS_MAX];
-	struct sock_fprog program = fill_in(kind, instructions);
+	struct sock_fprog program = fill_in(kind, pid, instructions);
 
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, &program)) {
 		int ret = -errno;

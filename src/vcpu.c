@@ -343,9 +343,11 @@ static bool run_once(struct vcpu *vcpu)
 /* A thread that cannot do without ends the machine, and never runs any of the guest. */
 static void enter_sandbox(struct vcpu *vcpu)
 {
+	const struct vm *vm = vcpu->vm;
+	const enum sandbox_thread kind = vm->config->test_devices ? SANDBOX_TEST : SANDBOX_VCPU;
 	struct error err = ERROR_INIT;
 
-	if (sandbox_enter(vcpu->vm->config->test_devices ? SANDBOX_TEST : SANDBOX_VCPU, &err) >= 0)
+	if (sandbox_enter(kind, vm->pid, &err) >= 0)
 		return;
 	pthread_mutex_lock(&vcpu->thread->lock);
 	vcpu->thread->barred = true;

@@ -460,7 +460,7 @@ void vm_quiet_cancel(struct vm_quiet *quiet)
 
 static int enter_sandbox(struct vm *vm, struct error *err)
 {
-	int ret = sandbox_enter(SANDBOX_MAIN, err);
+	int ret = sandbox_enter(SANDBOX_MAIN, vm->pid, err);
 
 	if (ret == 0)
 		log_warn(vm->log,

@@ -114,7 +114,7 @@ static int confine(const struct share_server *server, const struct share_setup_m
 	int ret = sandbox_give_up(&needs, err);
 
 	if (!ret)
-		ret = sandbox_enter(SANDBOX_SHARE, err);
+		ret = sandbox_enter(SANDBOX_SHARE, getpid(), err);
 	return ret < 0 ? ret : 0;
 }
 

@@ -68,9 +68,10 @@ EBB_MUST_CHECK int sandbox_give_up(const struct sandbox_needs *needs, struct err
 /*
  * On the thread itself, once sandbox_give_up has succeeded. 1: inside. 0: the host has no seccomp
  * filters, or does not let ebb have any; err holds why, and its code stays 0. -errno. A system call
- * that is not on the list fails with EPERM, and the kernel logs it.
+ * that is not on the list fails with EPERM, and the kernel logs it. pid: of this process, which
+ * each thread would have to ask the kernel for; it may signal no other's threads.
  */
-EBB_MUST_CHECK int sandbox_enter(enum sandbox_thread kind, struct error *err);
+EBB_MUST_CHECK int sandbox_enter(enum sandbox_thread kind, int pid, struct error *err);
 
 /* Called by sandbox_enter, inside: nothing, but in the build that tries what is refused (make
  * probe). */

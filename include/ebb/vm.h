@@ -51,6 +51,7 @@ struct vm {
 	struct log *log;
 	const struct sandbox_user *user; /* whom the machine's processes are to become, or NULL */
 	bool sandboxed;                  /* threads made from now on enter the sandbox */
+	int pid;                         /* ebb's own number, once that is so */
 	struct event_loop *main_loop;    /* the process's first thread */
 	struct event_loop *io_loop;      /* devices' data paths */
 	struct event_loop *reclaim_loop; /* memory return */

@@ -73,6 +73,7 @@ static void all_is_given_up_before_the_threads(void **state)
 	assert_int_equal(fake_sandbox.needs.files, SANDBOX_FILES_REMOVE);
 	assert_int_equal(fake_sandbox.needs.folder_fd, FOLDER_FD);
 	end_loops();
+	assert_int_equal(fake_sandbox.pid, getpid());
 	assert_int_equal(fake_sandbox.entered[SANDBOX_IO], 1);
 	assert_int_equal(fake_sandbox.entered[SANDBOX_RECLAIM], 1);
 	assert_int_equal(fake_sandbox.entered[SANDBOX_MAIN], 0);

@@ -108,7 +108,7 @@ static void an_assertion_that_fails_is_an_abort(void **state)
 		if (pid == 0) {
 			begin_child();
 			give_up(NULL);
-			if (sandbox_enter(all_kinds[i], NULL) == 1)
+			if (sandbox_enter(all_kinds[i], getpid(), NULL) == 1)
 				abort();
 			_exit(WRONG);
 		}
@@ -130,7 +130,7 @@ static void go_wrong_at(int terminal_fd, enum sandbox_thread kind)
 		_exit(WRONG);
 	console_terminal_catch_fatal_signals();
 	give_up(NULL);
-	if (sandbox_enter(kind, NULL) == 1)
+	if (sandbox_enter(kind, getpid(), NULL) == 1)
 		abort();
 	_exit(WRONG);
 }
@@ -173,7 +173,7 @@ static void look_from_the_background(int terminal_fd)
 	if (child == 0) {
 		setpgid(0, 0);
 		give_up(NULL);
-		if (sandbox_enter(SANDBOX_MAIN, NULL) != 1)
+		if (sandbox_enter(SANDBOX_MAIN, getpid(), NULL) != 1)
 			_exit(WRONG);
 		_exit(console_terminal_is_foreground(terminal_fd));
 	}
@@ -285,7 +285,7 @@ static void a_host_without_filters_is_told(void **state)
 
 			take_away(SYS_seccomp, errors[i]);
 			give_up(NULL);
-			_exit(sandbox_enter(SANDBOX_MAIN, &err) == 0 && !err.code &&
+			_exit(sandbox_enter(SANDBOX_MAIN, getpid(), &err) == 0 && !err.code &&
 			                      strstr(err.message, strerror(errors[i]))
 			              ? 0
 			              : WRONG);

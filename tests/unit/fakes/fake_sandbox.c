@@ -36,8 +36,9 @@ int sandbox_give_up(const struct sandbox_needs *needs, struct error *err)
 	return 0;
 }
 
-int sandbox_enter(enum sandbox_thread kind, struct error *err)
+int sandbox_enter(enum sandbox_thread kind, int pid, struct error *err)
 {
+	__atomic_store_n(&fake_sandbox.pid, pid, __ATOMIC_SEQ_CST);
 	if (fake_sandbox.enter_fails_with)
 		return error_set(err, fake_sandbox.enter_fails_with, "nobody gets in");
 	__atomic_add_fetch(&fake_sandbox.entered[kind], 1, __ATOMIC_SEQ_CST);

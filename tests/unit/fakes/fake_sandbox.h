@@ -11,6 +11,7 @@ struct fake_sandbox {
 	struct sandbox_needs needs; /* of the last time */
 	int fail_with;              /* giving up fails: -errno */
 	int enter_fails_with;           /* so does entering; before a thread is made */
+	int pid; /* as entered with, by the last */
 	unsigned int entered[SANDBOX_THREAD_COUNT];
 };
 
