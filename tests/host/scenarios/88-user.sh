@@ -2,7 +2,7 @@
 # An ordinary user in group kvm, without a session: a guest boots, reports, is ballooned, typed to and reset; limits say their names.
 # timeout: 120
 # only-riscv: riscv-plic
-# slow-riscv: all but its last step passed there once; ebb stop was hung up on before its answer
+# slow-riscv: a minute, for what is the same on x86
 # root: it becomes the user itself
 # cost: 30
 
