@@ -91,7 +91,8 @@ emulator_packages() {
 emulator() {
 	local root loader
 	case $1 in
-	# QEMU 7.2 loses timer interrupts of a nested guest that has Sstc; without it KVM's own timer runs the guest's.
+	# QEMU loses timer interrupts of a nested guest that has Sstc (7.2 many, 10.0 one in some hundred); without it KVM's own timer runs
+	# the guest's.
 	riscv-plic) emulator=(qemu-system-riscv64 -M virt -cpu 'rv64,h=true,sstc=false' -m "${L1_MEM:-1536}") ;;
 	riscv-aia)
 		emulator=(qemu-system-riscv64)
@@ -102,7 +103,7 @@ emulator() {
 				"$root/usr/bin/qemu-system-riscv64" -L "$root/usr/share/qemu"
 				-bios "$root/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin")
 		fi
-		emulator+=(-M 'virt,aia=aplic-imsic,aia-guests=2' -cpu 'rv64,h=true,smaia=true,ssaia=true' -m "${L1_MEM:-1536}")
+		emulator+=(-M 'virt,aia=aplic-imsic,aia-guests=2' -cpu 'rv64,h=true,sstc=false,smaia=true,ssaia=true' -m "${L1_MEM:-1536}")
 		;;
 	*) emulator=(qemu-system-x86_64 -cpu 'max,la57=off,erms=off,fsrm=off' -m "${L1_MEM:-2560}") ;;
 	esac
