@@ -84,16 +84,16 @@ function derive(i) {
 		against_base(i, "_loss", "slower")
 	else if (figure[i] == "footprint" || figure[i] == "mean")
 		against_base(i, "_of_base", "share")
-	else if (figure[i] == "vmm_per_gib")
-		cpu_speed(i)
+	else if (figure[i] == "cpu_per_gib")
+		cpu_speed(i, value[i], why_not[i])
+	else if (figure[i] == "window_cpu")
+		net_cpu(i)
 	else if (config[i] == "lazy" && figure[i] == "release_calls")
-		by_offered(i, "calls_per_gib_offered", "1/GiB")
-	else if (config[i] == "lazy" && figure[i] == "window_vmm")
-		by_offered(i, "vmm_per_gib_offered", "ms/GiB")
+		by_offered(i, value[i], "calls_per_gib_offered", "1/GiB")
 	else if (config[i] == "lazy" && figure[i] == "window_exits")
-		by_offered(i, "exits_per_gib_offered", "1/GiB")
+		by_offered(i, value[i], "exits_per_gib_offered", "1/GiB")
 	else if (config[i] == "lazy" && figure[i] == "window_splits")
-		by_offered(i, "splits_per_gib_offered", "1/GiB")
+		by_offered(i, value[i], "splits_per_gib_offered", "1/GiB")
 }
 
 function against_base(i, suffix, how,    base, row, result, why) {
@@ -117,28 +117,58 @@ function against_base(i, suffix, how,    base, row, result, why) {
 	add(vmm[i], config[i], workload[i], cpus[i], figure[i] suffix, "%", result, why)
 }
 
-function cpu_speed(i,    speed, raw) {
-	speed = value[i] > 0 ? 1000 / value[i] : ""
+# CPU of the VMM's process while memory came back, without what a guest that reports nothing takes in that time.
+function net_cpu(i,    base, row, back, net, per_gib, why) {
+	base = base_of(config[i])
+	if (base == "")
+		return
+	row = row_of[vmm[i], base, workload[i], cpus[i], round[i], figure[i]]
+	back = row_of[vmm[i], config[i], workload[i], cpus[i], round[i], "came_back"]
+	net = per_gib = ""
+	if (value[i] == "")
+		why = why_not[i]
+	else if (row == "")
+		why = "no run with `" base "` in the same round, whose idle work is taken away"
+	else if (value[row] == "")
+		why = "the run with `" base "` in the same round gave no figure, whose idle work is taken away"
+	else if (value[i] - value[row] <= 0)
+		why = "no more CPU was taken than with `" base "`"
+	else
+		net = value[i] - value[row]
+	if (config[i] == "lazy")
+		by_offered(i, net, "cpu_per_gib_offered", "ms/GiB", why)
+	if (net != "" && (back == "" || value[back] == ""))
+		why = back == "" ? "how much came back is not known" : why_not[back]
+	else if (net != "" && value[back] < 16 / 1024)
+		why = "less than 16 MiB came back, by resident memory"
+	else if (net != "")
+		per_gib = net / value[back]
+	add(vmm[i], config[i], workload[i], cpus[i], "cpu_per_gib", "ms/GiB", per_gib, why)
+	cpu_speed(i, per_gib, why)
+}
+
+function cpu_speed(i, per_gib, why,    speed, raw) {
+	speed = per_gib > 0 ? 1000 / per_gib : ""
 	add(vmm[i], config[i], workload[i], cpus[i], "gib_per_cpu_s", "GiB/s", speed,
-		value[i] == "" ? why_not[i] : "no VMM CPU was counted")
+		per_gib == "" ? why : "no CPU was counted")
 	raw = recalled("")
 	add(vmm[i], config[i], workload[i], cpus[i], "raw_share", "%", speed == "" || raw == "" ? "" : 100 * speed / raw,
-		value[i] == "" ? why_not[i] : raw == "" ? "the raw limit is not known" : "no VMM CPU was counted")
+		per_gib == "" ? why : raw == "" ? "the raw limit is not known" : "no CPU was counted")
 }
 
 # What a lazy release hands over stays resident until the kernel wants it: its costs are also divided by what was offered, as
 # the `calls` runs of the same configuration counted it.
-function by_offered(i, name, unit,    gib, result, why) {
+function by_offered(i, amount, name, unit, why,    gib, result) {
 	gib = recalled(vmm[i] SUBSEP config[i] SUBSEP cpus[i])
 	result = ""
-	if (value[i] == "")
-		why = why_not[i]
+	if (amount == "")
+		why = why == "" ? why_not[i] : why
 	else if (gib == "")
 		why = "no `calls` run of this configuration says how much was offered"
 	else if (gib < 16 / 1024)
 		why = "less than 16 MiB was offered"
 	else
-		result = value[i] / gib
+		result = amount / gib
 	add(vmm[i], config[i], workload[i], cpus[i], name, unit, result, why)
 }
 

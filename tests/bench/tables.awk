@@ -256,7 +256,7 @@ function cost_table(    count, i, j, v, part, numbers) {
 	print "## 3. What the return costs, by the GiB\n"
 	if (!row_count["return"] && !row_count["balloon"] && no_run("calls"))
 		return
-	header("VMM|way|came back, GiB|release calls/GiB|THP splits/GiB|exits/GiB|VMM CPU, ms/GiB|GiB by s of VMM CPU|of the raw limit, %|95 %, s")
+	header("VMM|way|came back, GiB|release calls/GiB|THP splits/GiB|exits/GiB|CPU, ms/GiB|GiB by s of CPU|of the raw limit, %|95 %, s")
 	count = ways()
 	for (v = 1; v <= vmm_count; v++)
 		for (j = 1; j <= count; j++) {
@@ -266,8 +266,9 @@ function cost_table(    count, i, j, v, part, numbers) {
 		}
 	print "\nWhat was counted while memory came back (from `freed` to the end of the wait, or while the balloon was inflated), by the GiB that" \
 		"\ncame back by resident memory, not by what was asked. Release calls: madvise, process_madvise and fallocate that give memory back," \
-		"\nfrom runs of their own (`calls`), of which no time is taken. THP splits: thp_split_pmd of the whole host. Exits: KVM's count. VMM" \
-		"\nCPU: threads that are no vCPU; it holds the VMM's own idle work of that time. Raw limit: one madvise over memory of huge pages in" \
+		"\nfrom runs of their own (`calls`), of which no time is taken. THP splits: thp_split_pmd of the whole host. Exits: KVM's count. CPU:" \
+		"\nof the VMM's process in all, vCPUs too, as QEMU does this on a vCPU's thread and ebb on one of its own: so the guest's own part, its driver's, is in" \
+		"\nit; of reporting without what the base took in the same time. Raw limit: one madvise over memory of huge pages in" \
 		"\nthe same session" raw_words() ". 95 %: seconds until that share was back; of reporting as in\ntable 2, of inflating since the balloon was told to grow, of what came back by it in all.\n"
 	print_notes()
 }
@@ -299,7 +300,7 @@ function cost_row(vmm, config, workload, cpus) {
 	printf "| %s | %s%s | %s | %s | %s | %s | %s | %s | %s | %s |\n", vmm, way_name[config], with_cpus(workload, cpus),
 		cell(vmm, config, workload, cpus, "came_back"), cost_cell(vmm, config, "calls", cpus, "calls_per_gib"),
 		cost_cell(vmm, config, workload, cpus, "splits_per_gib"), cost_cell(vmm, config, workload, cpus, "exits_per_gib"),
-		cost_cell(vmm, config, workload, cpus, "vmm_per_gib"), cell(vmm, config, workload, cpus, "gib_per_cpu_s"),
+		cost_cell(vmm, config, workload, cpus, "cpu_per_gib"), cell(vmm, config, workload, cpus, "gib_per_cpu_s"),
 		cell(vmm, config, workload, cpus, "raw_share"),
 		config == "balloon" ? cell(vmm, config, workload, cpus, "inflated_95") : cell(vmm, config, workload, cpus, "to95")
 }

@@ -14,7 +14,7 @@ function target_table() {
 	print "| target | asked | peer | ebb | peer's | peer's : ebb | |\n| --- | --- | --- | ---: | ---: | ---: | --- |"
 	ratio_rows("inflate: release calls/GiB", 250, "calls", "balloon", "calls_per_gib", "")
 	ratio_rows("reporting: release calls/GiB", 30, "calls", "on", "calls_per_gib", "")
-	ratio_rows("inflate: VMM CPU, ms/GiB", 3, "balloon", "balloon", "vmm_per_gib", "")
+	ratio_rows("inflate: CPU, the guest's part with it, ms/GiB", 3, "balloon", "balloon", "cpu_per_gib", "")
 	ratio_rows("CPU to the first KVM_RUN, small guest, ms", 20, "start", "off", "launch_cpu", "qemu-microvm")
 	ratio_rows("CPU to the first KVM_RUN, kernel and initrd, ms", 20, "start", "off", "start_cpu", "qemu-microvm")
 	ratio_rows("private memory, MiB", 20, "start", "off", "private", "")
