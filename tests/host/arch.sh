@@ -67,44 +67,60 @@ runs_here() {
 	die "qemu-riscv64-static is missing (install the Debian package qemu-user-static)"
 }
 
-# own_qemu_major: the major version of this machine's RISC-V emulator, 0 without one.
+# own_qemu_major PROGRAM: the major version of this machine's, 0 without one.
 own_qemu_major() {
 	local version
-	version=$(qemu-system-riscv64 --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9]*\)\..*/\1/p')
+	version=$("$1" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9]*\)\..*/\1/p')
 	echo "${version:-0}"
+}
+
+# qemu_tree PACKAGE…: trixie's, with all they depend on, unpacked; prints the folder.
+qemu_tree() {
+	"$here/fetch" --arch "$(dpkg --print-architecture)" tree trixie "$@"
+}
+
+# new_qemu PROGRAM PACKAGE…: sets `emulator` to QEMU 10 or newer: this machine's own, or trixie's.
+new_qemu() {
+	local program=$1 root loader
+	shift
+	emulator=("$program")
+	[ "$(own_qemu_major "$program")" -lt 10 ] || return 0
+	root=$(qemu_tree "$@")
+	loader=$(find "$root"/usr/lib*/ -maxdepth 1 -name 'ld-linux*.so.*' | head -n 1)
+	emulator=("$loader" --library-path "$(dirname "$(readlink -f "$loader")")"
+		"$root/usr/bin/$program" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios")
+	[ ! -d "$root/usr/lib/riscv64-linux-gnu/opensbi" ] || emulator+=(-bios "$root/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin")
 }
 
 # emulator_packages KIND: fetches what `emulator` wants of other suites, once.
 emulator_packages() {
 	case $1 in
 	riscv-plic) need qemu-system-riscv64 "qemu-system-riscv (before Debian 13: qemu-system-misc)" ;;
-	riscv-aia)
-		[ "$(own_qemu_major)" -ge 10 ] ||
-			"$here/fetch" --arch "$(dpkg --print-architecture)" tree trixie qemu-system-riscv opensbi >/dev/null
+	riscv-aia) [ "$(own_qemu_major qemu-system-riscv64)" -ge 10 ] || qemu_tree qemu-system-riscv opensbi >/dev/null ;;
+	*)
+		need qemu-system-x86_64 qemu-system-x86
+		[ -z "${NEW_QEMU:-}" ] || [ "$(own_qemu_major qemu-system-x86_64)" -ge 10 ] || qemu_tree qemu-system-x86 >/dev/null
 		;;
-	*) need qemu-system-x86_64 qemu-system-x86 ;;
 	esac
 }
 
 # emulator KIND: sets `emulator` to the command line of this kind's machine. RISC-V without AIA has a PLIC, and KVM in it no
-# irqchip at all; QEMU learnt to give a nested KVM an AIA after 7.2, which hangs with one.
+# irqchip at all; QEMU learnt to give a nested KVM an AIA after 7.2, which hangs with one. NEW_QEMU=1 asks for a new one for x86
+# too: counting instructions, 7.2 spins for ever in one of some twenty guests, and in every other one that inflates a balloon;
+# 10.0 did in none.
 emulator() {
-	local root loader
 	case $1 in
 	# QEMU loses timer interrupts of a nested guest that has Sstc (7.2 many, 10.0 one in some hundred); without it KVM's own timer runs
 	# the guest's.
 	riscv-plic) emulator=(qemu-system-riscv64 -M virt -cpu 'rv64,h=true,sstc=false' -m "${L1_MEM:-1536}") ;;
 	riscv-aia)
-		emulator=(qemu-system-riscv64)
-		if [ "$(own_qemu_major)" -lt 10 ]; then
-			root=$("$here/fetch" --arch "$(dpkg --print-architecture)" tree trixie qemu-system-riscv opensbi)
-			loader=$(find "$root"/usr/lib*/ -maxdepth 1 -name 'ld-linux*.so.*' | head -n 1)
-			emulator=("$loader" --library-path "$(dirname "$(readlink -f "$loader")")"
-				"$root/usr/bin/qemu-system-riscv64" -L "$root/usr/share/qemu"
-				-bios "$root/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin")
-		fi
+		new_qemu qemu-system-riscv64 qemu-system-riscv opensbi
 		emulator+=(-M 'virt,aia=aplic-imsic,aia-guests=2' -cpu 'rv64,h=true,sstc=false,smaia=true,ssaia=true' -m "${L1_MEM:-1536}")
 		;;
-	*) emulator=(qemu-system-x86_64 -cpu 'max,la57=off,erms=off,fsrm=off' -m "${L1_MEM:-2560}") ;;
+	*)
+		emulator=(qemu-system-x86_64)
+		[ -z "${NEW_QEMU:-}" ] || new_qemu qemu-system-x86_64 qemu-system-x86
+		emulator+=(-cpu 'max,la57=off,erms=off,fsrm=off' -m "${L1_MEM:-2560}")
+		;;
 	esac
 }
