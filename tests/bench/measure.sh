@@ -3,7 +3,8 @@
 #   id vmm config workload cpus round, and ram_mib hog_mib balloon_mib churn_mib churn_total_mib mix_jobs mix_files passes
 # and reads this file. What comes out are the lines "bench …" that tests/bench/report understands (POSIX sh, busybox's awk).
 #
-# An adapter, vmm/NAME.sh, says how a VMM is driven. It may use the variables above, $kernel, $params, $disk, $W, $RIG, and has
+# An adapter, vmm/NAME.sh, says how a VMM is driven. It may use the variables above, $kernel, $params, $initrd and $disk (both may be
+# empty), $W, $RIG, and has
 #   vmm_threads       a regular expression: the names of its vCPUs' threads
 #   vmm_record        options of `record` for it (may be left out)
 #   vmm_about         prints name and version
@@ -19,6 +20,7 @@ bench=$RIG/bench
 kernel=$RIG/guests/$DEFAULT_GUEST/vmlinuz
 PATH=$bench/programs:$PATH
 out=$W/out
+initrd=
 disk=
 params=
 
@@ -43,6 +45,7 @@ guest_initrd() {
 		cat "$bench/guest/$1.sh"
 	} | guest_pack "$W/script.cpio"
 	cat "$RIG/guests/$DEFAULT_GUEST/initrd" "$bench/guest.cpio" "$W/script.cpio" >"$W/initrd"
+	initrd=$W/initrd
 }
 
 guest_params() {
@@ -148,8 +151,10 @@ launch() {
 	# In a process of its own: the adapter's variables stay what they are.
 	(
 		kernel=$bench/small.elf
-		printf 'small' >"$W/initrd"
+		initrd=
 		vmm_words >"$W/words"
+		# The first is the host's warming up.
+		start --argv "$W/words" >/dev/null 2>&1 </dev/null
 		start --argv "$W/words" >"$W/launch" 2>"$W/vmm.err" </dev/null
 	)
 	if [ -s "$W/launch" ]; then

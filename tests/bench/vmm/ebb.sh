@@ -19,8 +19,9 @@ vmm_words() {
 	lazy) ebb_balloon=free-page-reporting=on,lazy=on ;;
 	*) ebb_balloon=free-page-reporting=on ;;
 	esac
-	printf '%s\n' "$EBB" run --name bench -k "$kernel" -i "$W/initrd" -m "$ram_mib" -c "$cpus" \
+	printf '%s\n' "$EBB" run --name bench -k "$kernel" -m "$ram_mib" -c "$cpus" \
 		--rng off --virtio-console off --balloon "$ebb_balloon" -p "quiet $params"
+	[ -z "$initrd" ] || printf '%s\n' -i "$initrd"
 	[ -z "$disk" ] || printf '%s\n' -d "$disk"
 }
 

@@ -25,8 +25,9 @@ vmm_can() {
 }
 
 vmm_words() {
-	printf '%s\n' "$lkvm" run --name bench -k "$kernel" -i "$W/initrd" -m "$ram_mib" -c "$cpus" \
+	printf '%s\n' "$lkvm" run --name bench -k "$kernel" -m "$ram_mib" -c "$cpus" \
 		--console serial --balloon --network mode=none -p "console=ttyS0 rig=stay quiet $params"
+	[ -z "$initrd" ] || printf '%s\n' -i "$initrd"
 	[ -z "$disk" ] || printf '%s\n' -d "$disk"
 }
 

@@ -31,9 +31,10 @@ qemu_words() {
 	esac
 	printf '%s\n' "$qemu" -M "$1,accel=kvm" -cpu host -m "$ram_mib" -smp "$cpus" -name bench,debug-threads=on \
 		-nodefaults -no-user-config -display none -serial stdio -no-reboot \
-		-kernel "$kernel" -initrd "$W/initrd" -append "console=ttyS0 quiet $params" \
+		-kernel "$kernel" -append "console=ttyS0 quiet $params" \
 		-device "virtio-balloon-$2,free-page-reporting=$qemu_reporting,deflate-on-oom=on" \
 		-qmp "unix:$W/qmp,server=on,wait=off"
+	[ -z "$initrd" ] || printf '%s\n' -initrd "$initrd"
 	[ -z "$disk" ] || printf '%s\n' -drive "id=disk,file=$disk,format=raw,if=none,discard=unmap" -device "virtio-blk-$2,drive=disk"
 }
 
