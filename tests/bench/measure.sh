@@ -17,16 +17,22 @@
 
 # shellcheck disable=SC2034 # the adapters'
 bench=$RIG/bench
-kernel=$RIG/guests/$DEFAULT_GUEST/vmlinuz
+# Debian's smaller kernel knows no page_poison.
+case $config in
+poison*) guest=$STANDARD_GUEST ;;
+*) guest=$DEFAULT_GUEST ;;
+esac
+kernel=$RIG/guests/$guest/vmlinuz
 PATH=$bench/programs:$PATH
 out=$W/out
 initrd=
 disk=
 params=
 
-# Everything at once, at the end: printing costs what is measured.
+# Everything at once, at the end: printing costs what is measured. Of a run that failed, what the VMM and the guest said.
 finish() {
 	cat "$out"
+	! grep -q '^bench none' "$out" || [ ! -s "$W/vmm.err" ] || tail -n 60 "$W/vmm.err" | sed 's/^/| /'
 	pass
 }
 
@@ -44,7 +50,7 @@ guest_initrd() {
 			MIX_JOBS "$mix_jobs" MIX_FILES "$mix_files" PASSES "$passes"
 		cat "$bench/guest/$1.sh"
 	} | guest_pack "$W/script.cpio"
-	cat "$RIG/guests/$DEFAULT_GUEST/initrd" "$bench/guest.cpio" "$W/script.cpio" >"$W/initrd"
+	cat "$RIG/guests/$guest/initrd" "$bench/guest.cpio" "$W/script.cpio" >"$W/initrd"
 	initrd=$W/initrd
 }
 
@@ -210,8 +216,8 @@ run_raw() {
 
 : >"$out"
 # shellcheck disable=SC2031 # not that one
-printf 'bench run id=%s vmm=%s config=%s workload=%s cpus=%s round=%s ram_mib=%s hog_mib=%s balloon_mib=%s clock=%s\n' \
-	"$id" "$vmm" "$config" "$workload" "$cpus" "$round" "$ram_mib" "$hog_mib" "$balloon_mib" \
+printf 'bench run id=%s vmm=%s config=%s workload=%s cpus=%s round=%s ram_mib=%s hog_mib=%s balloon_mib=%s guest=%s clock=%s\n' \
+	"$id" "$vmm" "$config" "$workload" "$cpus" "$round" "$ram_mib" "$hog_mib" "$balloon_mib" "$guest" \
 	"$([ "$EBB_CLOCK" = icount ] && echo instructions || echo wall)" >>"$out"
 if [ "$workload" != raw ]; then
 	[ -d /sys/kernel/debug/kvm ] || mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
