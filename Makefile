@@ -263,7 +263,7 @@ $(BENCH_DIR)/%: tests/bench/%.c $(wildcard tests/bench/*/*.h) Makefile
 	@$(if $(Q),echo "  CC    $@")
 	$(Q)$(BENCH_CC) -std=gnu11 -D_GNU_SOURCE -O2 -s $(WARNINGS) -static -o $@ $(filter %.c,$^)
 
-.PHONY: bench-programs bench
+.PHONY: bench-programs bench bench-test
 bench-programs: $(BENCH_PROGRAMS:%=$(BENCH_DIR)/%)
 
 # The tables by which page reporting is judged, for ebb and its peers (docs/benchmarking.md).
@@ -271,6 +271,10 @@ bench:
 	@.ci/setup build check run bench
 	@$(MAKE) -s static bench-programs
 	@BUILD=$(BUILD) ARCH=$(ARCH) tests/bench/run
+
+# Whether the bench itself tells the truth.
+bench-test: all
+	@BUILD=$(BUILD) ARCH=$(ARCH) tests/bench/test
 
 host: all static firmware
 	@BUILD=$(BUILD) tests/host/run --arch $(ARCH)
@@ -340,6 +344,7 @@ help:
 	'make disk-table    system calls and time of a disk with 32 requests in flight, beside plain reads and writes' \
 	'make sandbox       what each thread of a running guest has left, and is refused (make probe: the build that tries)' \
 	'make bench         page reporting, memory returned and its cost, start, for ebb and QEMU: tables and plots (QUICK=1: 10 minutes)' \
+	'make bench-test    whether the bench itself tells the truth' \
 	'make figures       what a start costs: system calls, memory, sizes' \
 	'make host          Debian guests under a real KVM: native, or nested in an emulator' \
 	'make kernel-riscv  a riscv64 guest kernel with virtio-mem, out of Debian linux-source (a quarter of an hour, once)' \
