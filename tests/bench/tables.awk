@@ -32,7 +32,7 @@ END {
 	picture("resident-by-vmm", "Resident memory over time, by VMM")
 	picture("return", "Share of what was freed that came back, over time")
 	cost_table()
-	picture("efficiency", "Release calls and VMM CPU by the GiB")
+	picture("efficiency", "Release calls and CPU by the GiB")
 	work_table()
 	start_table()
 	target_table()
@@ -193,7 +193,7 @@ function throughput_table(figure, what,    count, i, j, part, text, vmm, config)
 		config = row_config["throughput", j]
 		printf "| %s | %s |", vmm, config
 		for (i = 1; i <= count; i++)
-			printf " %s | %s |", cell(vmm, config, "throughput", part[i], figure), loss_cell(vmm, config, "throughput", part[i], figure)
+			printf " %s | %s |", cell(vmm, config, "throughput", part[i], figure), against_cell(vmm, config, "throughput", part[i], figure "_loss")
 		printf "\n"
 	}
 	print "\n" toupper(substr(what, 1, 1)) substr(what, 2) "; a process for each vCPU. Iterations (pages touched) of all processes by their" \
@@ -202,38 +202,41 @@ function throughput_table(figure, what,    count, i, j, part, text, vmm, config)
 }
 
 # What is itself the base has no loss.
-function loss_cell(vmm, config, workload, cpus, figure) {
-	return config ~ /^(poison-)?off$/ ? "base" : cell(vmm, config, workload, cpus, figure "_loss")
+# Of what is held against the base, in the base's own row.
+function against_cell(vmm, config, workload, cpus, figure) {
+	return config ~ /^(poison-)?off$/ ? "base" : cell(vmm, config, workload, cpus, figure)
 }
 
 function with_cpus(workload, cpus) {
 	return cpus_list[workload] ~ / / ? ", " vcpus(cpus) : ""
 }
 
-function return_table(    count, i, j, part, vmm, config) {
+# The rows of a workload's table, a column a figure.
+function figure_rows(workload, figures,    numbers, columns, i, j, k, part, column, vmm, config) {
+	numbers = split(cpus_list[workload], part, " ")
+	columns = split(figures, column, " ")
+	for (j = 1; j <= row_count[workload]; j++)
+		for (i = 1; i <= numbers; i++) {
+			vmm = row_vmm[workload, j]
+			config = row_config[workload, j]
+			printf "| %s | %s%s |", vmm, config, with_cpus(workload, part[i])
+			for (k = 1; k <= columns; k++)
+				printf " %s |", column[k] ~ /_(loss|of_base)$/ ? against_cell(vmm, config, workload, part[i], column[k]) : cell(vmm, config, workload, part[i], column[k])
+			print ""
+		}
+}
+
+function return_table() {
 	print "## 2. Memory returned\n"
 	if (no_run("return"))
 		return
 	header("VMM|configuration|peak, MiB|at rest, MiB|came back, %|50 %, s|90 %, s|95 %, s|GiB×min|of off, %|mean, GiB|of off, %")
-	count = split(cpus_list["return"], part, " ")
-	for (j = 1; j <= row_count["return"]; j++)
-		for (i = 1; i <= count; i++) {
-			vmm = row_vmm["return", j]
-			config = row_config["return", j]
-			printf "| %s | %s%s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", vmm, config, with_cpus("return", part[i]),
-				cell(vmm, config, "return", part[i], "peak"), cell(vmm, config, "return", part[i], "rest"),
-				cell(vmm, config, "return", part[i], "returned"), cell(vmm, config, "return", part[i], "to50"),
-				cell(vmm, config, "return", part[i], "to90"), cell(vmm, config, "return", part[i], "to95"),
-				cell(vmm, config, "return", part[i], "footprint"),
-				config ~ /^(poison-)?off$/ ? "base" : cell(vmm, config, "return", part[i], "footprint_of_base"),
-				cell(vmm, config, "return", part[i], "mean"),
-				config ~ /^(poison-)?off$/ ? "base" : cell(vmm, config, "return", part[i], "mean_of_base")
-		}
+	figure_rows("return", "peak rest returned to50 to90 to95 footprint footprint_of_base mean mean_of_base")
 	print "\nResident memory of the VMM's process, guest memory included. Peak: the most before the wait for the return ended; at rest: at its" \
 		"\nend; came back = (peak − at rest) / (peak − before). 50, 90, 95 %: seconds from when the guest had freed its memory until resident" \
 		"\nmemory first was at or below peak − that share × (peak − before). GiB×min: resident memory summed up over the time from before the" \
-		"\nfirst use to the end of the last wait, a step function of the samples; mean: the same by its minutes, for waits that differ in" \
-		"\nlength. Of off: each round by itself. A lazy release stays resident until the kernel takes it.\n"
+		"\nfirst use to the end of the last wait, a step function of the samples; mean: the same by its minutes. Of" \
+		"\noff: each round by itself. A lazy release stays resident until the kernel takes it.\n"
 	print_notes()
 }
 
@@ -305,44 +308,24 @@ function cost_row(vmm, config, workload, cpus) {
 		config == "balloon" ? cell(vmm, config, workload, cpus, "inflated_95") : cell(vmm, config, workload, cpus, "to95")
 }
 
-function work_table(    count, i, j, part, vmm, config) {
+function work_table() {
 	print "## 4. Work with the memory that came back: churn and mix\n"
 	if (no_run("return"))
 		return
 	header("VMM|configuration|churn, s|loss, %|GiB×min|mix, s|loss, %|GiB×min|wrong")
-	count = split(cpus_list["return"], part, " ")
-	for (j = 1; j <= row_count["return"]; j++)
-		for (i = 1; i <= count; i++) {
-			vmm = row_vmm["return", j]
-			config = row_config["return", j]
-			printf "| %s | %s%s | %s | %s | %s | %s | %s | %s | %s |\n", vmm, config, with_cpus("return", part[i]),
-				cell(vmm, config, "return", part[i], "churn"), loss_cell(vmm, config, "return", part[i], "churn"),
-				cell(vmm, config, "return", part[i], "churn_footprint"), cell(vmm, config, "return", part[i], "mix"),
-				loss_cell(vmm, config, "return", part[i], "mix"), cell(vmm, config, "return", part[i], "mix_footprint"),
-				cell(vmm, config, "return", part[i], "wrong")
-		}
+	figure_rows("return", "churn churn_loss churn_footprint mix mix_loss mix_footprint wrong")
 	print "\nThe guest's own seconds for a fixed amount of work: memory used and freed again and again with a pattern that is verified," \
 		"\nand a build-like mix of processes and files. Wrong: what was found changed, and what the guest's kernel complained of; it must be 0. Loss = (this − off) / off, each round by itself; `poison` is held against" \
 		"\n`poison-off`. GiB×min: from the work's beginning to the end of the wait after it.\n"
 	print_notes()
 }
 
-function start_table(    count, i, j, part, vmm, config) {
+function start_table() {
 	print "## 5. Start, and memory beside the guest's\n"
 	if (no_run("start"))
 		return
 	header("VMM|configuration|small guest: CPU to the first KVM_RUN, ms|system calls|kernel and initrd: CPU to the first KVM_RUN, ms|system calls|page faults|to userspace, ms|private memory, MiB|of it anonymous, MiB")
-	count = split(cpus_list["start"], part, " ")
-	for (j = 1; j <= row_count["start"]; j++)
-		for (i = 1; i <= count; i++) {
-			vmm = row_vmm["start", j]
-			config = row_config["start", j]
-			printf "| %s | %s%s | %s | %s | %s | %s | %s | %s | %s | %s |\n", vmm, config, with_cpus("start", part[i]),
-				cell(vmm, config, "start", part[i], "launch_cpu"), cell(vmm, config, "start", part[i], "launch_syscalls"),
-				cell(vmm, config, "start", part[i], "start_cpu"), cell(vmm, config, "start", part[i], "start_syscalls"),
-				cell(vmm, config, "start", part[i], "start_faults"), cell(vmm, config, "start", part[i], "userspace"),
-				cell(vmm, config, "start", part[i], "private"), cell(vmm, config, "start", part[i], "private_anonymous")
-		}
+	figure_rows("start", "launch_cpu launch_syscalls start_cpu start_syscalls start_faults userspace private private_anonymous")
 	print "\nFrom exec to the first KVM_RUN: CPU of all threads, their system calls (of a second start, which is traced), page faults, small and" \
 		"\nlarge; once of a guest of some KiB (ebb's selftest guest), which shows the VMM alone, and once of the stock kernel and its initrd, where what is" \
 		"\nread into guest memory before the start counts as well (QEMU copies it later, while the guest runs). To userspace: from exec until the guest's first program speaks. Private memory: Private_Clean and Private_Dirty of smaps of the idle" \
