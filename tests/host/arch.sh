@@ -10,6 +10,11 @@ machine_arch() {
 	esac
 }
 
+# has_own_kvm ARCH: this machine has a /dev/kvm for it, open to us, and of hardware.
+has_own_kvm() {
+	[ "$1" = "$(machine_arch)" ] && [ -r /dev/kvm ] && [ -w /dev/kvm ] && [ ! -e /sys/module/kvm_pvm ]
+}
+
 # arch_settings ARCH: debian_arch, how to get busybox, the compiler's prefix, the usual guests and nested hosts. A host is
 # KIND:SUITE, KIND is what its results are named after. sizes says how much memory guests in
 # an emulated host touch: the G-stage of RISC-V is mapped page by page. tools are programs that scenarios use.

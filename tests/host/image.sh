@@ -33,6 +33,21 @@ add_program() {
 	done || true
 }
 
+# add_qemu FOLDER: this machine's qemu-system-x86_64 in FOLDER/usr/bin with its libraries, and the ROMs, which it finds from there.
+# False without one.
+add_qemu() {
+	local folder=$1 program rom from
+	program=$(command -v qemu-system-x86_64) || return
+	add_program "$folder" "$program" qemu-system-x86_64
+	mkdir -p "$folder/usr/bin" "$folder/usr/share/qemu"
+	mv "$folder/bin/qemu-system-x86_64" "$folder/usr/bin/"
+	for rom in bios-256k.bin bios-microvm.bin kvmvapic.bin linuxboot_dma.bin pvh.bin efi-virtio.rom; do
+		for from in /usr/share/qemu /usr/share/seabios /usr/lib/ipxe/qemu; do
+			[ ! -e "$from/$rom" ] || cp -L "$from/$rom" "$folder/usr/share/qemu/"
+		done
+	done
+}
+
 # module_order host|guest KERNEL-FOLDER [GROUP]: names to load, in order.
 module_order() {
 	local name use group
